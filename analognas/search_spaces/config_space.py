@@ -7,6 +7,7 @@ __all__ = ['RESNET_LIKE', 'CUSTOM', 'INACTIVE', 'resnet_hyperparameters', 'Hyper
            'ConfigSpace']
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #99020728
+import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -234,6 +235,12 @@ class ConfigSpace(ConfigSampling):
         "The dataset's name."
         return self.info.name
 
+    def for_dataset(self, dataset: str | DatasetInfo) -> "ConfigSpace":
+        "The same space, whose networks take another dataset's inputs and classes."
+        other = copy.copy(self)
+        other.info = dataset_info(dataset)
+        return other
+
     def network(self, config: Mapping):
         "Build the `torch.nn.Module` of a config for this space's dataset."
         self.validate(config)
@@ -258,10 +265,12 @@ class ConfigSpace(ConfigSampling):
 
     @classmethod
     def from_json(cls, text: str, network: Callable | None = None) -> "ConfigSpace":
-        "Read a space written by `to_json`; raises `FileFormatError` if the text is something else."
+        "Read a space written by `to_json`, of the class it was; raises `FileFormatError` if the text is something else."
         try:
             obj = json.loads(text)
-            space = cls(DatasetInfo(**obj["dataset"]), obj["search_space"], network)
+            families = {f: c for c in (ConfigSpace, *ConfigSpace.__subclasses__()) for f in c.families}
+            kind = families[check_choice("search space", obj["search_space"], families)]
+            space = kind(DatasetInfo(**obj["dataset"]), obj["search_space"], network)
             space._hyperparameters = {}
             for h in obj["hyperparameters"]:
                 space._add(Hyperparameter(**{k: tuple(v) if isinstance(v, list) else v for k, v in h.items()}))

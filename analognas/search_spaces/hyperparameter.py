@@ -26,10 +26,10 @@ class Hyperparameter:
     "One knob of an architecture, with its allowed values. Raises `ConfigError` when they make no sense."
     name: str
     type: str                           # "discrete", "continuous" or "categorical"
-    range: tuple | None = None          # the allowed values, listed; or None and the three below
-    min_value: float | None = None      # smallest value, included
-    max_value: float | None = None      # largest value, included (if `step` lands on it)
-    step: float | None = None           # distance of the values; discrete: 1 unless given
+    range: Any = None                   # a tuple: the allowed values, listed; or None and the three below
+    min_value: Any = None               # number: smallest value, included
+    max_value: Any = None               # number: largest value, included (if `step` lands on it)
+    step: Any = None                    # number: distance of the values; discrete: 1 unless given
     log: bool = False                   # spread evenly over the logarithm; excludes `step`
     active_from: tuple[str, float] | None = None  # (name, value): matters while hyperparameter `name` is >= value
     role: str = "other"                 # what a change does to a network: "width", "depth" or "other"

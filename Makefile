@@ -1,0 +1,48 @@
+# Every target first makes sure that .venv is complete (.ci/setup), which takes no time when it is.
+# PYTHON=/path/to/python3.12 chooses the interpreter; ARGS="..." is handed on to demo, test, test-all and lab.
+SHELL := /bin/bash
+BIN := .venv/bin
+# One thread a process: two test processes already keep two cores busy. Agg: draw without a screen.
+TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
+
+.PHONY: help setup demo test test-all lab check export clean-venv
+
+help:
+	@echo "make demo       a small search, from architectures to measured accuracy, with plots"
+	@echo "make test       the tests that are quick"
+	@echo "make test-all   every test, and every notebook from top to bottom"
+	@echo "make lab        JupyterLab, opened on the tutorials"
+	@echo "make check      is the code what the notebooks say, and in order? types, style"
+	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
+	@echo "make clean-venv throw the installed environment away"
+	@echo
+	@echo "The first of them installs everything into .venv: Python 3.12 to 3.14 and up to 12 GB of free disk are needed."
+
+setup:
+	@bash .ci/setup
+
+demo: setup
+	@$(BIN)/analognas demo $(ARGS)
+
+test: setup
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: setup
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(ARGS)
+	$(TEST_ENV) $(BIN)/nbdev_test --n_workers 2 --flags slow
+
+lab: setup
+	$(BIN)/jupyter lab nbs/tutorials $(ARGS)
+
+check: setup
+	$(BIN)/python .ci/gate.py
+	$(BIN)/mypy
+	$(BIN)/ruff check .
+
+export: setup
+	$(BIN)/nbdev_clean
+	$(BIN)/nbdev_export
+	$(BIN)/python .ci/readme.py
+
+clean-venv:
+	rm -rf .venv
