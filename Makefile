@@ -8,9 +8,9 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 .PHONY: help setup demo test test-all lab check export clean-venv
 
 help:
-	@echo "make demo       a small search, from architectures to measured accuracy, with plots"
-	@echo "make test       the tests that are quick"
-	@echo "make test-all   every test, and every notebook from top to bottom"
+	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
+	@echo "make test       the tests, every notebook from top to bottom among them"
+	@echo "make test-all   those and the slow ones"
 	@echo "make lab        JupyterLab, opened on the tutorials"
 	@echo "make check      is the code what the notebooks say, and in order? types, style"
 	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
@@ -29,7 +29,6 @@ test: setup
 
 test-all: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(ARGS)
-	$(TEST_ENV) $(BIN)/nbdev_test --n_workers 2 --flags slow
 
 lab: setup
 	$(BIN)/jupyter lab nbs/tutorials $(ARGS)
@@ -37,7 +36,7 @@ lab: setup
 check: setup
 	$(BIN)/python .ci/gate.py
 	$(BIN)/mypy
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format concise .
 
 export: setup
 	$(BIN)/nbdev_clean

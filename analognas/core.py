@@ -13,9 +13,10 @@ import difflib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def check_number(what: str,               # the argument's name, for the message
                  low: float | None = None,     # smallest allowed value, inclusive
                  high: float | None = None,    # largest allowed value, inclusive
                  integer: bool = False,   # only whole numbers?
-                 ) -> float:              # `value`, if it is allowed
+                 ) -> Any:                # `value`, if it is allowed
     "Return `value` if it is a finite number within `low` and `high`, else raise a `ConfigError`."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     ok = isinstance(value, kinds) and not isinstance(value, bool) and np.isfinite(value)

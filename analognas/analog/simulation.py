@@ -9,6 +9,7 @@ __all__ = ['torch_seed', 'to_analog', 'accuracy', 'measure_drift']
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def accuracy(model: nn.Module,        # maps (N, C, H, W) to (N, classes)
     return 100.0 * hits / len(x)
 
 # %% ../../nbs/22_analog.simulation.ipynb #f2ae2820
-def measure_drift(model: nn.Module,                     # an analog network, from `to_analog` or hardware-aware training
+def measure_drift(model: Any,                           # an analog network, from `to_analog` or hardware-aware training
                   data: tuple[Tensor, Tensor],          # inputs (N, C, H, W) and class indices (N,)
                   times: Sequence[float] = DRIFT_TIMES, # seconds since programming, ascending
                   n_rep: int = 10,                      # repeats, each freshly programmed

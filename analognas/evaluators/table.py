@@ -13,7 +13,7 @@ import numpy as np
 from ..core import ConfigError
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space, load_table
+from ..search_spaces.nasbench201 import load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
 from ..training.labels import TARGETS, LabelSet
 

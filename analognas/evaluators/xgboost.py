@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import xgboost as xgb
@@ -26,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from ..core import ConfigError, FileFormatError, check_choice, read_json, write_json
 from .base_evaluator import Evaluator, ParamsEvaluator, kendall_tau
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space  # so that weights of that family can be read
+from ..search_spaces.nasbench201 import NASBench201Space  # noqa: F401 - lets ConfigSpace.from_json read its weights
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #365bcd02
@@ -65,9 +66,9 @@ class NormalScores:
 # %% ../../nbs/44_evaluators.xgboost.ipynb #a807c82d
 WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../analognas/evaluators/weights")
 FORMAT = "analognas-xgboost-1"
-BOOSTER = {"objective": "reg:squarederror", "max_depth": 5, "learning_rate": 0.05, "subsample": 0.7, "colsample_bytree": 0.5,
+BOOSTER = {"objective": "reg:squarederror", "max_depth": 4, "learning_rate": 0.05, "subsample": 0.7, "colsample_bytree": 0.5,
            "min_child_weight": 3, "nthread": 1, "verbosity": 0}
-ROUNDS = 400
+ROUNDS = 300
 
 
 class BorrowedLabelsWarning(UserWarning):
@@ -137,12 +138,17 @@ class XGBoostEvaluator(Evaluator):
 
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
         self.about: dict = {}
-        self._fitted: ConfigSpace | None = None  # the space of the labels; features are computed in it
+        self._fitted: Any = None                 # the ConfigSpace of the labels; features are computed in it
+        self._warned: set[str] = set()           # datasets for which borrowing was announced
         if folder is not None:
             self._load(Path(folder))
 
-    def fit(self, labels: LabelSet, space: ConfigSpace | None = None, held_out: LabelSet | None = None, seed: int = 0):
-        "Fit on measured labels of `space` (or the bound one), and record how well held-out architectures are ranked."
+    def fit(self, labels: LabelSet,                      # measured architectures, at least 10
+            space: ConfigSpace | None = None,            # their search space; None is the bound one
+            held_out: LabelSet | None = None,            # rows to test on; None is five-fold cross-validation
+            ceiling: Mapping[str, float] | None = None,  # tau of a perfect predictor for each target, where known
+            seed: int = 0) -> Self:
+        "Fit, and record how well held-out architectures are ranked. Bad rows raise `ConfigError`."
         space = space or self.space
         if space is None:
             raise ConfigError("fit needs to know the search space: pass space=..., or bind the evaluator first.")
@@ -157,7 +163,7 @@ class XGBoostEvaluator(Evaluator):
                       "space": json.loads(space.to_json()), "booster": BOOSTER, "rounds": ROUNDS, "xgboost": version("xgboost"),
                       "features": {n: [float(a), float(b)] for n, a, b in zip(names, X.min(0), X.max(0), strict=True)},
                       "labels": {t: [s.scores.tolist(), s.labels.tolist()] for t, s in zip(TARGETS, self._scores, strict=True)},
-                      "held_out": held_out_tau(space, labels, held_out, seed)}
+                      "held_out": held_out_tau(space, labels, held_out, seed) | {"ceiling": ceiling and dict(ceiling)}}
         return self.bind(space)
 
     def _accept(self, space: ConfigSpace) -> None:
@@ -169,7 +175,8 @@ class XGBoostEvaluator(Evaluator):
             raise ConfigError(f"This evaluator was fitted on label set {self.about['label_set']!r} of a {self._fitted.search_space} space; "
                               f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
                               "XGBoostEvaluator().fit(labels, space).")
-        if space.info != self._fitted.info:
+        if space.info != self._fitted.info and space.dataset not in self._warned:
+            self._warned.add(space.dataset)  # a search binds several times; saying it once is enough
             warnings.warn(f"No evaluator has been fitted for {space.dataset} yet: borrowing the one fitted on "
                           f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is a guess here and its "
                           f"percentages are those of {self._fitted.dataset}.", BorrowedLabelsWarning, stacklevel=3)

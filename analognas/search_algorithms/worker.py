@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,8 @@ class Worker:
         self.baseline, self.progress = baseline, progress
         self.results: list[SearchResult] = []
         self.baselines: list[SearchResult] = []
-        self.measurement = None  # what `train_best` measured
-        self.directory: RunDirectory | None = None
+        self.measurement: Any = None  # what `train_best` measured
+        self.directory: Any = None   # the RunDirectory of the search under way or done
 
     # ------------------------------------------------------------------ the search
     def search(self) -> None:
@@ -84,12 +85,12 @@ class Worker:
                 result = self._run(self.optimizer, SEARCH, i, seed, bar.update)
                 bar.update((i + 1) * self.optimizer.budget - bar.n)  # a run may need fewer evaluations than its budget
                 bar.set_postfix(best=f"{self.best_acc:.2f}")
+                if not result.interrupted and self.baseline and not isinstance(self.optimizer, RandomSearch):
+                    result = self._run(self._baseline(len(result.history)), BASELINE, i, seed)
                 if result.interrupted:
                     break
-                if self.baseline:
-                    self._run(self._baseline(len(result.history)), BASELINE, i, seed)
         self.directory.write("summary.json", self.summary())
-        if self.results[-1].interrupted:
+        if result.interrupted:
             print(f"Interrupted in run {len(self.results)} of {self.runs}; what was found so far is in {self.directory.path}.")
 
     def _run(self, optimizer: Optimizer, method: str, i: int, seed: int, moved=lambda n: None) -> SearchResult:
@@ -157,7 +158,8 @@ class Worker:
         return {"best_config": self.best_config, "acc_1d": best.acc_1d, "avm": best.avm, "std_1d": best.std_1d,
                 "measured": best.measured, "outside": best.outside, "std_err": self.std_err, "runs": len(self.results),
                 "evaluations": [len(r.history) for r in self.results], "mean_best": mean(self.results),
-                "random_search_mean_best": mean(self.baselines), "interrupted": self.results[-1].interrupted,
+                "random_search_mean_best": mean(self.baselines),
+                "interrupted": any(r.interrupted for r in self.results + self.baselines),
                 "params": int(self.config_space.stats([self.best_config])["params"][0])}
 
     def result_summary(self) -> None:
@@ -165,7 +167,7 @@ class Worker:
         s, limits = self.summary(), self.optimizer.constraints
         how = "measured" if s["measured"] else "predicted"
         lines = [f"Best architecture of {s['runs']} run(s) of {type(self.optimizer).__name__}, {sum(s['evaluations']):,} evaluations, {limits}:",
-                 f"  {s['best_config']}",
+                 f"  { {n: v for n, v in s['best_config'].items() if self.config_space.is_active(n, s['best_config'])} }",
                  f"  {s['params']:,} parameters; {how} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
                  f"1-day std {s['std_1d']:.2f} points",
                  f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)"]
@@ -190,13 +192,14 @@ class Worker:
                    data=None,            # a Dataset; None loads the space's own
                    protocol=None,        # a Protocol; None is the default one
                    rpu_config=None,      # the chip; None is the "pcm" preset
-                   seed: int = 0):       # of weights, batches and noise
+                   seed: int = 0,        # of weights, batches and noise
+                   space: ConfigSpace | None = None):  # builds the network, a smaller skeleton say; None is the searched one
         """Train the best architecture digitally and hardware-aware, program it, and measure it over a month.
 
         Returns a `Measurement`, whose summary is also written to `measured.json` in the run directory."""
         from analognas.datasets.load import load_dataset  # torch and aihwkit only where networks are trained
         from analognas.training.protocol import Protocol, measure
-        space = self.config_space
+        space = self.config_space if space is None else space
         data = load_dataset(space.dataset) if data is None else data
         space = space if data.info == space.info else space.for_dataset(data.info)
         config, protocol = self.best_config, Protocol() if protocol is None else protocol

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -225,7 +226,13 @@ class ConfigSpace(ConfigSampling):
         self._network = network
         super().__init__(self._initial_hyperparameters())
 
-    families: tuple[str, ...] = (RESNET_LIKE, CUSTOM)  # what `search_space` may be; subclasses have their own
+    families: tuple[str, ...] = (RESNET_LIKE, CUSTOM)  # what `search_space` may be; subclasses may have their own
+    _kinds: dict[str, type["ConfigSpace"]] = {}        # family -> class, so that `from_json` finds it
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "families" in vars(cls):
+            ConfigSpace._kinds |= dict.fromkeys(cls.families, cls)
 
     def _initial_hyperparameters(self) -> list[Hyperparameter]:
         return resnet_hyperparameters() if self.search_space == RESNET_LIKE else []
@@ -268,12 +275,14 @@ class ConfigSpace(ConfigSampling):
         "Read a space written by `to_json`, of the class it was; raises `FileFormatError` if the text is something else."
         try:
             obj = json.loads(text)
-            families = {f: c for c in (ConfigSpace, *ConfigSpace.__subclasses__()) for f in c.families}
-            kind = families[check_choice("search space", obj["search_space"], families)]
-            space = kind(DatasetInfo(**obj["dataset"]), obj["search_space"], network)
+            kind = ConfigSpace._kinds[check_choice("search space", obj["search_space"], ConfigSpace._kinds)]
+            if not issubclass(cls, kind):
+                return kind.from_json(text, network)
+            space = cls(DatasetInfo(**obj["dataset"]), obj["search_space"], network)
             space._hyperparameters = {}
             for h in obj["hyperparameters"]:
-                space._add(Hyperparameter(**{k: tuple(v) if isinstance(v, list) else v for k, v in h.items()}))
+                values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in h.items()}
+                space._add(Hyperparameter(**values))
         except (json.JSONDecodeError, KeyError, TypeError) as e:
             raise FileFormatError(f"This text is not a search space written by to_json: {e!r}.") from e
         return space
@@ -290,3 +299,6 @@ class ConfigSpace(ConfigSampling):
                        f"<td>{h.role}</td></tr>" for h in self.hyperparameters)
         return (f"<p>{escape(self._headline())}</p><table><thead><tr><th>name</th><th>type</th><th>values</th><th>role</th></tr>"
                 f"</thead><tbody>{rows}</tbody></table>")
+
+
+ConfigSpace._kinds |= dict.fromkeys(ConfigSpace.families, ConfigSpace)

@@ -7,7 +7,6 @@ __all__ = ['TYPES', 'ROLES', 'RESOLUTION', 'Hyperparameter']
 
 # %% ../../nbs/10_search_spaces.hyperparameter.ipynb #87ba3712
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +30,7 @@ class Hyperparameter:
     max_value: Any = None               # number: largest value, included (if `step` lands on it)
     step: Any = None                    # number: distance of the values; discrete: 1 unless given
     log: bool = False                   # spread evenly over the logarithm; excludes `step`
-    active_from: tuple[str, float] | None = None  # (name, value): matters while hyperparameter `name` is >= value
+    active_from: Any = None             # (name, value): matters while hyperparameter `name` is >= value
     role: str = "other"                 # what a change does to a network: "width", "depth" or "other"
 
     def __post_init__(self):

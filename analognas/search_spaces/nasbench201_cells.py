@@ -12,18 +12,18 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
 from ..core import ConfigError
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #7a9a7cbc
-EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))  # (from, to); every edge into a node stands before those out of it
+EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))  # (from, to); edges into a node stand before those out of it
 EDGE_NAMES = tuple(f"edge_{a}{b}" for a, b in EDGES)      # the names of the six hyperparameters
 SKIP, NONE, CONV3X3, CONV1X1, AVGPOOL3X3 = range(5)
 OPERATIONS = ("skip", "none", "conv3x3", "conv1x1", "avgpool3x3")  # by value
-Cell = tuple[int, int, int, int, int, int]
+Cell = tuple[int, ...]  # six operations, in the order of the edges
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #39a9c219
 def check_cells(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells of six operations
@@ -35,7 +35,7 @@ def check_cells(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells of six o
     except ValueError:  # rows of different lengths
         ok = False
     if not ok:
-        raise ConfigError(f"A cell is six whole numbers from 0 to 4, for the edges {', '.join(EDGE_NAMES)}; got {cells!r}.")
+        raise ConfigError(f"A cell is six whole numbers from 0 to 4, for {', '.join(EDGE_NAMES)}; got {cells!r}.")
     return matrix.astype(int)
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #ff812fe0
@@ -49,7 +49,7 @@ def cell_of(config: Mapping) -> Cell:
 
 def config_of(cell: Sequence[int]) -> dict[str, int]:
     "The config of six operations: the other way round."
-    return dict(zip(EDGE_NAMES, check_cells([cell])[0].tolist()))
+    return dict(zip(EDGE_NAMES, check_cells([cell])[0].tolist(), strict=True))
 
 
 def all_cells() -> np.ndarray:
@@ -60,13 +60,13 @@ def all_cells() -> np.ndarray:
 def prune(cell: Cell) -> Cell:
     "The cell with every edge that lies on no path from input to output set to `none`."
     fed, heard = {0}, {3}  # nodes that the input reaches; nodes that reach the output
-    for (a, b), op in zip(EDGES, cell):
+    for (a, b), op in zip(EDGES, cell, strict=True):
         if op != NONE and a in fed:
             fed.add(b)
-    for (a, b), op in reversed(list(zip(EDGES, cell))):
+    for (a, b), op in reversed(list(zip(EDGES, cell, strict=True))):
         if op != NONE and b in heard:
             heard.add(a)
-    return tuple(op if a in fed and b in heard else NONE for (a, b), op in zip(EDGES, cell))
+    return tuple(op if a in fed and b in heard else NONE for (a, b), op in zip(EDGES, cell, strict=True))
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #82fcc21a
 def _text(value: Counter) -> str:
@@ -87,17 +87,18 @@ def _through(op: int, value: Counter, letter: str) -> Counter:
 def _formula(cell: Cell, letters: Mapping[int, str]) -> str:
     "The output of a pruned cell as a formula; `letters` names the convolution on each edge that has one."
     nodes = [Counter({"x": 1}), Counter(), Counter(), Counter()]
-    for i, ((a, b), op) in enumerate(zip(EDGES, cell)):
+    for i, ((a, b), op) in enumerate(zip(EDGES, cell, strict=True)):
         nodes[b] += _through(op, nodes[a], letters.get(i, ""))
     return _text(nodes[3])
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #87b481a4
-@lru_cache(maxsize=None)
+@cache
 def _first_formula(pruned: Cell) -> str:
     "The alphabetically first formula over all ways to letter the convolutions of each kind."
     kinds = [[i for i, op in enumerate(pruned) if op == kind] for kind in (CONV3X3, CONV1X1)]
-    ways = itertools.product(*(itertools.permutations("abcdef"[:len(edges)]) for edges in kinds))
-    return min(_formula(pruned, dict(zip(itertools.chain(*kinds), itertools.chain(*way)))) for way in ways)
+    ways = itertools.product(*(itertools.permutations("abcdef"[:len(kind)]) for kind in kinds))
+    edges = list(itertools.chain(*kinds))
+    return min(_formula(pruned, dict(zip(edges, itertools.chain(*way), strict=True))) for way in ways)
 
 
 def canonical_cell(cell: Sequence[int]) -> str:
@@ -115,11 +116,11 @@ def network_groups(cells: Sequence[Sequence[int]],  # n cells
 STAGES = 3
 
 
-def cell_depth(cells: np.ndarray,   # shape (n, 6)
-               ) -> np.ndarray:     # integers, shape (n,)
+def cell_depth(cells: np.ndarray,  # shape (n, 6)
+               ) -> np.ndarray:    # integers, shape (n,)
     "Convolutions on the longest path from input to output; 0 also where there is no path."
     longest = [np.zeros(len(cells))] + [np.full(len(cells), -np.inf)] * 3  # minus infinity: the input does not get here
-    for (a, b), op in zip(EDGES, cells.T):
+    for (a, b), op in zip(EDGES, cells.T, strict=True):
         step = np.where(op == NONE, -np.inf, np.isin(op, (CONV3X3, CONV1X1)))
         longest[b] = np.maximum(longest[b], longest[a] + step)
     return np.maximum(longest[3], 0).astype(int)
@@ -136,7 +137,7 @@ def cell_stats(cells: Sequence[Sequence[int]],                # n cells
     n3, n1 = ((ops == kind).sum(axis=1) for kind in (CONV3X3, CONV1X1))
     rows, cols = input_dim[1:]
     c, stem = channels, 9 * input_dim[0] * channels
-    params, macs = stem + 2 * c, stem * rows * cols
+    params, macs = np.full(len(ops), stem + 2 * c), np.full(len(ops), stem * rows * cols)
     for stage in range(STAGES):
         if stage:
             rows, cols, c = -(-rows // 2), -(-cols // 2), 2 * c
@@ -146,5 +147,6 @@ def cell_stats(cells: Sequence[Sequence[int]],                # n cells
         params = params + cells_per_stage * (weights + 2 * c * (n3 + n1))
         macs = macs + cells_per_stage * weights * rows * cols
     params, macs = params + 2 * c + c * classes + classes, macs + c * classes
-    depth = 2 + 2 * (STAGES - 1) + STAGES * cells_per_stage * cell_depth(ops)  # stem, classifier; two layers a reduction
+    outside = 2 + 2 * (STAGES - 1)  # layers: stem and classifier; two in each reduction
+    depth = outside + STAGES * cells_per_stage * cell_depth(ops)
     return {"params": params, "macs": macs, "depth": depth}

@@ -35,7 +35,8 @@ def sample_distinct(space: ConfigSpace,    # what to draw from
                     ) -> list[dict]:       # n canonical configs, no two alike
     "Draw `n` different architectures within a size limit; raises `InfeasibleError` if they cannot be found."
     check_choice("sampling method", method, METHODS)
-    rng, found = as_rng(rng), {}
+    rng = as_rng(rng)
+    found: dict[str, dict] = {}
     for _ in range(max_rounds):
         batch = latin_hypercube(space, max(n, 64), rng) if method == "latin_hypercube" else space.sample_arch_uniformly(max(n, 64), rng)
         small = np.ones(len(batch), bool) if max_params is None else space.stats(batch)["params"] <= max_params

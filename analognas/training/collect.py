@@ -13,7 +13,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
@@ -21,7 +20,7 @@ from ..core import check_number
 from ..datasets.load import Dataset
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.sample import sample_distinct
-from .labels import LabelStore, label_table
+from .labels import LabelStore
 from .protocol import Protocol, measure
 
 # %% ../../nbs/36_training.collect.ipynb #060b4d43

@@ -11,9 +11,7 @@ import json
 import os
 import socket
 import sqlite3
-import time
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import ConfigError, FileFormatError, check_choice, format_time, read_json, write_atomic, write_json
+from ..core import ConfigError, FileFormatError, check_choice, read_json, write_atomic, write_json
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/34_training.labels.ipynb #0eb44d7a
@@ -57,7 +55,7 @@ class LabelSet:
         "The labels, shape (n, 3): acc_1d, avm, std_1d."
         return self.table[list(TARGETS)].to_numpy(float)
 
-    def take(self, rows: Sequence[int]) -> "LabelSet":
+    def take(self, rows: Sequence[int] | np.ndarray) -> "LabelSet":
         "A part of the set, by position."
         return LabelSet(self.name, self.table.iloc[list(rows)].reset_index(drop=True), self.hyperparameters, self.facts)
 

@@ -7,17 +7,16 @@ __all__ = ['Protocol', 'train_digital', 'train_hardware_aware', 'Measurement', '
 
 # %% ../../nbs/32_training.protocol.ipynb #c84ced60
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import torch
 from aihwkit.optim import AnalogSGD
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..analog.hardware import create_rpu_config
 from ..analog.simulation import accuracy, measure_drift, to_analog, torch_seed
 from ..core import DRIFT_TIMES, ConfigError, DriftRecord, check_number, child_seeds
-from ..datasets.load import Dataset, load_dataset
+from ..datasets.load import Dataset
 
 # %% ../../nbs/32_training.protocol.ipynb #dc26267c
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""The simulated chip, field by field against AnalogNAS-Bench's published settings and aihwkit's own model."""
+import dataclasses
+import math
+from enum import Enum
+
+import pytest
+import torch
+from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
+from aihwkit.nn.conversion import convert_to_analog
+from aihwkit.simulator.configs import InferenceRPUConfig
+from aihwkit.simulator.parameters import IOParameters
+from torch import nn
+
+from analognas.analog.hardware import create_rpu_config, resolution
+from analognas.core import ConfigError
+
+# AnalogNAS-Bench's settings, as its training script (IBM/analog-nas, analognasbench/training_script.py) sets them.
+PUBLISHED = {
+    "forward": {"is_perfect": False, "inp_bound": 1.0, "inp_res": 1 / 254, "out_bound": 10.0, "out_res": 1 / 254, "out_noise": 0.04,
+                "noise_management": "None", "bound_management": "None"},
+    "pre_post.input_range": {"enable": True, "decay": 0.01, "init_from_data": 50, "init_std_alpha": 3.0,
+                             "input_min_percentage": 0.995, "manage_output_clipping": False},
+    "modifier": {"type": "AddNormal", "std_dev": 0.06},
+    "clip": {"type": "LayerGaussian", "sigma": 2.0},
+    "remap": {"type": "LayerwiseSymmetric"},
+    "mapping": {"digital_bias": True, "weight_scaling_omega": 1.0, "weight_scaling_columnwise": False,
+                "out_scaling_columnwise": False, "max_input_size": 512, "max_output_size": 512},
+}
+
+
+def part(config, path):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def plain(value):
+    return value.value if isinstance(value, Enum) else value
+
+
+@pytest.mark.parametrize("path, field, value", [(p, f, v) for p, fields in PUBLISHED.items() for f, v in fields.items()])
+def test_every_published_setting(path, field, value):
+    assert plain(getattr(part(create_rpu_config(), path), field)) == value
+
+
+@pytest.mark.parametrize("path", PUBLISHED)
+def test_whatever_is_not_published_is_aihwkits_default(path):
+    config, default = create_rpu_config(), InferenceRPUConfig()
+    default.forward = IOParameters()
+    for f in dataclasses.fields(part(default, path)):
+        if f.name not in PUBLISHED[path] and hasattr(part(config, path), f.name):
+            assert getattr(part(config, path), f.name) == getattr(part(default, path), f.name), f.name
+
+
+def test_noise_and_compensation():
+    config = create_rpu_config()
+    assert type(config.noise_model) is PCMLikeNoiseModel and type(config.drift_compensation) is GlobalDriftCompensation
+    mine, default = vars(config.noise_model), vars(PCMLikeNoiseModel(g_max=25.0))
+    assert mine.keys() == default.keys()
+    for name in mine.keys() - {"g_converter"}:
+        assert mine[name] == default[name], name
+    assert config.noise_model.g_converter.g_max == 25.0
+
+
+KNOBS = [
+    ("g_max", 30.0, lambda c: (c.noise_model.g_max, c.noise_model.g_converter.g_max), (30.0, 30.0)),
+    ("prog_noise_scale", 0.5, lambda c: c.noise_model.prog_noise_scale, 0.5),
+    ("read_noise_scale", 0.5, lambda c: c.noise_model.read_noise_scale, 0.5),
+    ("drift_scale", 0.5, lambda c: c.noise_model.drift_scale, 0.5),
+    ("drift_compensation", False, lambda c: c.drift_compensation, None),
+    ("dac_bits", 6, lambda c: c.forward.inp_res, 1 / 62),
+    ("adc_bits", 6, lambda c: c.forward.out_res, 1 / 62),
+    ("out_noise", 0.1, lambda c: c.forward.out_noise, 0.1),
+    ("modifier_std", 0.2, lambda c: c.modifier.std_dev, 0.2),
+    ("tile_size", 128, lambda c: (c.mapping.max_input_size, c.mapping.max_output_size), (128, 128)),
+]
+
+
+@pytest.mark.parametrize("knob, value, read, expected", KNOBS, ids=[k[0] for k in KNOBS])
+def test_a_knob_reaches_its_field_and_no_other(knob, value, read, expected):
+    config = create_rpu_config(**{knob: value})
+    assert read(config) == expected
+    for other, _, read_other, _ in KNOBS:
+        if other != knob:
+            assert read_other(config) == read_other(create_rpu_config()) or other == "drift_compensation"
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 12])
+def test_a_converter_has_as_many_steps_as_its_bits_allow(bits):
+    "A symmetric converter of b bits has 2^b - 1 levels from -1 to 1: aihwkit's step is 2/(2^b - 2), twice `inp_res`."
+    levels = 2**bits - 1
+    assert math.isclose(2 * resolution(bits) * (levels - 1), 2)
+
+
+def test_the_dac_rounds_to_its_levels():
+    "Through aihwkit's tile: an identity layer with a 3-bit DAC and nothing else puts out at most seven values."
+    config = create_rpu_config(dac_bits=3, adc_bits=24, out_noise=0, prog_noise_scale=0, read_noise_scale=0, drift_scale=0)
+    layer = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    analog = convert_to_analog(nn.Sequential(layer), config).eval()
+    with torch.no_grad():
+        out = analog(torch.linspace(-3, 3, 1000).unsqueeze(1))
+    assert len({round(v, 3) for v in out.flatten().tolist()}) == 7
+
+
+def test_wide_layers_are_cut_into_tiles():
+    analog = convert_to_analog(nn.Sequential(nn.Linear(130, 70)), create_rpu_config(tile_size=64))
+    sizes = [tuple(t.tile.get_weights().shape) for t in analog.analog_tiles()]
+    assert len(sizes) == 3 * 2 and sum(a * b for a, b in sizes) == 130 * 70 and max(max(s) for s in sizes) <= 64
+
+
+def test_every_call_gives_a_new_chip():
+    first = create_rpu_config()
+    first.forward.out_noise, first.noise_model.drift_scale = 9.0, 9.0
+    assert (create_rpu_config().forward.out_noise, create_rpu_config().noise_model.drift_scale) == (0.04, 1.0)
+
+
+@pytest.mark.parametrize("knob", ["prog_noise_scale", "read_noise_scale", "drift_scale", "out_noise", "modifier_std", "g_max"])
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", None, True])
+def test_scales_are_finite_and_not_negative(knob, bad):
+    with pytest.raises(ConfigError, match=f"{knob} must be"):
+        create_rpu_config(**{knob: bad})
+
+
+@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("adc_bits", None), ("tile_size", 0),
+                                       ("tile_size", 1.5), ("g_max", 0)])
+def test_sizes_are_whole(knob, bad):
+    with pytest.raises(ConfigError, match=f"{knob} must be"):
+        create_rpu_config(**{knob: bad})
+
+
+@pytest.mark.parametrize("preset", ["PCM", "flash", None, 3])
+def test_unknown_presets(preset):
+    with pytest.raises(ConfigError, match="Unknown hardware preset"):
+        create_rpu_config(preset)

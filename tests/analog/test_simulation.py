@@ -1,0 +1,172 @@
+"""Programming and drift against a loop of aihwkit calls, and what must be left alone."""
+import copy
+
+import numpy as np
+import pytest
+import torch
+from aihwkit.nn import AnalogConv2d, AnalogLinear
+from aihwkit.nn.conversion import convert_to_analog
+from aihwkit.optim.context import AnalogContext
+from torch import nn
+
+from analognas.analog.hardware import create_rpu_config
+from analognas.analog.simulation import accuracy, measure_drift, to_analog, torch_seed
+from analognas.core import ConfigError, child_seeds
+
+TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
+
+
+@pytest.fixture(scope="module")
+def task():
+    "A digital network, inputs within the range of 3 that untrained tiles start with, and its own answers as labels."
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5)).eval()
+    x = torch.randn(120, 1, 6, 6, generator=torch.Generator().manual_seed(1)).clamp(-2, 2)
+    with torch.no_grad():
+        return net, x, net(x).argmax(1)
+
+
+def states(model):
+    "Every tensor of a model, also those that aihwkit keeps inside its tiles."
+    found = {n: v for n, v in (*model.named_parameters(), *model.named_buffers()) if not isinstance(v, AnalogContext)}
+    if hasattr(model, "analog_tiles"):
+        found |= {f"tile{i}": t.tile.get_weights() for i, t in enumerate(model.analog_tiles())}
+    return {n: v.detach().clone() for n, v in found.items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def by_hand(model, x, y, times, n_rep, seed, batch_size):
+    "The definition: program, let drift, count the hits."
+    rows = []
+    for s in child_seeds(seed, n_rep):
+        torch.manual_seed(s)
+        chip = copy.deepcopy(model).eval()
+        chip.program_analog_weights()
+        row = []
+        for t in times:
+            chip.drift_analog_weights(t)
+            hits = 0
+            for i in range(0, len(x), batch_size):
+                with torch.no_grad():
+                    hits += (chip(x[i:i + batch_size]).argmax(dim=-1) == y[i:i + batch_size]).sum().item()
+            row.append(hits / len(x) * 100)
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("batch_size", [50, 256])
+def test_measure_drift_is_a_loop_of_aihwkit_calls(task, batch_size):
+    net, x, y = task
+    model = convert_to_analog(copy.deepcopy(net), create_rpu_config())
+    record = measure_drift(model, (x, y), n_rep=3, seed=5, batch_size=batch_size, progress=False)
+    state = torch.random.get_rng_state()
+    assert np.allclose(record.acc, by_hand(model, x, y, TIMES, 3, 5, batch_size), rtol=0, atol=1e-9)
+    torch.random.set_rng_state(state)
+    assert record.t_inference == TIMES and len(np.unique(record.acc)) > 1
+
+
+def test_nothing_is_disturbed(task):
+    net, x, y = task
+    model = to_analog(net)
+    model.train()
+    before, weights, inputs, rng = states(model), states(net), x.clone(), torch.random.get_rng_state()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 - that no one touches it is the test
+    measure_drift(model, (x, y), n_rep=2, progress=False)
+    assert same(states(model), before) and same(states(net), weights) and torch.equal(x, inputs)
+    assert torch.equal(torch.random.get_rng_state(), rng) and model.training
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+def test_what_the_user_draws_before_does_not_matter(task):
+    net, x, y = task
+    model, found = to_analog(net), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(measure_drift(model, (x, y), n_rep=2, seed=7, progress=False).acc)
+    assert np.array_equal(*found)
+    assert not np.array_equal(found[0], measure_drift(model, (x, y), n_rep=2, seed=8, progress=False).acc)
+
+
+def test_an_ideal_chip_is_the_digital_network(task):
+    net, x, y = task
+    wrong = (y + 1) % 5
+    labels = torch.where(torch.arange(len(y)) % 3 == 0, wrong, y)  # two thirds right
+    ideal = create_rpu_config(prog_noise_scale=0, read_noise_scale=0, drift_scale=0, out_noise=0, dac_bits=20, adc_bits=20)
+    record = measure_drift(to_analog(net, ideal), (x, labels), n_rep=2, progress=False)
+    assert np.allclose(record.acc, 100 * 2 / 3) and accuracy(net, x, labels) == record.acc[0, 0]
+
+
+def test_drift_without_compensation_costs_more(task):
+    net, x, y = task
+    quiet = dict(prog_noise_scale=0, read_noise_scale=0, out_noise=0)
+    with_, without = (measure_drift(to_analog(net, create_rpu_config(drift_compensation=c, **quiet)), (x, y), n_rep=4,
+                                    progress=False).mean for c in (True, False))
+    assert with_[-1] > without[-1]
+
+
+def test_to_analog_keeps_the_original_and_the_rest(task):
+    net, x, _ = task
+    before = states(net)
+    analog = to_analog(net).eval()
+    assert [type(m) for m in net] == [nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, nn.Linear]
+    assert [type(m) for m in analog] == [AnalogConv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, AnalogLinear]
+    analog.program_analog_weights()
+    assert same(states(net), before)
+    weight, bias = to_analog(net)[4].get_weights()
+    assert torch.allclose(weight, net[4].weight, atol=1e-6) and torch.equal(bias.detach(), net[4].bias)
+
+
+@pytest.mark.parametrize("arguments, says", [(dict(n_rep=0), "n_rep"), (dict(n_rep=1.5), "n_rep"), (dict(times=(10., 1.)), "ascend"),
+                                             (dict(times=()), "time"), (dict(times=(1., float("nan"))), "time")])
+def test_bad_arguments_are_refused(task, arguments, says):
+    net, x, y = task
+    with pytest.raises(ConfigError, match=f"(?i){says}"):
+        measure_drift(to_analog(net), (x[:2], y[:2]), progress=False, **{"n_rep": 1} | arguments)
+
+
+def test_a_digital_network_is_refused(task):
+    net, x, y = task
+    with pytest.raises(ConfigError, match="Sequential has no analog layers"):
+        measure_drift(net, (x, y))
+
+
+# ---- accuracy and seeds ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_accuracy_is_the_share_of_hits(batch_size):
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.rand(65, 4, generator=rng), torch.randint(0, 4, (65,), generator=rng)
+    hits = sum(row.index(max(row)) == label for row, label in zip(x.tolist(), y.tolist()))
+    assert accuracy(nn.Identity(), x, y, batch_size) == pytest.approx(100 * hits / 65)
+
+
+def test_accuracy_leaves_every_layer_in_the_mode_it_was_in():
+    "A frozen batch normalisation inside a training network stays frozen."
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.9), nn.Linear(3, 2))
+    net.train()
+    net[0].eval()
+    with torch.no_grad():
+        accuracy(net, torch.randn(8, 3), torch.zeros(8, dtype=torch.long))
+    assert [net.training, *(m.training for m in net)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("n, m", [(0, 0), (3, 2)])
+def test_accuracy_refuses_unequal_or_empty(n, m):
+    with pytest.raises(ConfigError, match=f"got {n} and {m}"):
+        accuracy(nn.Identity(), torch.zeros(n, 2), torch.zeros(m, dtype=torch.long))
+
+
+def test_torch_seed_restores_after_an_error():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    with pytest.raises(ZeroDivisionError), torch_seed(1):
+        torch.rand(5)
+        1 / 0
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(4)
+    expected = torch.rand(2)
+    with torch_seed(4):
+        assert torch.equal(torch.rand(2), expected)

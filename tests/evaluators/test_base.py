@@ -1,0 +1,147 @@
+"""What evaluators share: Kendall's tau against SciPy and by counting, its interval, its ceiling, and the base class."""
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau, norm
+
+from analognas.core import ConfigError
+from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator, kendall_tau, tau_ceiling
+from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.training.labels import LabelSet
+
+PAIRS = st.lists(st.tuples(st.integers(-5, 5), st.floats(-100, 100)), min_size=5, max_size=30)
+
+
+def tau_b(x, y):
+    "By counting pairs: Kendall, The treatment of ties in ranking problems, Biometrika 1945."
+    both = [(np.sign(a - b), np.sign(c - d)) for (a, c), (b, d) in itertools.combinations(zip(x, y, strict=True), 2)]
+    right = sum(s * t for s, t in both)
+    return right / math.sqrt(sum(s != 0 for s, _ in both) * sum(t != 0 for _, t in both))
+
+
+@given(PAIRS)
+def test_tau_is_scipys_and_the_share_of_pairs(pairs):
+    x, y = map(list, zip(*pairs, strict=True))
+    found = kendall_tau(x, y)
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        assert found.tau == 0
+    else:
+        assert found.tau == pytest.approx(kendalltau(x, y)[0], abs=1e-12) == pytest.approx(tau_b(x, y), abs=1e-12)
+    assert -1 <= found.low <= found.tau <= found.high <= 1 and found.n == len(x)
+    assert kendall_tau(y, x).tau == pytest.approx(found.tau) and kendall_tau([-v for v in x], y).tau == pytest.approx(-found.tau)
+
+
+@given(PAIRS)
+def test_the_interval_is_fiellers(pairs):
+    x, y = map(list, zip(*pairs, strict=True))
+    t = kendall_tau(x, y)
+    if abs(t.tau) < 1 - 1e-9:
+        half = norm.ppf(0.975) * math.sqrt(0.437 / (len(x) - 4))
+        assert math.atanh(t.high) - math.atanh(t.tau) == pytest.approx(half, rel=1e-3)
+        assert math.atanh(t.tau) - math.atanh(t.low) == pytest.approx(half, rel=1e-3)
+
+
+def test_perfect_rankings():
+    assert kendall_tau(range(9), range(9)).tau == pytest.approx(1) and kendall_tau(range(9), range(9, 0, -1)).tau == pytest.approx(-1)
+    assert kendall_tau(np.exp(np.arange(20.)), np.arange(20)).tau == pytest.approx(1)  # only the order counts
+
+
+@pytest.mark.parametrize("x, y", [([1, 2, 3, 4], [1, 2, 3, 4]), ([1] * 5, [1] * 6), (np.ones((5, 2)), np.ones((5, 2))), ([], [])])
+def test_unusable_vectors_are_refused(x, y):
+    with pytest.raises(ConfigError, match="two vectors of the same length, at least 5"):
+        kendall_tau(x, y)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError):
+        kendall_tau([1, 2, np.nan, 4, 5, 6], range(6))
+
+
+def test_ceiling():
+    assert tau_ceiling(0) == 0 and tau_ceiling(1) == pytest.approx(1)
+    grid = [tau_ceiling(t) for t in np.linspace(0, 1, 50)]
+    assert grid == sorted(grid) and all(c >= t for c, t in zip(grid, np.linspace(0, 1, 50), strict=True))
+    for bad in (-0.1, 1.1, math.nan):
+        with pytest.raises(ConfigError, match="repeat_tau"):
+            tau_ceiling(bad)
+
+
+@pytest.mark.parametrize("repeat, published", [(0.74, 0.82), (0.55, 0.68), (0.64, 0.74)])
+def test_ceilings_of_analognas_bench(repeat, published):
+    assert tau_ceiling(repeat) == pytest.approx(published, abs=0.01)
+
+
+# ---- the base class -------------------------------------------------------------------------------------------------
+
+class Depth(Evaluator):
+    "A user's own: deeper is better. Needs a bound space, knows only the ResNet-like family."
+    asked = 0
+
+    def _accept(self, space):
+        if space.search_space != "resnet-like":
+            raise ConfigError(f"Depth knows nothing about {space.search_space}.")
+
+    def _predict(self, configs):
+        self.asked += len(configs)
+        depth = self.space.stats(configs)["depth"].astype(float)
+        return np.stack([depth, 2 * depth, 3 * depth], axis=1), depth > 20
+
+
+class TestDepthConforms(EvaluatorConformance):
+    def make(self):
+        return Depth()
+
+    def make_space(self):
+        return ConfigSpace("digits")
+
+
+class TestParamsConforms(EvaluatorConformance):
+    def make(self):
+        return ParamsEvaluator()
+
+    def make_space(self):
+        return NASBench201Space("digits", channels=4, cells_per_stage=1)
+
+
+def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
+    space = ConfigSpace("digits")
+    evaluator, configs = Depth().bind(space), space.sample_arch_uniformly(7, 0)
+    answer, depth = evaluator.query_pop(configs), space.stats(configs)["depth"]
+    assert answer.acc_1d.tolist() == depth.tolist() and answer.std_1d.tolist() == (3 * depth).tolist() and evaluator.asked == 7
+    one = evaluator.query(configs[2])
+    assert (one.acc_1d, one.avm, one.outside, one.measured) == (depth[2], 2 * depth[2], bool(depth[2] > 20), False)
+    assert type(one.acc_1d) is float and type(one.outside) is bool and len(answer) == 7 and len(one) == 1
+
+
+def test_a_refused_space_leaves_the_evaluator_as_it_was():
+    space = ConfigSpace("digits")
+    evaluator = Depth().bind(space)
+    for bad in (NASBench201Space(), "digits", None):
+        with pytest.raises(ConfigError):
+            evaluator.bind(bad)
+    assert evaluator.space is space
+
+
+def test_an_unbound_evaluator_takes_the_default_space():
+    evaluator = Depth()
+    evaluator.query(ConfigSpace().sample_arch(0))
+    assert evaluator.space.dataset == "CIFAR-10"
+    with pytest.raises(ConfigError, match="Depth does not learn"):
+        evaluator.fit(None)
+
+
+def test_correlation_is_that_of_the_answers():
+    space = ConfigSpace("digits")
+    configs = space.sample_arch_uniformly(30, 0)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(configs).assign(**{t: rng.random(30) for t in ("acc_1d", "avm", "std_1d")})
+    found = Depth().bind(space).get_correlation(LabelSet("random", table, space.get_hyperparameters()))
+    depth = space.stats(configs)["depth"]
+    assert all(found[t].tau == pytest.approx(kendalltau(depth, table[t])[0]) for t in ("acc_1d", "avm", "std_1d"))

@@ -1,0 +1,318 @@
+"""The boosted trees: what they save is what they load, what is damaged is refused, and what they were not fitted on they say."""
+import copy
+import hashlib
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost as xgb
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from analognas.core import ConfigError, FileFormatError
+from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.evaluators.xgboost import BorrowedLabelsWarning, NormalScores, XGBoostEvaluator, architecture_features
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.training.labels import TARGETS, LabelSet
+
+
+def made_up(space, n, seed=0, **limits):
+    "Labels by a formula of depth and parameters."
+    configs = space.sample_arch_uniformly(n, seed)
+    stats = space.stats(configs)
+    size, depth = np.log10(stats["params"]), np.log10(stats["depth"])
+    table = pd.DataFrame(configs).assign(acc_1d=60 + 5 * size - depth, avm=2 * depth - size / 5, std_1d=1 / size)
+    return LabelSet("made-up", table, space.get_hyperparameters(), {"dataset": space.dataset})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    space = ConfigSpace("digits")
+    return XGBoostEvaluator().fit(made_up(space, 80), space, held_out=made_up(space, 60, 1))
+
+
+@pytest.fixture
+def folder(fitted, tmp_path):
+    return fitted.save(tmp_path / "weights")
+
+
+FITTED = []
+
+
+class TestXGBoostConforms(EvaluatorConformance):
+    def make(self):
+        if not FITTED:
+            FITTED.append(XGBoostEvaluator().fit(made_up(self.make_space(), 30), self.make_space(), made_up(self.make_space(), 9, 1)))
+        return copy.copy(FITTED[0])
+
+    def make_space(self):
+        return ConfigSpace("digits")
+
+
+# ---- what is fitted -------------------------------------------------------------------------------------------------
+
+def test_features_are_the_hyperparameters_and_what_follows_from_them():
+    space = ConfigSpace("digits")
+    configs = sorted(space.sample_arch_uniformly(50, 0), key=lambda c: space.stats([c])["params"][0])[:5]
+    names, X = architecture_features(space, configs)
+    assert names == [*space.get_hyperparameters(), "log10_params", "log10_macs", "depth"] and X.shape == (5, 25)
+    for row, c in zip(X, configs, strict=True):
+        assert row[:22].tolist() == list(c.values())
+        params = sum(p.numel() for p in space.network(c).parameters())
+        assert row[22] == pytest.approx(np.log10(params))
+
+
+def test_it_learns_a_formula(fitted):
+    space = ConfigSpace("digits")
+    test = made_up(space, 60, 1)
+    answer = fitted.bind(space).query_pop(test.configs)
+    for t in TARGETS:
+        tau = kendalltau(getattr(answer, t), test.table[t])[0]
+        assert tau > 0.6
+        assert fitted.get_correlation(test)[t].tau == pytest.approx(tau)
+        assert fitted.about["held_out"]["xgboost"][t]["tau"] == pytest.approx(tau)
+    assert answer.acc_1d.min() >= made_up(space, 80).table.acc_1d.min() - 1e-6  # no label beyond those seen
+    stat = fitted.get_evaluator_stat()
+    assert (stat["label_set"], stat["rows"], stat["measured"], stat["held_out"]["n_test"]) == ("made-up", 80, False, 60)
+    json.dumps(stat, allow_nan=False)
+
+
+def test_the_same_seed_fits_the_same():
+    space = ConfigSpace("digits")
+    a, b, c = (XGBoostEvaluator().fit(made_up(space, 20), space, made_up(space, 6, 1), seed=s).query_pop(made_up(space, 9, 2).configs)
+               for s in (0, 0, 1))
+    assert np.array_equal(a.acc_1d, b.acc_1d) and not np.array_equal(a.acc_1d, c.acc_1d)
+
+
+def test_an_answer_does_not_depend_on_its_company(fitted):
+    configs = ConfigSpace("digits").sample_arch_uniformly(60, 5)
+    whole = fitted.query_pop(configs)
+    for part in ([7], [7, 3], range(60)[::-1], range(0, 60, 7)):
+        answer = fitted.query_pop([configs[i] for i in part])
+        for t in TARGETS:
+            assert np.array_equal(getattr(answer, t), getattr(whole, t)[list(part)])
+
+
+def test_outside_is_outside_the_fitted_range():
+    space = ConfigSpace("digits")
+    labels = made_up(space, 60)
+    small = labels.take(np.flatnonzero(labels.table.out_channel0 <= 16))
+    evaluator = XGBoostEvaluator().fit(small, space, made_up(space, 6, 1))
+    assert not evaluator.query_pop(small.configs).outside.any()
+    wide = [c for c in made_up(space, 60, 3).configs if c["out_channel0"] > 16]
+    assert evaluator.query_pop(wide).outside.all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_few_labels_are_refused(n):
+    space = ConfigSpace("digits")
+    with pytest.raises(ConfigError, match=f"has {n} rows; a surrogate needs at least 10"):
+        XGBoostEvaluator().fit(made_up(space, 20).take(range(n)), space)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_labels_are_refused_also_when_they_came_later(target, bad):
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table.loc[3, target] = bad
+    with pytest.raises(ConfigError, match="(?i)nan|infinite"):
+        XGBoostEvaluator().fit(labels, space, made_up(space, 6, 1))
+
+
+def test_rows_that_are_no_configs_are_refused():
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table.loc[3, "out_channel0"] = 17
+    with pytest.raises(ConfigError, match="out_channel0 = 17"):
+        XGBoostEvaluator().fit(labels, space)
+    with pytest.raises(ConfigError, match="fit needs to know the search space"):
+        XGBoostEvaluator().fit(labels)
+
+
+def test_constant_labels_are_no_disaster():
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table["avm"] = 3.0
+    evaluator = XGBoostEvaluator().fit(labels, space, made_up(space, 6, 1))
+    assert np.allclose(evaluator.query_pop(labels.configs).avm, 3.0)
+
+
+# ---- other spaces ---------------------------------------------------------------------------------------------------
+
+def test_another_space_is_refused(fitted):
+    more, fewer = ConfigSpace("digits"), ConfigSpace("digits")
+    more.add_hyperparameter("dropout", "continuous", 0, 0.5)
+    fewer.remove_hyperparameter("B5")
+    for space, says in [(more, "dropout"), (fewer, "B5"), (NASBench201Space("digits"), "differs in B1")]:
+        with pytest.raises(ConfigError, match=f"'made-up'.*{says}"):
+            fitted.bind(space)
+
+
+def test_what_happens_to_the_space_later_is_no_concern(fitted):
+    "The evaluator was fitted on the space as it was."
+    space = ConfigSpace("digits")
+    evaluator = XGBoostEvaluator().fit(made_up(space, 20), space, made_up(space, 6, 1))
+    config = space.sample_arch(0)
+    before = evaluator.query(config).acc_1d
+    space.add_hyperparameter("dropout", "continuous", 0, 0.5)
+    with pytest.raises(ConfigError, match="dropout"):
+        evaluator.bind(space)
+    assert evaluator.bind(ConfigSpace("digits")).query(config).acc_1d == before
+
+
+def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.bind(ConfigSpace("digits"))
+    with pytest.warns(BorrowedLabelsWarning, match="No evaluator has been fitted for VWW yet: .* 80 labels measured on digits"):
+        fitted.bind(ConfigSpace("VWW"))
+    with pytest.warns(BorrowedLabelsWarning, match="No evaluator has been fitted for CIFAR-10"):
+        copy.copy(fitted).bind(ConfigSpace())
+
+
+def test_a_family_without_weights_is_refused():
+    with pytest.raises(ConfigError, match="No shipped evaluator knows the 'custom' family"):
+        XGBoostEvaluator().bind(ConfigSpace("digits", "custom"))
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+def test_what_is_saved_is_what_is_loaded(fitted, folder):
+    configs = ConfigSpace("digits").sample_arch_uniformly(50, 7)
+    again = XGBoostEvaluator(folder).bind(ConfigSpace("digits"))
+    for field in (*TARGETS, "outside"):
+        assert np.array_equal(getattr(again.query_pop(configs), field), getattr(fitted.query_pop(configs), field))
+    assert again.about == json.loads(json.dumps(fitted.about))
+    assert again.get_evaluator_stat()["held_out"] == json.loads(json.dumps(fitted.about["held_out"]))
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "acc_1d.ubj", "avm.ubj", "std_1d.ubj"]
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+def test_a_family_member_with_another_skeleton_comes_back_with_it(tmp_path):
+    space = NASBench201Space("digits", channels=4, cells_per_stage=1)
+    evaluator = XGBoostEvaluator().fit(made_up(space, 30), space, made_up(space, 6, 1))
+    configs = space.sample_arch_uniformly(20, 3)
+    again = XGBoostEvaluator(evaluator.save(tmp_path / "small")).bind(space)
+    assert np.array_equal(again.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d)
+    assert not again.query_pop(made_up(space, 30).configs).outside.any()
+
+
+def test_saving_over_old_weights_replaces_them(fitted, folder):
+    (folder / "left over.txt").write_text("x")
+    fitted.save(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "acc_1d.ubj", "avm.ubj", "std_1d.ubj"]
+    XGBoostEvaluator(folder)
+    with pytest.raises(ConfigError, match="nothing to save"):
+        XGBoostEvaluator().save(folder)
+
+
+def test_a_failed_save_leaves_the_old_weights(fitted, folder, monkeypatch):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def crash(*args):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(xgb.Booster, "save_model", crash)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.save(folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+FILES = ["about.json", *(f"{t}.ubj" for t in TARGETS)]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "garbage", "pickle"])
+def test_a_damaged_file_is_refused(folder, name, how):
+    raw = (folder / name).read_bytes()
+    half = len(raw) // 2
+    (folder / name).write_bytes({"cut": raw[:half], "empty": b"", "flipped": raw[:half] + bytes([raw[half] ^ 0xff]) + raw[half + 1:],
+                                 "garbage": b"\x00\x01garbage" * 100, "pickle": pickle.dumps({"a": 1})}[how])
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(folder, name):
+    (folder / name).unlink()
+    with pytest.raises((FileFormatError, FileNotFoundError), match=name):
+        XGBoostEvaluator(folder)
+
+
+def with_about(folder, change):
+    path = folder / "about.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize("raw", [b"binf" + b"\x00" * 500, b"{L\x00", b"", b"{}", b'{"learner": {}}', pickle.dumps([1])],
+                         ids=["old binary format", "cut", "empty", "empty JSON", "other JSON", "pickle"])
+def test_a_model_of_another_format_is_refused_though_its_checksum_is_right(folder, raw):
+    (folder / "avm.ubj").write_bytes(raw)
+    digest = hashlib.sha256(raw).hexdigest()
+    with_about(folder, lambda a: a | {"sha256": a["sha256"] | {"avm.ubj": digest}})
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+ABOUT = {
+    "another format": lambda a: a | {"format": "analognas-xgboost-0"},
+    "another program's": lambda a: {"weights": [1, 2]},
+    "no checksums": lambda a: a | {"sha256": {}},
+    "checksums are a list": lambda a: a | {"sha256": ["x"]},
+    "another space": lambda a: a | {"space": {}},
+    "space is text": lambda a: a | {"space": "resnet-like"},
+    "unknown family": lambda a: a | {"space": a["space"] | {"search_space": "transformer"}},
+    "labels are text": lambda a: a | {"labels": {t: [["a"], ["b"]] for t in TARGETS}},
+    "labels of one target": lambda a: a | {"labels": {"acc_1d": a["labels"]["acc_1d"]}},
+    "labels of unequal length": lambda a: a | {"labels": {t: [[0, 1], [1]] for t in TARGETS}},
+    "other features": lambda a: a | {"features": {"width": [0, 1]}},
+    "features without ranges": lambda a: a | {"features": dict.fromkeys(a["features"])},
+    "no features": lambda a: {k: v for k, v in a.items() if k != "features"},
+    "no rows": lambda a: {k: v for k, v in a.items() if k != "rows"},
+    "no name": lambda a: {k: v for k, v in a.items() if k != "label_set"},
+}
+
+
+@pytest.mark.parametrize("change", ABOUT.values(), ids=ABOUT)
+def test_a_description_that_does_not_fit_is_refused(folder, change):
+    with_about(folder, change)
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+def test_models_of_other_features_are_refused(folder, fitted, tmp_path):
+    "Weights of a larger space under the description of this one, checksums and all."
+    larger = ConfigSpace("digits")
+    larger.add_hyperparameter("dropout", "discrete", 0, 5)
+    other = XGBoostEvaluator().fit(made_up(larger, 20), larger, made_up(larger, 6, 1)).save(tmp_path / "other")
+    sums = json.loads((other / "about.json").read_text())["sha256"]
+    for t in TARGETS:
+        (folder / f"{t}.ubj").write_bytes((other / f"{t}.ubj").read_bytes())
+    with_about(folder, lambda a: a | {"sha256": sums})
+    with pytest.raises((FileFormatError, ConfigError)):
+        XGBoostEvaluator(folder).bind(ConfigSpace("digits")).query(ConfigSpace("digits").sample_arch(0))
+
+
+# ---- normal scores --------------------------------------------------------------------------------------------------
+
+LABELS = st.lists(st.floats(-1e6, 1e6) | st.integers(0, 3).map(float), min_size=2, max_size=300)
+
+
+@given(LABELS)
+def test_normal_scores_are_monotone_and_keep_the_range(y):
+    scores = NormalScores.fit(y)
+    values = scores.inverse(np.linspace(-6, 6, 200))
+    assert np.all(np.diff(values) >= 0) and values[0] == min(y) and values[-1] == max(y)
+    z = NormalScores.scores_of(np.array(y))
+    order = np.argsort(y, kind="stable")
+    assert np.all(np.diff(z[order]) >= 0) and abs(z.mean()) < 1e-6 + 0.5 * (len(set(y)) < len(y))
+    assert len(scores.scores) <= 201
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=150, unique=True))
+def test_normal_scores_there_and_back(y):
+    y = np.array(y)
+    assert np.allclose(NormalScores.fit(y).inverse(NormalScores.scores_of(y)), y, rtol=1e-9, atol=1e-6)

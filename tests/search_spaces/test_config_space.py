@@ -1,0 +1,414 @@
+"""The search space: counted by enumeration, canonical forms, distances, neighbours, errors and what a reader sees."""
+import html
+import itertools
+import json
+import math
+import re
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from analognas.core import DATASETS, ConfigError, DatasetInfo, FileFormatError
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
+
+PLAIN = {int, float, str, bool, type(None)}
+NAMES = ["out_channel0", "M"] + [f"{h}{m}" for m in range(1, 6) for h in ("R", "convblock", "widenfact", "B")]
+
+
+@st.composite
+def spaces(draw, max_size=4):
+    "A small space: up to three ordered hyperparameters, and children that are active from some value of one of them."
+    space = ConfigSpace("digits", "custom")
+    for i in range(draw(st.integers(1, 3))):
+        kind, low, n = draw(st.sampled_from(["grid", "discrete", "listed"])), draw(st.integers(-2, 3)), draw(st.integers(1, max_size))
+        if kind == "grid":
+            space.add_hyperparameter(f"p{i}", "continuous", low / 2, low / 2 + 0.1 * (n - 1), step=0.1)
+        elif kind == "discrete":
+            space.add_hyperparameter(f"p{i}", "discrete", low, low + 2 * (n - 1), step=2)
+        else:
+            space.add_hyperparameter_range(f"p{i}", "discrete", [low + k * k for k in range(n)])
+    for i in range(draw(st.integers(0, 3))):
+        parent = draw(st.sampled_from([h for h in space.hyperparameters if h.active_from is None and h.type != "categorical"]))
+        when = draw(st.none() | st.sampled_from(parent.values).map(lambda v: (parent.name, v)) | st.just((parent.name, 99)))  # noqa: B023
+        values = draw(st.sampled_from([["a", "b", "c"], [0, 1], [5], ["x"]]))
+        kind = "categorical" if isinstance(values[0], str) or draw(st.booleans()) else "discrete"
+        space.add_hyperparameter_range(f"c{i}", kind, values, active_from=when)
+    return space
+
+
+def everything(space):
+    "Every config, also those that differ only in what is inactive."
+    return [dict(zip(space.get_hyperparameters(), values)) for values in itertools.product(*(h.values for h in space.hyperparameters))]
+
+
+def meaning(space, config):
+    "A config as the set of what matters in it: a second definition of `canonical`."
+    return frozenset((h.name, config[h.name]) for h in space.hyperparameters
+                     if h.active_from is None or config[h.active_from[0]] >= h.active_from[1])
+
+
+# ---- counting and canonical forms -----------------------------------------------------------------------------------
+
+@given(spaces())
+def test_size_is_the_number_of_different_architectures(space):
+    assert space.compute_cs_size() == len({meaning(space, c) for c in everything(space)})
+
+
+@given(spaces(3))
+def test_canonical_form_is_idempotent_and_key_means_the_same(space):
+    by_key = {}
+    for c in everything(space):
+        canonical = space.canonical(c)
+        space.validate(canonical)
+        assert space.canonical(canonical) == canonical and list(canonical) == space.get_hyperparameters()
+        assert space.key(c) == space.key(canonical) and json.loads(space.key(c)) == canonical
+        by_key.setdefault(space.key(c), set()).add(meaning(space, c))
+    assert all(len(meanings) == 1 for meanings in by_key.values())
+    assert len(by_key) == len(set().union(*by_key.values()))
+
+
+def test_equal_configs_have_equal_keys():
+    "However a number is written, and within what counts as allowed, an architecture has one key."
+    space = ConfigSpace()
+    c = space.sample_arch(0)
+    for other in (c | {"R1": float(c["R1"])}, c | {"R1": np.int64(c["R1"])}, c | {"widenfact1": np.float64(c["widenfact1"])},
+                  dict(reversed(c.items()))):
+        space.validate(other)
+        assert space.key(other) == space.key(c)
+    grid = c | {"widenfact1": 0.55}
+    space.validate(grid | {"widenfact1": 0.5 + 0.05 + 1e-12})
+    assert space.key(grid | {"widenfact1": 0.5 + 0.05 + 1e-12}) == space.key(grid)
+
+
+def test_published_names_and_size():
+    space = ConfigSpace("CIFAR-10")
+    assert space.get_hyperparameters() == NAMES and type(space.get_hyperparameters()) is list and len(space) == 22
+    assert space.compute_cs_size() == 6 * sum((16 * 2 * 7 * 5)**M for M in range(1, 6))
+
+
+# ---- draws ----------------------------------------------------------------------------------------------------------
+
+@given(spaces(), st.integers(0, 2**32))
+def test_draws_are_valid_canonical_plain_and_repeatable(space, seed):
+    draws = space.sample_arch_uniformly(5, seed)
+    assert draws == space.sample_arch_uniformly(5, seed)
+    for c in draws:
+        space.validate(c)
+        assert space.canonical(c) == c and json.loads(json.dumps(c)) == c and {type(v) for v in c.values()} <= PLAIN
+
+
+def test_resnet_draws_are_plain():
+    space = ConfigSpace()
+    for c in space.sample_arch_uniformly(200, 0):
+        assert json.loads(json.dumps(c)) == c and {type(v) for v in c.values()} <= {int, float}
+
+
+def test_every_number_of_groups_is_as_likely():
+    space = ConfigSpace()
+    draws = space.sample_arch_uniformly(3000, 1)
+    assert chisquare([v for _, v in sorted(Counter(c["M"] for c in draws).items())]).pvalue > 1e-3
+    assert set(Counter(c["M"] for c in draws)) == {1, 2, 3, 4, 5}
+    for name in ("out_channel0", "R1", "convblock1", "widenfact1", "B1"):
+        counts = Counter(c[name] for c in draws)
+        assert set(counts) == set(space[name].values) and chisquare(list(counts.values())).pvalue > 1e-3
+
+
+def test_a_generator_goes_on_and_a_seed_starts_again():
+    space, rng = ConfigSpace(), np.random.default_rng(0)
+    assert [space.sample_arch(rng), space.sample_arch(rng)] == space.sample_arch_uniformly(2, 0)
+    assert space.sample_arch_uniformly(0) == []
+    for bad in (-1, 1.5, "3"):
+        with pytest.raises(ConfigError, match="n must be a whole number"):
+            space.sample_arch_uniformly(bad)
+
+
+@given(spaces())
+def test_features_are_one_number_per_knob_and_one_per_category(space):
+    configs = space.sample_arch_uniformly(4, 0)
+    X = space.encode(configs)
+    assert X.shape == (4, len(space.feature_names)) and np.isfinite(X).all()
+    assert space.encode([]).shape == (0, len(space.feature_names))
+    for row, c in zip(X, configs):
+        for f, x in zip(space.feature_names, row):
+            name, _, category = f.partition("=")
+            if category:
+                h = space[name]
+                assert x == (str(c[name]) == category and (h.active_from is None or c[h.active_from[0]] >= h.active_from[1]))
+            else:
+                assert x == c[name]
+
+
+# ---- nearness -------------------------------------------------------------------------------------------------------
+
+@given(spaces(3), st.integers(0, 2**32))
+def test_neighbours_are_valid_distinct_and_differ_in_one_thing_that_matters(space, seed):
+    config = space.sample_arch(seed)
+    near = space.neighbours(config)
+    keys = [space.key(c) for c in near]
+    assert len(set(keys)) == len(keys) and space.key(config) not in keys
+    for c in near:
+        space.validate(c)
+        assert c == space.canonical(c)
+        both = [n for n in c if space.is_active(n, c) and space.is_active(n, config)]
+        assert sum(c[n] != config[n] for n in both) == 1
+        assert space.key(config) in [space.key(b) for b in space.neighbours(c)] or any(
+            space.is_active(n, c) != space.is_active(n, config) for n in c)  # new groups start in the middle
+
+
+def test_neighbours_never_touch_an_inactive_group_alone():
+    space = ConfigSpace()
+    for config in space.sample_arch_uniformly(30, 0):
+        for c in space.neighbours(config):
+            changed = {n for n in c if c[n] != config[n]}
+            assert "M" in changed or len(changed) == 1
+            assert all(not n[-1].isdigit() or n == "out_channel0" or int(n[-1]) <= max(c["M"], config["M"]) for n in changed)
+
+
+@given(spaces(3))
+def test_distance_is_symmetric_bounded_and_0_for_the_same_architecture_only(space):
+    configs = everything(space)[:12]
+    for a, b in itertools.product(configs, configs):
+        d = space.distance(a, b)
+        assert 0 <= d <= 1 and math.isclose(d, space.distance(b, a))
+        assert (d == 0) == (space.key(a) == space.key(b))
+        assert d <= space.distance(a, configs[0]) + space.distance(configs[0], b) + 1e-9
+
+
+def test_distance_forgives_what_validate_forgives():
+    space = ConfigSpace()
+    c = space.sample_arch(0)
+    near = c | {"out_channel0": c["out_channel0"] + 1e-11}
+    space.validate(near)
+    assert space.distance(c, near) < 1e-9
+
+
+# ---- travel ---------------------------------------------------------------------------------------------------------
+
+@given(spaces())
+def test_a_space_travels_as_json(space):
+    again = ConfigSpace.from_json(space.to_json())
+    assert again.hyperparameters == space.hyperparameters and again.info == space.info and again.to_json() == space.to_json()
+    assert again.sample_arch_uniformly(3, 0) == space.sample_arch_uniformly(3, 0)
+
+
+@pytest.mark.parametrize("space", [NASBench201Space(), NASBench201Space("digits", channels=4, cells_per_stage=1)], ids=["16x5", "4x1"])
+def test_a_space_comes_back_as_what_it_was(space):
+    "`ConfigSpace.from_json` gives back the class it was, and all of it."
+    again, configs = ConfigSpace.from_json(space.to_json()), space.sample_arch_uniformly(3, 0)
+    assert type(again) is NASBench201Space
+    assert again.stats(configs)["params"].tolist() == space.stats(configs)["params"].tolist()
+    assert again.to_json() == space.to_json()
+
+
+def test_numpy_numbers_travel():
+    "As in `DatasetInfo(name, x.shape[1:], y.max() + 1)`."
+    space = ConfigSpace(DatasetInfo("mine", tuple(np.array([1, 8, 8])), np.int64(3)), "custom")
+    space.add_hyperparameter("p", "discrete", np.int64(1), np.int64(4))
+    space.add_hyperparameter_range("c", "categorical", np.array([1, 2]), active_from=("p", np.int64(2)))
+    assert ConfigSpace.from_json(space.to_json()).hyperparameters == space.hyperparameters
+
+
+def edits(text):
+    "The text of a space, damaged in different ways."
+    good = json.loads(text)
+    yield from ("", "null", "[]", "3", "{}", text[:-1], text[:50], '"x"')
+    for key in good:
+        yield json.dumps({k: v for k, v in good.items() if k != key})
+        yield json.dumps(good | {key: None})
+        yield json.dumps(good | {key: 3})
+        yield json.dumps(good | {key: "x"})
+    yield json.dumps(good | {"hyperparameters": [{"name": "x"}]})
+    yield json.dumps(good | {"hyperparameters": [{"name": "x", "type": "integer", "min_value": 1, "max_value": 2}]})
+    yield json.dumps(good | {"hyperparameters": good["hyperparameters"] * 2})
+    yield json.dumps(good | {"dataset": {"name": "x", "input_dim": [1, 2], "classes": 2}})
+
+
+TEXTS = list(edits(ConfigSpace("digits").to_json()))
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_damaged_text_is_a_format_error(text):
+    with pytest.raises(FileFormatError, match="not a search space"):
+        ConfigSpace.from_json(text)
+
+
+# ---- change ---------------------------------------------------------------------------------------------------------
+
+@given(st.permutations(NAMES), st.integers(0, 22))
+def test_any_number_of_hyperparameters_can_be_removed(names, n):
+    space = ConfigSpace()
+    for name in names[:n]:
+        space.remove_hyperparameter(name)
+    assert space.get_hyperparameters() == [n_ for n_ in NAMES if n_ not in names[:n]]
+    for c in space.sample_arch_uniformly(3, 0):
+        space.validate(c)
+    assert space.compute_cs_size() >= 1 and repr(space)
+
+
+def test_what_depended_on_a_removed_one_is_always_active():
+    space = ConfigSpace()
+    space.remove_hyperparameter("M")
+    assert space.compute_cs_size() == 6 * 1120**5
+    assert all(c["R5"] > 0 for c in space.sample_arch_uniformly(20, 0))
+    with pytest.raises(ConfigError, match="needs M"):
+        space.network(space.sample_arch(0))
+
+
+def test_many_hyperparameters_can_be_added():
+    space = ConfigSpace("digits")
+    for i in range(200):
+        space.add_hyperparameter(f"extra{i}", "continuous", 0, 1)
+    assert space.compute_cs_size() == ConfigSpace("digits").compute_cs_size() * 101**200
+    c = space.sample_arch(0)
+    assert len(c) == 222
+    assert space.network(c)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)  # what the family does not know is left alone
+    assert "extra199" in repr(space) and "extra199" in space._repr_html_()
+
+
+def test_a_space_for_another_dataset_is_its_own():
+    space = ConfigSpace("digits")
+    other = space.for_dataset("VWW")
+    other.add_hyperparameter("dropout", "continuous", 0, 1)
+    assert "dropout" not in space.get_hyperparameters() and "dropout" in other.get_hyperparameters()
+    assert (space.dataset, other.dataset) == ("digits", "VWW")
+
+
+# ---- errors name the offender ---------------------------------------------------------------------------------------
+
+CONFIG = ConfigSpace().sample_arch(3)
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"B6": 1}, "'B6' is not a hyperparameter of this space"),
+    ({1: 1}, "1 is not a hyperparameter"),
+    ({"B1": 6}, "B1 = 6 is not allowed (B1: discrete, 1 to 5"),
+    ({"B1": 0}, "B1 = 0 is not allowed"),
+    ({"B1": 1.5}, "B1 = 1.5"),
+    ({"B1": math.nan}, "B1 = nan"),
+    ({"B1": "1"}, "B1 = '1'"),
+    ({"B1": None}, "B1 = None"),
+    ({"B1": True}, "B1 = True"),
+    ({"B1": [1]}, "B1 = [1]"),
+    ({"widenfact1": 0.52}, "widenfact1 = 0.52"),
+    ({"widenfact1": 0.85}, "widenfact1 = 0.85"),
+    ({"out_channel0": 17}, "out_channel0 = 17 is not allowed (out_channel0: discrete, one of 8, 12, 16, 32, 48, 64)"),
+    ({"M": 6}, "M = 6"),
+    ({"M": 0}, "M = 0"),
+    ({"M": "2"}, "M = '2'"),
+    ({"M": None}, "M = None"),
+    ({"M": math.nan}, "M = nan"),
+    ({"M": 2, "R2": 0}, "R2 = 0"),
+])
+def test_validate_names_the_offender(change, says):
+    with pytest.raises(ConfigError) as e:
+        ConfigSpace().validate(CONFIG | change)
+    assert says in str(e.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_name_is_named(name):
+    with pytest.raises(ConfigError, match=f"{name!r} is missing"):
+        ConfigSpace().validate({k: v for k, v in CONFIG.items() if k != name})
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(ConfigError, match="(?s)B1 = 9.*R1 = 99|R1 = 99.*B1 = 9"):
+        ConfigSpace().validate(CONFIG | {"B1": 9, "R1": 99})
+
+
+@pytest.mark.parametrize("bad", [None, 3, "M", [1], [("M", 1)]])
+def test_a_config_is_a_dict(bad):
+    with pytest.raises(ConfigError, match=f"got {type(bad).__name__}"):
+        ConfigSpace().validate(bad)
+
+
+def test_names_and_parents_are_checked():
+    space = ConfigSpace()
+    for what, says in [
+        (lambda: space.add_hyperparameter("M", "discrete", 1, 2), "already has a hyperparameter 'M'"),
+        (lambda: space.add_hyperparameter_range("R1", "discrete", [1]), "already has a hyperparameter 'R1'"),
+        (lambda: space.remove_hyperparameter("R6"), "Unknown hyperparameter 'R6'"),
+        (lambda: space["R6"], "Unknown hyperparameter 'R6'"),
+        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("N", 1)), "Unknown hyperparameter 'N'"),
+        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("x", 1)), "Unknown hyperparameter 'x'"),
+        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("R2", 1)), "cannot depend on 'R2'"),
+        (lambda: space.add_hyperparameter("x", "floating", 1, 2), "Unknown type"),
+        (lambda: ConfigSpace("CIFAR10"), "Did you mean 'CIFAR-10'?"),
+        (lambda: ConfigSpace("digits", "resnet"), "Did you mean 'resnet-like'?"),
+        (lambda: ConfigSpace("digits", "custom").network({}), "cannot build networks"),
+    ]:
+        with pytest.raises(ConfigError) as e:
+            what()
+        assert says in str(e.value)
+    assert space.get_hyperparameters() == NAMES  # a refused change changes nothing
+
+
+def test_a_category_cannot_be_depended_on():
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter_range("op", "categorical", [1, 2])
+    with pytest.raises(ConfigError, match="cannot depend on 'op'"):
+        space.add_hyperparameter("x", "discrete", 1, 2, active_from=("op", 1))
+
+
+# ---- what a reader sees ---------------------------------------------------------------------------------------------
+
+NASTY = st.text(st.sampled_from('ab<>&"\', =\n'), min_size=1, max_size=8)
+
+
+@given(st.lists(NASTY, min_size=1, max_size=4, unique=True))
+def test_text_and_html_hold_every_name_and_html_is_escaped(names):
+    space = ConfigSpace(DatasetInfo("<b>&mine", (1, 8, 8), 3), "custom")
+    for name in names:
+        space.add_hyperparameter_range(name, "categorical", ["<i>", "&"])
+    page = space._repr_html_()
+    rows = re.findall(r"<td><code>(.*?)</code></td><td>(.*?)</td><td>(.*?)</td>", page, re.DOTALL)
+    assert [tuple(map(html.unescape, row)) for row in rows] == [(n, "categorical", "one of <i>, &") for n in names]
+    assert not set(re.findall(r"</?(\w+)", page)) - {"p", "table", "thead", "tr", "th", "tbody", "td", "code"}
+    assert all(n in repr(space) for n in names)
+
+
+def test_the_published_space_shows_every_name():
+    space = ConfigSpace("KWS")
+    for text in (repr(space), space._repr_html_()):
+        assert all(name in text for name in NAMES) and "1x49x10" in text and "12 classes" in text
+
+
+# ---- networks and their cost ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_networks_fit_the_dataset(name):
+    space = ConfigSpace(name)
+    info, smallest = space.info, min(space.sample_arch_uniformly(100, 0), key=lambda c: space.stats([c])["params"][0])
+    assert space.network(smallest).eval()(torch.zeros(2, *info.input_dim)).shape == (2, info.classes)
+
+
+def test_a_row_of_a_data_frame_is_a_config():
+    "pandas turns whole numbers into floats where a row mixes both; such a config is allowed, so it has a cost and a network."
+    space = ConfigSpace("digits")
+    config = min(space.sample_arch_uniformly(50, 0), key=lambda c: space.stats([c])["params"][0])
+    row = pd.DataFrame([config]).iloc[0].to_dict()
+    assert {type(v) for v in row.values()} == {float}
+    space.validate(row)
+    assert {k: v.tolist() for k, v in space.stats([row]).items()} == {k: v.tolist() for k, v in space.stats([config]).items()}
+    assert sum(p.numel() for p in space.network(row).parameters()) == space.stats([config])["params"][0]
+
+
+def test_ones_own_network_gets_the_config_and_the_task():
+    seen = []
+
+    def build(config, input_dim, classes):
+        seen.append((config, input_dim, classes))
+        return torch.nn.Linear(config["p"], 7, bias=False)
+    space = ConfigSpace(DatasetInfo("mine", (2, 3, 4), 5), "custom", build)
+    space.add_hyperparameter("p", "discrete", 1, 4)
+    assert space.stats([{"p": 3}, {"p": 4}])["params"].tolist() == [21, 28]
+    assert seen[0] == ({"p": 3}, (2, 3, 4), 5)
+    with pytest.raises(ConfigError, match="p = 5"):
+        space.network({"p": 5})

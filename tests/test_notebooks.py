@@ -1,0 +1,20 @@
+"""Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab."""
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
+
+
+def test_the_notebooks_are_found():
+    assert len(NOTEBOOKS) > 20
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a kernel starts where the client says; nothing may depend on the working directory
+    nb = nbformat.read(path, as_version=4)
+    NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -1,0 +1,168 @@
+"""The recipe: it trains, it repeats, its numbers are what they say, and nonsense is refused before the work begins."""
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analognas.analog.hardware import create_rpu_config
+from analognas.core import ConfigError, DatasetInfo
+from analognas.datasets.load import Dataset, load_dataset
+from analognas.training.protocol import Protocol, measure, train_digital, train_hardware_aware
+
+TINY = Protocol(epochs=3, hwa_epochs=1, n_rep=2, batch_size=32, hwa_batch_size=64)
+
+
+def make():
+    return nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10))
+
+
+@pytest.fixture(scope="module")
+def data():
+    "A third of digits."
+    whole = load_dataset("digits")
+    return Dataset(whole.info, whole.x_train[:480], whole.y_train[:480], *whole.test, "a third of digits")
+
+
+@pytest.fixture(scope="module")
+def result(data):
+    return measure(make, data, protocol=TINY, seed=3, progress=False)
+
+
+def share_right(model, data):
+    with torch.no_grad():
+        return 100 * np.mean(model(data.x_test).numpy().argmax(1) == data.y_test.numpy())
+
+
+def test_training_beats_chance_by_far(data, result):
+    "Ten classes: 10 % by chance, with a standard deviation of 1.6 points on 360 images."
+    assert result.acc_digital > 70 and result.acc_hwa > 60 and result.drift.acc_1d > 50
+
+
+def test_numbers_are_what_they_say(data):
+    "The digital accuracy is that of the network which `make_network` made, after training."
+    made = []
+
+    def remember():
+        made.append(make())
+        return made[-1]
+    r = measure(remember, data, protocol=TINY, seed=3, progress=False)
+    assert len(made) == 1 and r.acc_digital == pytest.approx(share_right(made[0].eval(), data))
+    assert all(type(m) in (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Flatten, nn.Linear) for m in made[0])
+    quiet = create_rpu_config(out_noise=0)
+    analog = train_hardware_aware(made[0], data, quiet, TINY, 0, progress=False)
+    assert abs(share_right(analog.eval(), data) - r.acc_hwa) < 20
+
+
+def test_same_seed_same_result(data, result):
+    torch.manual_seed(99)
+    again = measure(make, data, protocol=TINY, seed=3, progress=False)
+    assert np.array_equal(again.drift.acc, result.drift.acc)
+    assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
+    other = measure(make, data, protocol=TINY, seed=4, progress=False)
+    assert (other.acc_digital, other.drift.acc.tolist()) != (result.acc_digital, result.drift.acc.tolist())
+
+
+def test_the_users_generator_is_left_alone(data):
+    state = torch.random.get_rng_state()
+    measure(make, data, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=1), progress=False)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_measurement_is_json(result):
+    read = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert read["acc_1d"] == pytest.approx(np.mean(np.array(read["acc"])[:, 2]))
+    assert set(read) == {"acc_1d", "avm", "std_1d", "acc_digital", "acc_hwa", "seconds", "t_inference", "acc"}
+
+
+def test_a_measurement_of_one_chip_is_json_too(data):
+    "NaN is no JSON: one repeat has no spread, and says so in a way that any reader understands."
+    r = measure(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=1), progress=False)
+    json.dumps(r.to_dict(), allow_nan=False)
+
+
+def test_no_epochs_no_training(data):
+    torch.manual_seed(0)
+    net = make()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    train_digital(net, data, Protocol(epochs=0), progress=False)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    r = measure(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=2), progress=False)
+    assert r.acc_digital < 40
+
+
+def test_training_follows_plain_pytorch(data):
+    "A second implementation: SGD with momentum and one cycle over full batches, in the order that the seed gives."
+    torch.manual_seed(0)
+    ours, theirs = make(), make()
+    theirs.load_state_dict(ours.state_dict())
+    protocol = Protocol(epochs=2, batch_size=100, lr=0.1)
+    train_digital(ours, data, protocol, seed=5, progress=False)
+    torch.manual_seed(5)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=2 * 4)  # 480 images: four batches and a rest
+    for _ in range(2):
+        order = torch.randperm(480)
+        for i in range(4):
+            rows = order[100 * i: 100 * i + 100]
+            optimizer.zero_grad()
+            nn.CrossEntropyLoss()(theirs(data.x_train[rows]), data.y_train[rows]).backward()
+            optimizer.step()
+            schedule.step()
+    assert not ours.training
+    for a, b in zip(ours.state_dict().values(), theirs.state_dict().values()):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_hardware_aware_training_leaves_the_digital_network(data):
+    torch.manual_seed(0)
+    net = make()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    analog = train_hardware_aware(net, data, protocol=Protocol(hwa_epochs=1), progress=False)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and not analog.training
+    weight = next(iter(analog.analog_tiles())).tile.get_weights()
+    assert not torch.allclose(weight.flatten(), net[0].weight.flatten(), atol=1e-3)
+
+
+def test_a_batch_larger_than_the_data_is_refused(data):
+    for use in (lambda p: train_digital(make(), data, p, progress=False),
+                lambda p: train_hardware_aware(make(), data, None, p, progress=False)):
+        with pytest.raises(ConfigError, match="batch_size 481 is larger than the 480 training examples of digits"):
+            use(Protocol(batch_size=481, hwa_batch_size=481, epochs=1, hwa_epochs=1))
+
+
+@pytest.mark.parametrize("field, bad", [
+    *((f, b) for f in ("epochs", "hwa_epochs", "batch_size", "hwa_batch_size", "n_rep") for b in (-1, 1.5, None, "3", True)),
+    *((f, 0) for f in ("batch_size", "hwa_batch_size", "n_rep", "lr", "hwa_lr")),
+    *((f, b) for f in ("lr", "hwa_lr", "momentum", "weight_decay") for b in (-0.1, math.nan, math.inf, None, "x")),
+    *(("t_inference", b) for b in ((), (10., 1.), (1., 1.), (1., math.nan), (-1., 86400.), (1., math.inf), (1., "a"), 5)),
+])
+def test_a_bad_protocol_is_refused_at_once(field, bad):
+    with pytest.raises(ConfigError, match=field):
+        Protocol(**{field: bad})
+
+
+@pytest.mark.parametrize("times", [(1.,), (1., 86400.), (1., 2592000.)])
+def test_times_without_a_day_or_a_month_are_refused_before_training(data, times):
+    "The labels need both: it is too late to notice after the training."
+    made = []
+    with pytest.raises(ConfigError):
+        p = Protocol(epochs=0, hwa_epochs=0, n_rep=1, t_inference=times)
+        measure(lambda: made.append(1) or make(), data, protocol=p, progress=False).to_dict()
+    assert not made
+
+
+def test_a_protocol_can_be_compared_and_is_plain():
+    assert Protocol() == Protocol(t_inference=[1, 3600, 86400, 2592000]) and Protocol() != Protocol(epochs=11)
+    assert hash(Protocol()) == hash(Protocol())
+
+
+def test_any_dataset_of_the_right_kind():
+    rng = torch.Generator().manual_seed(0)
+    y = torch.arange(200) % 2
+    x = torch.randn(200, 2, 3, 3, generator=rng) + 2 * (2 * y - 1).view(-1, 1, 1, 1)
+    mine = Dataset(DatasetInfo("two", (2, 3, 3), 2), x[:150], y[:150], x[150:], y[150:])
+    r = measure(lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 2)), mine, protocol=TINY, progress=False)
+    assert r.acc_digital > 95 and r.drift.acc_1d > 90
