@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'DRIFT_TIMES', 'DATASETS', 'ConfigError', 'FileFormatError',
            'MissingExtraError', 'InfeasibleError', 'check_choice', 'check_number', 'as_rng', 'child_seeds',
-           'format_time', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic', 'write_json', 'read_json',
-           'cache_dir']
+           'format_time', 'check_times', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic', 'write_json',
+           'read_json', 'cache_dir']
 
 # %% ../nbs/00_core.ipynb #09285743
 import difflib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def check_number(what: str,               # the argument's name, for the message
                  ) -> Any:                # `value`, if it is allowed
     "Return `value` if it is a finite number within `low` and `high`, else raise a `ConfigError`."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    ok = isinstance(value, kinds) and not isinstance(value, bool) and np.isfinite(value)
+    ok = isinstance(value, kinds) and not isinstance(value, bool) and (isinstance(value, int) or np.isfinite(value))
     if ok and (low is None or value >= low) and (high is None or value <= high):
         return value
     bounds = [f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
@@ -88,20 +88,34 @@ def format_time(t_inference: float) -> str:
     return names.get(t_inference, f"{t_inference:g} s")
 
 # %% ../nbs/00_core.ipynb #3bb4368c
-@dataclass(frozen=True)
+def check_times(t_inference: Sequence[float],    # seconds since programming
+                ) -> tuple[float, ...]:          # the same, as floats
+    "Times must be given, finite, not negative, and ascend; anything else is a `ConfigError`."
+    if isinstance(t_inference, str) or not isinstance(t_inference, Iterable):
+        raise ConfigError(f"t_inference must be a sequence of seconds; got {t_inference!r}.")
+    times = tuple(float(check_number("each time in t_inference", t, low=0)) for t in t_inference)
+    if not times or list(times) != sorted(set(times)):
+        raise ConfigError(f"t_inference must hold at least one time, in ascending order and none twice; got {times}.")
+    return times
+
+# %% ../nbs/00_core.ipynb #d4baf956
+@dataclass(frozen=True, eq=False)
 class DriftRecord:
     "Accuracies of one network over repeats and time since programming."
     t_inference: tuple[float, ...]  # seconds, ascending, n_times of them
     acc: np.ndarray                 # percent, shape (n_rep, n_times)
 
     def __post_init__(self):
-        times, acc = tuple(map(float, self.t_inference)), np.asarray(self.acc, dtype=float)
+        times, acc = check_times(self.t_inference), np.asarray(self.acc, dtype=float)
         if acc.ndim != 2 or acc.shape[1] != len(times) or len(acc) == 0:
             raise ConfigError(f"acc must have shape (n_rep, {len(times)}), one column per time; got {acc.shape}.")
-        if list(times) != sorted(set(times)) or not np.isfinite(acc).all():
-            raise ConfigError(f"Times must ascend and accuracies be finite numbers; got times {times}.")
+        if not np.isfinite(acc).all():
+            raise ConfigError(f"Accuracies must be finite numbers; got {acc[~np.isfinite(acc)][0]}.")
         object.__setattr__(self, "t_inference", times)
         object.__setattr__(self, "acc", acc)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, DriftRecord) and self.t_inference == other.t_inference and np.array_equal(self.acc, other.acc)
 
     @property
     def mean(self) -> np.ndarray:
@@ -138,7 +152,7 @@ class DriftRecord:
         "Plain lists, for JSON."
         return {"t_inference": list(self.t_inference), "acc": self.acc.tolist()}
 
-# %% ../nbs/00_core.ipynb #86767f71
+# %% ../nbs/00_core.ipynb #5d72d410
 @dataclass(frozen=True)
 class DatasetInfo:
     "What a network must know of a dataset."
@@ -147,11 +161,11 @@ class DatasetInfo:
     classes: int
 
     def __post_init__(self):
-        dims = tuple(check_number(f"input_dim of dataset {self.name!r}", d, low=1, integer=True) for d in self.input_dim)
+        dims = tuple(int(check_number(f"input_dim of dataset {self.name!r}", d, low=1, integer=True)) for d in self.input_dim)
         if len(dims) != 3:
             raise ConfigError(f"input_dim must be (channels, height, width); got {self.input_dim}.")
-        check_number(f"classes of dataset {self.name!r}", self.classes, low=2, integer=True)
         object.__setattr__(self, "input_dim", dims)
+        object.__setattr__(self, "classes", int(check_number(f"classes of dataset {self.name!r}", self.classes, low=2, integer=True)))
 
 
 DATASETS = {d.name: d for d in (
@@ -166,7 +180,7 @@ def dataset_info(dataset: str | DatasetInfo) -> DatasetInfo:
     "A known dataset's facts by name, or the user's own `DatasetInfo` as it is."
     return dataset if isinstance(dataset, DatasetInfo) else DATASETS[check_choice("dataset", dataset, DATASETS)]
 
-# %% ../nbs/00_core.ipynb #7e32d67c
+# %% ../nbs/00_core.ipynb #494ed435
 def write_atomic(path: str | Path,       # the file to write; its folder is made if need be
                  data: str | bytes,      # its whole content
                  ) -> Path:              # the file
@@ -191,7 +205,7 @@ def write_json(path: str | Path, obj) -> Path:
     "Write plain data as indented JSON, atomically."
     return write_atomic(path, json.dumps(obj, indent=1, ensure_ascii=False) + "\n")
 
-# %% ../nbs/00_core.ipynb #a3bb3a94
+# %% ../nbs/00_core.ipynb #9c5781b7
 def read_json(path: str | Path) -> dict:
     "Read a JSON object; a missing file is an `OSError`, anything unreadable a `FileFormatError`."
     path = Path(path)

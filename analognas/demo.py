@@ -64,7 +64,7 @@ def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
     return worker
 
 # %% ../nbs/84_demo.ipynb #996ef594
-DEMO_CHANNELS, DEMO_CELLS = 8, 2  # a third of the depth and half the width of the published skeleton: aihwkit is slow
+DEMO_CHANNELS, DEMO_CELLS = 16, 5  # the published skeleton
 
 
 def measure_part(worker: Worker, protocol: Protocol = Protocol(), progress: bool = True) -> Measurement:

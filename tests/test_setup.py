@@ -110,6 +110,8 @@ def test_failed_installation_is_tried_again_and_a_killed_one_starts_over(checkou
                                env=checkout.env | {"PIP_SLEEP": "600"}, stderr=subprocess.DEVNULL)
     while checkout.installs < 3:
         time.sleep(0.05)
+    second = checkout.run()
+    assert second.returncode == 1 and f"process {process.pid}" in second.stderr and checkout.installs == 3
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert checkout.run().returncode == 0 and checkout.installs == 4

@@ -29,9 +29,11 @@ class Dataset:
 
     def __post_init__(self):
         for split, x, y in (("train", *self.train), ("test", *self.test)):
-            if tuple(x.shape[1:]) != self.info.input_dim or len(x) != len(y) or len(x) == 0:
+            if tuple(x.shape[1:]) != self.info.input_dim or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
                 raise ConfigError(f"{self.info.name}, {split}: expected inputs (N, {', '.join(map(str, self.info.input_dim))}) and N "
                                   f"labels; got {tuple(x.shape)} and {tuple(y.shape)}.")
+            if not x.is_floating_point() or y.is_floating_point() or y.dtype == torch.bool:
+                raise ConfigError(f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; got {x.dtype} and {y.dtype}.")
             if not torch.isfinite(x).all():
                 raise ConfigError(f"{self.info.name}, {split}: inputs hold NaN or infinity.")
             if int(y.min()) < 0 or int(y.max()) >= self.info.classes:

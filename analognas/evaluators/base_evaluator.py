@@ -58,6 +58,8 @@ def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> Tau:
     predicted, measured = np.asarray(predicted, float), np.asarray(measured, float)
     if predicted.shape != measured.shape or predicted.ndim != 1 or len(predicted) < 5:
         raise ConfigError(f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, {measured.shape}.")
+    if not (np.isfinite(predicted).all() and np.isfinite(measured).all()):
+        raise ConfigError("tau needs finite scores; got NaN or infinity.")
     tau = float(kendalltau(predicted, measured)[0]) if np.ptp(predicted) and np.ptp(measured) else 0.0
     z, half = math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12)), Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4))
     return Tau(tau, math.tanh(z - half), math.tanh(z + half), len(predicted))
@@ -104,6 +106,9 @@ class Evaluator(ABC):
         if not len(configs):
             return Prediction(np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool), self.measured)
         values, outside = self._predict(configs)
+        if not np.isfinite(values).all():
+            bad = configs[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
+            raise ConfigError(f"{type(self).__name__} gave NaN or infinity as an answer about {bad}.")
         acc_1d, avm, std_1d = values.T
         return Prediction(acc_1d, avm, std_1d, outside, self.measured)
 

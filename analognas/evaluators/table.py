@@ -6,14 +6,15 @@
 __all__ = ['TableEvaluator', 'nasbench201_labels']
 
 # %% ../../nbs/42_evaluators.table.ipynb #ce2b865c
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..core import ConfigError
+from ..core import ConfigError, check_choice
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.nasbench201 import load_table
+from ..search_spaces.nasbench201 import NASBench201Space, load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
 from ..training.labels import TARGETS, LabelSet
 
@@ -32,12 +33,20 @@ class TableEvaluator(Evaluator):
         if set(names) != set(self.label_set.hyperparameters):
             raise ConfigError(f"Label set {self.label_set.name!r} describes architectures by {self.label_set.hyperparameters}; "
                               f"this space by {names}.")
+        if (made_on := self.label_set.facts.get("space")) and (odd := self._differs(json.loads(space.to_json()), made_on)):
+            raise ConfigError(f"Label set {self.label_set.name!r} was measured with " + ", ".join(f"{k} {made_on[k]}" for k in odd)
+                              + "; the space asked about has " + ", ".join(f"{k} {json.loads(space.to_json()).get(k)}" for k in odd) + ".")
         keys = [space.key(c) for c in self.label_set.configs]
         rows: dict[str, list[int]] = {}
         for i, k in enumerate(keys):
             rows.setdefault(k, []).append(i)
         labels = self.label_set.labels
         self._values = {k: labels[i].mean(axis=0) for k, i in rows.items()}
+
+    @staticmethod
+    def _differs(space: Mapping, made_on: Mapping) -> list[str]:
+        "What of a space's description differs from the one measured, the ranges of its hyperparameters apart."
+        return [k for k in made_on if k != "hyperparameters" and space.get(k) != made_on[k]]
 
     def _predict(self, configs: Sequence[Mapping]):
         keys = [self.space.key(c) for c in configs]
@@ -47,7 +56,7 @@ class TableEvaluator(Evaluator):
 
     def rank(self, config: Mapping, target: str = "acc_1d") -> int:
         "Place of an architecture among all measured ones by a target, 1 for the highest; ties share the better place."
-        column = TARGETS.index(target)
+        column = TARGETS.index(check_choice("target", target, TARGETS))
         mine = getattr(self.query(config), target)
         return 1 + sum(v[column] > mine for v in self._values.values())
 
@@ -58,4 +67,5 @@ class TableEvaluator(Evaluator):
 def nasbench201_labels() -> LabelSet:
     "AnalogNAS-Bench as a label set; `avm` starts at 60 s there. Raises `MissingExtraError` if the data package is not installed."
     table = load_table()
-    return LabelSet("nasbench201", table, list(EDGE_NAMES), dict(table.attrs))
+    facts = dict(table.attrs) | {"dataset": "CIFAR-10", "space": json.loads(NASBench201Space().to_json())}
+    return LabelSet("nasbench201", table, list(EDGE_NAMES), facts)

@@ -106,7 +106,7 @@ def feasible_start(history: History, n: int, rng: np.random.Generator) -> list[d
     for _ in range(START_ROUNDS):
         batch = history.evaluate(sample_small(history.space, n, history.constraints, rng))
         found |= {id(r): r for r in batch if r["feasible"]}
-        if len(found) >= n or (found and len(history) >= history.space.compute_cs_size()):
+        if len(found) >= n:
             return list(found.values())[:n]
         if not found and len(history) >= START_ROUNDS * n / 2:
             break
@@ -145,7 +145,7 @@ class Optimizer(ABC):
     @property
     @abstractmethod
     def budget(self) -> int:
-        "How many architectures a run evaluates at most."
+        "How many architectures a run evaluates, not counting those rejected while it looked for a feasible start."
 
     @abstractmethod
     def _search(self, history: History, rng: np.random.Generator) -> Iterator[None]:

@@ -33,12 +33,11 @@ class RandomSearch(Optimizer):
         return self.nb_evaluations
 
     def _search(self, history: History, rng: np.random.Generator) -> Iterator[None]:
-        goal = min(self.nb_evaluations, history.space.compute_cs_size())
-        stale = 0  # batches in a row that held nothing new: the allowed part of a small space may be exhausted
-        while len(history) < goal and stale < 20:
+        stale = 0  # batches in a row that held nothing new: the allowed part of a small space is exhausted
+        while len(history) < self.nb_evaluations and stale < 20:
             before = len(history)
             batch = {history.space.key(c): c for c in sample_small(history.space, self.batch_size, self.constraints, rng)}
             new = [c for k, c in batch.items() if k not in history.records]
-            history.evaluate(new[: goal - before])
+            history.evaluate(new[: self.nb_evaluations - before])
             stale = stale + 1 if len(history) == before else 0
             yield

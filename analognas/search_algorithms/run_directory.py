@@ -7,6 +7,8 @@ __all__ = ['EVALUATION_COLUMNS', 'SEARCH', 'BASELINE', 'EVALUATIONS_SCHEMA', 'ne
            'read_evaluations']
 
 # %% ../../nbs/56_search_algorithms.run_directory.ipynb #83a06d36
+import csv
+import io
 import json
 import sqlite3
 import time
@@ -59,7 +61,9 @@ class RunDirectory:
 
     def write_best(self, run: int, config: Mapping) -> Path:
         "`best_results_{run}.csv`: one hyperparameter and its value per line, as AnalogNAS wrote it."
-        return write_atomic(self.path / f"best_results_{run}.csv", "".join(f"{k},{v}\n" for k, v in config.items()))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(config.items())
+        return write_atomic(self.path / f"best_results_{run}.csv", text.getvalue())
 
     def write(self, name: str, obj: Mapping) -> Path:
         "A JSON file in the directory."

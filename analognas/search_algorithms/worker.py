@@ -6,6 +6,7 @@
 __all__ = ['OPTIMIZERS', 'make_optimizer', 'describe', 'Worker']
 
 # %% ../../nbs/58_search_algorithms.worker.ipynb #ac38d5bf
+import io
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..core import ConfigError, check_choice, check_number, child_seeds
+from ..core import ConfigError, InfeasibleError, check_choice, check_number, child_seeds, write_atomic
 from ..evaluators.base_evaluator import Evaluator, Prediction
 from .base import Optimizer, SearchResult
 from .ea_optimized import EAOptimizer
@@ -71,6 +72,8 @@ class Worker:
         self.baseline, self.progress = baseline, progress
         self.results: list[SearchResult] = []
         self.baselines: list[SearchResult] = []
+        self.failures: list[str] = []        # runs that found nothing allowed, and why
+        self.interrupted = False             # was the last search ended by Ctrl-C?
         self.measurement: Any = None  # what `train_best` measured
         self.directory: Any = None   # the RunDirectory of the search under way or done
 
@@ -79,19 +82,32 @@ class Worker:
         """Run all searches. Ctrl-C ends the one under way and skips the rest; what was found so far is saved."""
         self.optimizer.surrogate.bind(self.config_space)  # a mismatch is an error before anything is written
         path = new_directory_name(self.config_space.dataset) if self.run_dir is None else self.run_dir
-        self.directory, self.results, self.baselines = RunDirectory(path, self._settings()), [], []
+        self.directory, self.results, self.baselines, self.failures = RunDirectory(path, self._settings()), [], [], []
+        self.interrupted = False
         with tqdm(total=self.runs * self.optimizer.budget, desc="search", unit="arch", disable=not self.progress) as bar:
-            for i, seed in enumerate(child_seeds(self.seed, self.runs)):
-                result = self._run(self.optimizer, SEARCH, i, seed, bar.update)
-                bar.update((i + 1) * self.optimizer.budget - bar.n)  # a run may need fewer evaluations than its budget
-                bar.set_postfix(best=f"{self.best_acc:.2f}")
-                if not result.interrupted and self.baseline and not isinstance(self.optimizer, RandomSearch):
-                    result = self._run(self._baseline(len(result.history)), BASELINE, i, seed)
-                if result.interrupted:
-                    break
+            try:
+                for i, seed in enumerate(child_seeds(self.seed, self.runs)):
+                    self._run_both(i, seed, bar)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                if not self.results:
+                    raise
+        if not self.results:
+            raise InfeasibleError(f"No run found an allowed architecture. {self.failures[0]}")
         self.directory.write("summary.json", self.summary())
-        if result.interrupted:
-            print(f"Interrupted in run {len(self.results)} of {self.runs}; what was found so far is in {self.directory.path}.")
+        if self.interrupted:
+            print(f"Interrupted; what {len(self.results)} of {self.runs} runs found so far is in {self.directory.path}.")
+
+    def _run_both(self, i: int, seed: int, bar) -> None:
+        "Run `i` of the search and of the baseline. A run that finds nothing allowed is noted and does not cost the others."
+        try:
+            result = self._run(self.optimizer, SEARCH, i, seed, bar.update)
+            bar.set_postfix(best=f"{self.best_acc:.2f}")
+            if self.baseline and not isinstance(self.optimizer, RandomSearch):
+                self._run(self._baseline(len(result.history)), BASELINE, i, seed)
+        except InfeasibleError as e:
+            self.failures.append(f"Run {i}: {e}")
+        bar.update((i + 1) * self.optimizer.budget - bar.n)  # a run may need fewer evaluations than its budget
 
     def _run(self, optimizer: Optimizer, method: str, i: int, seed: int, moved=lambda n: None) -> SearchResult:
         "One search by one optimizer, every evaluation on disk as it comes."
@@ -102,6 +118,8 @@ class Worker:
         (self.results if method == SEARCH else self.baselines).append(result)
         if method == SEARCH:
             self.directory.write_best(i, result.best_config)
+        if result.interrupted:
+            raise KeyboardInterrupt  # what it found is kept; no further run starts
         return result
 
     def _baseline(self, evaluations: int) -> RandomSearch:
@@ -159,8 +177,8 @@ class Worker:
                 "measured": best.measured, "outside": best.outside, "std_err": self.std_err, "runs": len(self.results),
                 "evaluations": [len(r.history) for r in self.results], "mean_best": mean(self.results),
                 "random_search_mean_best": mean(self.baselines),
-                "interrupted": any(r.interrupted for r in self.results + self.baselines),
-                "params": int(self.config_space.stats([self.best_config])["params"][0])}
+                "interrupted": self.interrupted, "failures": self.failures,
+                "params": int(self.config_space.stats([self.best_config])["params"][0]) if self.config_space.builds_networks else None}
 
     def result_summary(self) -> None:
         "Print what was found, how sure it is, and what random search found."
@@ -168,11 +186,13 @@ class Worker:
         how = "measured" if s["measured"] else "predicted"
         lines = [f"Best architecture of {s['runs']} run(s) of {type(self.optimizer).__name__}, {sum(s['evaluations']):,} evaluations, {limits}:",
                  f"  { {n: v for n, v in s['best_config'].items() if self.config_space.is_active(n, s['best_config'])} }",
-                 f"  {s['params']:,} parameters; {how} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
+                 f"  {'' if s['params'] is None else format(s['params'], ',') + ' parameters; '}{how} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
                  f"1-day std {s['std_1d']:.2f} points",
                  f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)"]
         if s["random_search_mean_best"] is not None:
             lines.append(f"  random search, same budget and constraints: mean best {s['random_search_mean_best']:.2f} %")
+        elif self.baseline and not isinstance(self.optimizer, RandomSearch):
+            lines.append("  random search, same budget and constraints: found nothing allowed")
         lines += self._caveats(s)
         print("\n".join([*lines, f"  everything is in {self.directory.path}"]))
 
@@ -196,8 +216,12 @@ class Worker:
                    space: ConfigSpace | None = None):  # builds the network, a smaller skeleton say; None is the searched one
         """Train the best architecture digitally and hardware-aware, program it, and measure it over a month.
 
-        Returns a `Measurement`, whose summary is also written to `measured.json` in the run directory."""
-        from analognas.datasets.load import load_dataset  # torch and aihwkit only where networks are trained
+        Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the hardware-aware trained weights in
+        `network.pt`, the `state_dict` of the digital network: `torch.load(path, weights_only=True)`."""
+        import torch  # only where networks are trained, like aihwkit
+
+        from analognas.analog.simulation import digital_state
+        from analognas.datasets.load import load_dataset
         from analognas.training.protocol import Protocol, measure
         space = self.config_space if space is None else space
         data = load_dataset(space.dataset) if data is None else data
@@ -206,4 +230,7 @@ class Worker:
         self.measurement = measure(lambda: space.network(config), data, rpu_config, protocol, seed, self.progress)
         facts = {"config": config, "dataset": data.info.name, "source": data.source, "seed": seed, "protocol": vars(protocol)}
         self.directory.write("measured.json", facts | self.measurement.to_dict())
+        weights = io.BytesIO()
+        torch.save(digital_state(self.measurement.model), weights)
+        write_atomic(self.directory.path / "network.pt", weights.getvalue())
         return self.measurement

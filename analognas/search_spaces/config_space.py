@@ -125,12 +125,12 @@ class ConfigAlgebra(HyperparameterList):
         return when is None or config[when[0]] >= when[1]
 
     def canonical(self, config: Mapping) -> dict:
-        "The config with names in order and every inactive hyperparameter at 0: equal for equal architectures."
-        return {n: config[n] if self.is_active(n, config) else INACTIVE for n in self._hyperparameters}
+        "The config with names in order, values in one form and inactive hyperparameters at 0: equal for equal architectures."
+        return {n: h.normalise(config[n]) if self.is_active(n, config) else INACTIVE for n, h in self._hyperparameters.items()}
 
     def key(self, config: Mapping) -> str:
         "The canonical form as JSON text: hashable, sortable, and what run directories store."
-        return json.dumps({n: _plain(v) for n, v in self.canonical(config).items()})
+        return json.dumps(self.canonical(config))
 
     def validate(self, config: Mapping) -> None:
         "Raise `ConfigError` naming every missing, extra or out-of-range value of a config."
@@ -138,9 +138,11 @@ class ConfigAlgebra(HyperparameterList):
             raise ConfigError(f"A config is a dict of hyperparameter name to value; got {type(config).__name__}.")
         wrong = [f"{n!r} is missing" for n in self._hyperparameters if n not in config]
         wrong += [f"{n!r} is not a hyperparameter of this space" for n in config if n not in self._hyperparameters]
-        if not wrong:
-            wrong = [f"{n} = {config[n]!r} is not allowed ({h})" for n, h in self._hyperparameters.items()
-                     if self.is_active(n, config) and not h.contains(config[n])]
+        if not wrong:  # first those that are always there: whether the others matter depends on them
+            bad = [n for n, h in self._hyperparameters.items() if h.active_from is None and not h.contains(config[n])]
+            bad += [n for n, h in self._hyperparameters.items() if h.active_from is not None and h.active_from[0] not in bad
+                    and self.is_active(n, config) and not h.contains(config[n])]
+            wrong = [f"{n} = {config[n]!r} is not allowed ({self._hyperparameters[n]})" for n in bad]
         if wrong:
             raise ConfigError("Bad config: " + "; ".join(wrong) + ".")
 
@@ -169,11 +171,6 @@ class ConfigAlgebra(HyperparameterList):
             else:
                 total += live[0] != live[1]
         return total / max(len(self._hyperparameters), 1)
-
-
-def _plain(value):
-    "A numpy scalar as the Python number it holds, for JSON."
-    return value.item() if isinstance(value, np.generic) else value
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #bd4da7e8
 class ConfigSampling(ConfigAlgebra):
@@ -245,15 +242,21 @@ class ConfigSpace(ConfigSampling):
     def for_dataset(self, dataset: str | DatasetInfo) -> "ConfigSpace":
         "The same space, whose networks take another dataset's inputs and classes."
         other = copy.copy(self)
-        other.info = dataset_info(dataset)
+        other._hyperparameters, other.info = dict(self._hyperparameters), dataset_info(dataset)
         return other
+
+    @property
+    def builds_networks(self) -> bool:
+        "Can `network` and `stats` be called? A custom space needs a `network` function for that."
+        return self._network is not None or self.search_space != CUSTOM
 
     def network(self, config: Mapping):
         "Build the `torch.nn.Module` of a config for this space's dataset."
         self.validate(config)
+        config = self.canonical(config)
         if self._network is not None:
             return self._network(config, self.info.input_dim, self.info.classes)
-        if self.search_space == CUSTOM:
+        if not self.builds_networks:
             raise ConfigError("This custom space cannot build networks: give ConfigSpace a `network` function.")
         from analognas.search_spaces.resnet_macro_architecture import Network  # torch only where networks are built
         return Network(config, self.info.input_dim, self.info.classes)
@@ -262,7 +265,7 @@ class ConfigSpace(ConfigSampling):
         """`params`, `macs` and `depth` of each config, shape (n,). By arithmetic for the ResNet-like family; for a network of one's
         own only `params`, counted on the built network."""
         if self._network is None and self.search_space == RESNET_LIKE:
-            return network_stats(configs, self.info.input_dim, self.info.classes)
+            return network_stats([self.canonical(c) for c in configs], self.info.input_dim, self.info.classes)
         return {"params": np.array([sum(p.numel() for p in self.network(c).parameters()) for c in configs])}
 
     def to_json(self) -> str:
@@ -283,22 +286,27 @@ class ConfigSpace(ConfigSampling):
             for h in obj["hyperparameters"]:
                 values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in h.items()}
                 space._add(Hyperparameter(**values))
-        except (json.JSONDecodeError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise FileFormatError(f"This text is not a search space written by to_json: {e!r}.") from e
         return space
 
     def _headline(self) -> str:
         return (f"{self.search_space} space for {self.dataset} (input {'x'.join(map(str, self.info.input_dim))}, "
-                f"{self.info.classes} classes): {len(self)} hyperparameters, {self.compute_cs_size():.3g} architectures")
+                f"{self.info.classes} classes): {len(self)} hyperparameters, {_short(self.compute_cs_size())} architectures")
 
     def __repr__(self) -> str:
         return "\n".join([self._headline(), *(f"  {h}" for h in self.hyperparameters)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td><code>{escape(h.name)}</code></td><td>{h.type}</td><td>{escape(str(h).split(', ', 1)[1])}</td>"
+        rows = "".join(f"<tr><td><code>{escape(h.name)}</code></td><td>{h.type}</td><td>{escape(h.description)}</td>"
                        f"<td>{h.role}</td></tr>" for h in self.hyperparameters)
         return (f"<p>{escape(self._headline())}</p><table><thead><tr><th>name</th><th>type</th><th>values</th><th>role</th></tr>"
                 f"</thead><tbody>{rows}</tbody></table>")
+
+
+def _short(n: int) -> str:
+    "A count that fits in a line, however large."
+    return f"{n:,}" if n < 1_000_000 else f"{10 ** (math.log10(n) % 1):.2f}e{math.floor(math.log10(n))}"
 
 
 ConfigSpace._kinds |= dict.fromkeys(ConfigSpace.families, ConfigSpace)

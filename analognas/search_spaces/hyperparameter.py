@@ -38,6 +38,8 @@ class Hyperparameter:
             raise ConfigError(f"A hyperparameter's name must be a non-empty string; got {self.name!r}.")
         check_choice(f"type of hyperparameter {self.name!r}", self.type, TYPES)
         check_choice(f"role of hyperparameter {self.name!r}", self.role, ROLES)
+        if self.active_from is not None:
+            object.__setattr__(self, "active_from", tuple(_plain(v) for v in self.active_from))
         self._check_range() if self.range is not None else self._check_ends()
 
     def _check_range(self):
@@ -69,7 +71,7 @@ class Hyperparameter:
             object.__setattr__(self, field, None if value is None else _plain(value))
 
     @property
-    def values(self) -> tuple | None:
+    def values(self) -> Any:
         "All values in order, or None for a continuum."
         if self.range is not None:
             return self.range
@@ -88,11 +90,24 @@ class Hyperparameter:
 
     def contains(self, value) -> bool:
         "Is this an allowed value? Grid values are compared to 1e-9, so that arithmetic on them is forgiven."
-        if self.type == "categorical" or not _is_number(value):
-            return value in (self.values or ())
         if self.values is not None:
-            return any(abs(v - value) <= 1e-9 for v in self.values)
-        return self.min_value <= value <= self.max_value
+            return self._match(value) is not None
+        return _is_number(value) and bool(self.min_value <= value <= self.max_value)
+
+    def _match(self, value) -> int | None:
+        "Position of an allowed value in `values`, or None. True is not 1."
+        for i, v in enumerate(self.values):
+            if isinstance(v, bool) == isinstance(value, bool) and (
+                    abs(v - value) <= 1e-9 if _is_number(v) and _is_number(value) else type(v) is type(value) and v == value):
+                return i
+        return None
+
+    def normalise(self, value) -> Any:
+        "The one form of an allowed value: 2.0 as 2, 0.55 + 1e-12 as 0.55, numpy numbers as Python's. Others stay as they are."
+        if self.values is None:
+            return float(value) if _is_number(value) else value
+        i = self._match(value)
+        return _plain(value) if i is None else self.values[i]
 
     def from_unit(self, u: float) -> Any:
         "The value at position `u` in [0, 1): equal shares of the interval for equal shares of the values."
@@ -107,7 +122,7 @@ class Hyperparameter:
     def to_unit(self, value) -> float:
         "Position of a value between the ends, in [0, 1]; a distance on it compares hyperparameters fairly."
         if self.range is not None:
-            return self.range.index(value) / max(len(self.range) - 1, 1)
+            return self.range.index(self.normalise(value)) / max(len(self.range) - 1, 1)
         low, high, x = (map(math.log, (self.min_value, self.max_value, value)) if self.log
                         else (self.min_value, self.max_value, value))
         return 0.0 if high == low else (x - low) / (high - low)
@@ -118,9 +133,11 @@ class Hyperparameter:
 
     def neighbours(self, value) -> list:
         "The values one step away: the two beside it, or every other one where there is no order."
-        if self.type == "categorical":
-            return [v for v in self.range if v != value]
         values = self.values
+        if self.type == "categorical":
+            return [v for v in values if v != self.normalise(value)]
+        if self.size() == 1:
+            return []
         if values is None:
             low, high, u = 0.0, 1.0, self.to_unit(value)
             return [self.from_unit(v) for v in (u - 1 / RESOLUTION, u + 1 / RESOLUTION) if low <= v <= high]
@@ -132,14 +149,19 @@ class Hyperparameter:
         "A value in the middle, for a hyperparameter that becomes active without anyone choosing it."
         return self.from_unit(0.5)
 
-    def __str__(self) -> str:
+    @property
+    def description(self) -> str:
+        "The allowed values in words."
         when = f", active while {self.active_from[0]} >= {self.active_from[1]}" if self.active_from else ""
-        scale = " (log)" if self.log else ""
+        scale = ", logarithmic" if self.log else ""
         if self.range is not None:
             what = "one of " + ", ".join(map(str, self.range))
         else:
             what = f"{self.min_value} to {self.max_value}" + (f" in steps of {self.step}" if self.step is not None else "")
-        return f"{self.name}: {self.type}{scale}, {what}{when}"
+        return what + scale + when
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}, {self.description}"
 
 
 def _is_number(value) -> bool:

@@ -35,6 +35,7 @@ def sample_distinct(space: ConfigSpace,    # what to draw from
                     ) -> list[dict]:       # n canonical configs, no two alike
     "Draw `n` different architectures within a size limit; raises `InfeasibleError` if they cannot be found."
     check_choice("sampling method", method, METHODS)
+    check_number("n", n, low=0, integer=True)
     rng = as_rng(rng)
     found: dict[str, dict] = {}
     for _ in range(max_rounds):

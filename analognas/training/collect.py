@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
-from ..core import check_number
+from ..core import ConfigError, check_number
 from ..datasets.load import Dataset
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.sample import sample_distinct
@@ -47,9 +47,12 @@ def collect(space: ConfigSpace,           # what to sample architectures from
 
     An architecture that fails is recorded with its error and does not stop the rest."""
     check_number("n", n, low=1, integer=True)
-    store = LabelStore(path, describe_collection(space, data, preset, protocol, n, max_params, seed))
-    store.add([(space.key(c), seed) for c in sample_distinct(space, n, seed, max_params)])
+    if protocol.n_rep < 2:
+        raise ConfigError(f"Labels need a spread over repeats: n_rep must be at least 2; got {protocol.n_rep}.")
     rpu_config = create_rpu_config(preset)
+    tasks = [(space.key(c), seed) for c in sample_distinct(space, n, seed, max_params)]
+    store = LabelStore(path, describe_collection(space, data, preset, protocol, n, max_params, seed))
+    store.add(tasks)
     with tqdm(total=n, desc="labels", unit="arch", disable=not progress) as bar:
         while True:
             counts = store.counts()
@@ -68,5 +71,8 @@ def _measure_task(space, data, store, task, rpu_config, protocol) -> None:
     try:
         result = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress=False)
         store.finish(id, result.to_dict(), result.seconds)
+    except KeyboardInterrupt:
+        store.release(id)  # this process lives on, so nobody would take the task over
+        raise
     except Exception as e:  # noqa: BLE001 - whatever breaks one architecture is recorded, and must not stop the others
         store.finish(id, {"error": repr(e), "traceback": traceback.format_exc()}, time.perf_counter() - start, "failed")

@@ -11,8 +11,8 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,9 +38,10 @@ class LabelSet:
         missing = [c for c in (*self.hyperparameters, *TARGETS) if c not in self.table]
         if missing:
             raise ConfigError(f"Label set {self.name!r} lacks the columns {missing}.")
-        bad = self.table.index[~np.isfinite(self.table[list(TARGETS)].to_numpy(float)).all(axis=1)].tolist()
+        numbers = self.table[list(TARGETS)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+        bad = self.table.index[~np.isfinite(numbers).all(axis=1)].tolist()
         if bad:
-            raise ConfigError(f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]}.")
+            raise ConfigError(f"Label set {self.name!r} has NaN or infinite labels, or text for numbers, in rows {bad[:10]}.")
 
     def __len__(self) -> int:
         return len(self.table)
@@ -65,10 +66,14 @@ LABEL_SETS = Path(__file__).parent / "label_sets" if "__file__" in globals() els
 
 def save_label_set(labels: LabelSet, folder: str | Path = LABEL_SETS) -> Path:
     "Write a label set as CSV and JSON; returns the CSV's path."
-    folder = Path(folder)
+    folder, table = Path(folder), labels.table.copy()
+    for c in table.columns.difference(labels.hyperparameters):  # measured to six digits; hyperparameters to the last
+        if table[c].dtype.kind == "f":
+            table[c] = [float(f"{v:.6g}") for v in table[c]]
+    words = [c for c in labels.hyperparameters if table[c].map(type).eq(str).all()]
     write_json(folder / f"{labels.name}.json", {"name": labels.name, "rows": len(labels), "hyperparameters": labels.hyperparameters,
-                                                "facts": labels.facts})
-    return write_atomic(folder / f"{labels.name}.csv", labels.table.to_csv(index=False, float_format="%.6g"))
+                                                "words": words, "facts": labels.facts})
+    return write_atomic(folder / f"{labels.name}.csv", table.to_csv(index=False))
 
 
 def load_label_set(name: str, folder: str | Path = LABEL_SETS) -> LabelSet:
@@ -77,12 +82,13 @@ def load_label_set(name: str, folder: str | Path = LABEL_SETS) -> LabelSet:
     check_choice("label set", name, sorted(p.stem for p in folder.glob("*.csv")))
     about = read_json(folder / f"{name}.json")
     try:
-        table = pd.read_csv(folder / f"{name}.csv")
-        labels = LabelSet(name, table, about["hyperparameters"], about["facts"])
-    except (KeyError, ValueError) as e:
-        raise FileFormatError(f"Label set {name!r} in {folder} is damaged: {e}") from e
-    if len(labels) != about["rows"]:
-        raise FileFormatError(f"Label set {name!r} in {folder} has {len(labels)} rows where {about['rows']} were written: truncated?")
+        words = dict.fromkeys(about["words"], str)  # "None" and "1" are words there, not a gap and a number
+        table = pd.read_csv(folder / f"{name}.csv", dtype=words, keep_default_na=False)
+        labels, rows = LabelSet(name, table, list(about["hyperparameters"]), about["facts"]), int(about["rows"])
+    except (KeyError, ValueError, TypeError) as e:
+        raise FileFormatError(f"Label set {name!r} in {folder} is damaged: {e!r}") from e
+    if len(labels) != rows:
+        raise FileFormatError(f"Label set {name!r} in {folder} has {len(labels)} rows where {rows} were written: truncated?")
     return labels
 
 # %% ../../nbs/34_training.labels.ipynb #aa9e2255
@@ -104,7 +110,7 @@ class LabelStore:
     def __init__(self, path: str | Path, facts: Mapping):
         self.path, self.facts = Path(path), json.loads(json.dumps(facts))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect()) as db:
+        with self._open() as db:
             db.executescript(SCHEMA)
             db.execute("begin immediate")
             row = db.execute("select facts from about").fetchone()
@@ -116,25 +122,26 @@ class LabelStore:
             raise ConfigError(f"{self.path} was collected differently: " + "; ".join(
                 f"{k} was {old.get(k)!r}, now {self.facts.get(k)!r}" for k in sorted(changed)) + ". Use another file.")
 
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        "The database, for one transaction; what SQLite cannot read is a `FileFormatError`."
         try:
-            db.execute("pragma journal_mode = wal")
+            with closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as db:
+                db.execute("pragma journal_mode = wal")
+                yield db
         except sqlite3.DatabaseError as e:
-            db.close()
-            raise FileFormatError(f"{self.path} is not a label store: {e}.") from e
-        return db
+            raise FileFormatError(f"{self.path} cannot be used as a label store: {e}.") from e
 
     def add(self, tasks: Sequence[tuple[str, int]]) -> None:
         "Add tasks, each a canonical config (JSON text) and a seed; those already there stay as they are."
-        with closing(self._connect()) as db:
+        with self._open() as db:
             db.execute("begin immediate")
             db.executemany("insert or ignore into task (config, seed) values (?, ?)", tasks)
             db.execute("commit")
 
     def claim(self) -> tuple[int, dict, int] | None:
         "Take the next task, as (id, config, seed), or None if none is left. Claims of processes that are gone are taken over."
-        with closing(self._connect()) as db:
+        with self._open() as db:
             db.execute("begin immediate")
             host = socket.gethostname()
             for id, pid in db.execute("select id, pid from task where state = 'claimed' and host = ?", [host]).fetchall():
@@ -146,20 +153,25 @@ class LabelStore:
             db.execute("commit")
         return (row[0], json.loads(row[1]), row[2]) if row else None
 
+    def release(self, id: int) -> None:
+        "Give a claimed task back, unfinished."
+        with self._open() as db:
+            db.execute("update task set state = 'open', host = null, pid = null where id = ? and state = 'claimed'", [id])
+
     def finish(self, id: int, result: Mapping, seconds: float, state: str = "done") -> None:
         "Write what came of a task."
-        with closing(self._connect()) as db:
+        with self._open() as db:
             db.execute("update task set state = ?, result = ?, seconds = ? where id = ?", [state, json.dumps(result), seconds, id])
 
     def rows(self, state: str = "done") -> list[tuple[dict, int, dict, float]]:
         "(config, seed, result, seconds) of every task in that state, in the order they were added."
-        with closing(self._connect()) as db:
+        with self._open() as db:
             found = db.execute("select config, seed, result, seconds from task where state = ? order by id", [state]).fetchall()
         return [(json.loads(c), s, json.loads(r) if r else {}, t) for c, s, r, t in found]
 
     def counts(self) -> dict[str, int]:
         "How many tasks are open, claimed, done and failed."
-        with closing(self._connect()) as db:
+        with self._open() as db:
             return dict.fromkeys(("open", "claimed", "done", "failed"), 0) | dict(
                 db.execute("select state, count(*) from task group by state").fetchall())
 
@@ -187,9 +199,9 @@ def label_table(store: LabelStore) -> pd.DataFrame:
 
 
 def label_set(name: str, store: LabelStore, space: ConfigSpace) -> LabelSet:
-    "The finished measurements of a store as a label set, with what it cost in hours and how many tasks failed."
+    "The finished measurements of a store as a label set, with what it cost in hours and how many tasks failed or are left."
     table = label_table(store)
     if table.empty:
         raise ConfigError(f"{store.path} holds no finished measurement yet: {store.counts()}.")
-    cost = {"hours": round(table["seconds"].sum() / 3600, 2), "failed": store.counts()["failed"]}
+    cost = {"hours": round(table["seconds"].sum() / 3600, 2), "failed": store.counts()["failed"], "unfinished": store.counts()["open"]}
     return LabelSet(name, table, space.get_hyperparameters(), store.facts | cost)

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..analog.simulation import accuracy, measure_drift, to_analog, torch_seed
-from ..core import DRIFT_TIMES, ConfigError, DriftRecord, check_number, child_seeds
+from ..core import DAY, DRIFT_TIMES, MONTH, ConfigError, DriftRecord, check_number, check_times, child_seeds
 from ..datasets.load import Dataset
 
 # %% ../../nbs/32_training.protocol.ipynb #dc26267c
@@ -34,7 +34,10 @@ class Protocol:
     t_inference: tuple[float, ...] = DRIFT_TIMES  # seconds since programming
 
     def __post_init__(self):
-        object.__setattr__(self, "t_inference", tuple(map(float, self.t_inference)))
+        object.__setattr__(self, "t_inference", check_times(self.t_inference))
+        if missing := {DAY, MONTH} - set(self.t_inference):
+            raise ConfigError(f"t_inference must hold 1 day ({DAY:g} s) and 30 days ({MONTH:g} s), which the labels are read at; "
+                              f"{sorted(missing)} missing from {self.t_inference}.")
         for f in fields(self):
             if f.name != "t_inference":
                 least = 0 if f.name in ("epochs", "hwa_epochs", "weight_decay", "momentum") else 1 if f.type is int else 1e-9
@@ -102,7 +105,8 @@ class Measurement:
 
     def to_dict(self) -> dict:
         "Everything but the network, for JSON."
-        return {"acc_1d": self.drift.acc_1d, "avm": self.drift.avm, "std_1d": self.drift.std_1d, "acc_digital": self.acc_digital,
+        std_1d = self.drift.std_1d if len(self.drift.acc) > 1 else None  # one chip has no spread; NaN is not JSON
+        return {"acc_1d": self.drift.acc_1d, "avm": self.drift.avm, "std_1d": std_1d, "acc_digital": self.acc_digital,
                 "acc_hwa": self.acc_hwa, "seconds": self.seconds, **self.drift.to_dict()}
 
 # %% ../../nbs/32_training.protocol.ipynb #53e9b661

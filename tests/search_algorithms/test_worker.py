@@ -13,6 +13,7 @@ import long_search
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from analognas.core import ConfigError, FileFormatError, child_seeds
 from analognas.datasets.load import Dataset, load_dataset
@@ -89,7 +90,8 @@ def test_everything_is_in_the_run_directory(tmp_path, capsys):
     assert len(frame) == len(rows) and frame.acc_1d.tolist() == [r[3] for r in rows] and frame.feasible.dtype == bool
     worker.result_summary()
     text = capsys.readouterr().out
-    assert "predicted 1-day accuracy" in text and str(worker.best_config) in text and str(path) in text and "random search" in text
+    active = {n: v for n, v in worker.best_config.items() if worker.config_space.is_active(n, worker.best_config)}
+    assert "predicted 1-day accuracy" in text and str(active) in text and str(path) in text and "random search" in text
 
 
 def test_runs_are_the_searches_of_their_seeds(tmp_path):
@@ -155,6 +157,8 @@ def test_the_winner_is_trained_and_measured(tmp_path):
     result = worker.train_best(data, Protocol(epochs=1, hwa_epochs=1, n_rep=2))
     written = json.loads((tmp_path / "run" / "measured.json").read_text())
     assert written["config"] == worker.best_config and written["acc"] == result.drift.acc.tolist()
+    net = worker.best_arch
+    net.load_state_dict(torch.load(tmp_path / "run" / "network.pt", weights_only=True))  # the trained weights fit the network
     assert written["acc_1d"] == result.drift.acc_1d and written["protocol"]["n_rep"] == 2 and worker.measurement is result
 
 
@@ -185,7 +189,7 @@ def test_ctrl_c_in_a_run_keeps_what_was_found(tmp_path, capsys):
     path = tmp_path / "run"
     worker = search(path, runs=5, evaluator=Depth(stop_at=3))
     assert worker.results[-1].interrupted and len(worker.results) == 1
-    assert "Interrupted in run 1 of 5" in capsys.readouterr().out
+    assert "what 1 of 5 runs found" in capsys.readouterr().out
     summary = json.loads((path / "summary.json").read_text())
     assert summary["interrupted"] and summary["acc_1d"] == max(r[3] for r in evaluations(path))
     assert (path / "best_results_0.csv").exists() and len(evaluations(path)) == len(worker.results[0].history)

@@ -15,7 +15,8 @@ from analognas.core import ConfigError, FileFormatError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.labels import TARGETS, LabelSet, LabelStore, label_set, label_table, load_label_set, save_label_set
 
-FORK = multiprocessing.get_context("fork")  # a fresh interpreter for each of a dozen processes would take half a minute
+PROCESSES = multiprocessing.get_context("forkserver")  # imports once; each process is a fork of one that runs no threads
+PROCESSES.set_forkserver_preload(["analognas.training.labels"])
 
 
 def labels(n=6, **columns) -> LabelSet:
@@ -143,9 +144,9 @@ def work(path, queue):
 
 
 def test_processes_claim_disjoint_tasks(tmp_path):
-    store, queue = LabelStore(tmp_path / "s.sqlite", FACTS), FORK.Queue()
+    store, queue = LabelStore(tmp_path / "s.sqlite", FACTS), PROCESSES.Queue()
     store.add(TASKS)
-    processes = [FORK.Process(target=work, args=(store.path, queue)) for _ in range(4)]
+    processes = [PROCESSES.Process(target=work, args=(store.path, queue)) for _ in range(4)]
     for p in processes:
         p.start()
     claims = [queue.get(timeout=60) for _ in TASKS]
@@ -167,9 +168,9 @@ def hang(path, queue):
 
 
 def test_a_killed_process_loses_its_one_task_to_the_next(tmp_path):
-    store, queue = LabelStore(tmp_path / "s.sqlite", FACTS), FORK.Queue()
+    store, queue = LabelStore(tmp_path / "s.sqlite", FACTS), PROCESSES.Queue()
     store.add(TASKS)
-    victim = FORK.Process(target=hang, args=(store.path, queue))
+    victim = PROCESSES.Process(target=hang, args=(store.path, queue))
     victim.start()
     lost = queue.get(timeout=60)
     assert store.counts() == {"open": len(TASKS) - 3, "claimed": 1, "done": 2, "failed": 0}
