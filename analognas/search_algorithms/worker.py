@@ -184,9 +184,10 @@ class Worker:
         "Print what was found, how sure it is, and what random search found."
         s, limits = self.summary(), self.optimizer.constraints
         how = "measured" if s["measured"] else "predicted"
+        size = "" if s["params"] is None else f"{s['params']:,} parameters; "
         lines = [f"Best architecture of {s['runs']} run(s) of {type(self.optimizer).__name__}, {sum(s['evaluations']):,} evaluations, {limits}:",
                  f"  { {n: v for n, v in s['best_config'].items() if self.config_space.is_active(n, s['best_config'])} }",
-                 f"  {'' if s['params'] is None else format(s['params'], ',') + ' parameters; '}{how} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
+                 f"  {size}{how} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
                  f"1-day std {s['std_1d']:.2f} points",
                  f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)"]
         if s["random_search_mean_best"] is not None:
