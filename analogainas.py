@@ -23,7 +23,7 @@ class _AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self)
 
     def exec_module(self, module):
-        # A module may replace itself in sys.modules while it is loaded; the import system then uses what it finds there.
+        # A module may replace itself in sys.modules while it loads; the import system then uses what it finds there.
         name = module.__name__
         sys.modules[name] = importlib.import_module(NEW + name[len(OLD):])
 

@@ -106,7 +106,7 @@ def too_large(root):
 
 
 def long_line(root):
-    write(root / "nbs" / "20_long.ipynb", notebook("#| default_exp long", f"#| export\nx = '{'a' * 120}'"))
+    write(root / "nbs" / "20_long.ipynb", notebook("#| default_exp long", f"#| export\nx = '{'a' * 150}'"))
     export(root)
 
 
@@ -155,7 +155,7 @@ VIOLATIONS = [
     (written_by_hand, gate.check_orphans, "analognas/extra.py is not made from a notebook."),
     (widget_state, gate.check_widget_state, "nbs/tutorials/a.ipynb holds saved widget state."),
     (too_large, gate.check_size, "nbs/big.ipynb has 1.5 MB, more than 1.5."),
-    (long_line, gate.check_line_length, "nbs/20_long.ipynb: line of 126 characters; break it at 120: x = 'aaa"),
+    (long_line, gate.check_line_length, "nbs/20_long.ipynb: line of 156 characters; break it at 150: x = 'aaa"),
     (backwards, gate.check_direction, "imports analognas.drift.WEEK, whose notebook 10 does not stand before 05."),
     (from_the_top, gate.check_direction, "imports analognas.ConfigSpace, which is not one module."),
     (no_number, gate.check_direction, "nbs/plain.ipynb exports analognas/plain.py but has no number."),

@@ -41,7 +41,7 @@ class LabelSet:
         numbers = self.table[list(TARGETS)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
         bad = self.table.index[~np.isfinite(numbers).all(axis=1)].tolist()
         if bad:
-            raise ConfigError(f"Label set {self.name!r} has NaN or infinite labels, or text for numbers, in rows {bad[:10]}.")
+            raise ConfigError(f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]} (text counts as NaN).")
 
     def __len__(self) -> int:
         return len(self.table)
