@@ -11,7 +11,7 @@ _WHERE = {
     "NASBench201Space": "search_spaces.nasbench201",
     "Network": "search_spaces.resnet_macro_architecture",
     "create_rpu_config": "analog.hardware",
-    "measure_drift": "analog.simulation",
+    "measure_drift": "analog.measure",
     "load_dataset": "datasets.load",
     "Protocol": "training.protocol",
     "Evaluator": "evaluators.base_evaluator",

@@ -221,7 +221,7 @@ class Worker:
         `network.pt`, the `state_dict` of the digital network: `torch.load(path, weights_only=True)`."""
         import torch  # only where networks are trained, like aihwkit
 
-        from analognas.analog.simulation import digital_state
+        from analognas.analog.convert import digital_state
         from analognas.datasets.load import load_dataset
         from analognas.training.protocol import Protocol, measure
         space = self.config_space if space is None else space

@@ -10,11 +10,14 @@ import time
 from dataclasses import dataclass, fields
 
 import torch
+from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.optim import AnalogSGD
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..analog.simulation import accuracy, measure_drift, to_analog, torch_seed
+from ..analog.convert import to_analog
+from ..analog.measure import accuracy, measure_drift
+from ..analog.noise import torch_seed
 from ..core import DAY, DRIFT_TIMES, MONTH, ConfigError, DriftRecord, check_number, check_times, child_seeds
 from ..datasets.load import Dataset
 
@@ -89,7 +92,8 @@ def train_hardware_aware(model: nn.Module,         # a trained digital network; 
     "Convert to analog layers and train on with the chip's noise in the forward pass."
     with torch_seed(seed):
         analog = to_analog(model, rpu_config)
-        sgd = AnalogSGD(analog.parameters(), lr=protocol.hwa_lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
+        kind = AnalogSGD if any(isinstance(m, AnalogLayerBase) for m in analog.modules()) else torch.optim.SGD  # aihwkit's tiles need theirs
+        sgd = kind(analog.parameters(), lr=protocol.hwa_lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
         _fit(analog, sgd, data, protocol.hwa_epochs, protocol.hwa_batch_size, "hardware-aware training", progress)
     return analog
 

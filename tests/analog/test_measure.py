@@ -4,13 +4,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from aihwkit.nn import AnalogConv2d, AnalogLinear
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.optim.context import AnalogContext
 from torch import nn
 
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.simulation import accuracy, measure_drift, to_analog, torch_seed
+from analognas.analog.convert import to_analog
+from analognas.analog.layers import AnalogConv2d, AnalogLinear
+from analognas.analog.measure import accuracy, measure_drift, stream_drift
+from analognas.analog.noise import torch_seed
+from analognas.analog.programming import program
 from analognas.core import ConfigError, child_seeds
 
 TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
@@ -42,11 +45,13 @@ def by_hand(model, x, y, times, n_rep, seed, batch_size):
     "The definition: program, let drift, count the hits."
     rows = []
     for s in child_seeds(seed, n_rep):
-        torch.manual_seed(s)
         chip = copy.deepcopy(model).eval()
+        torch.manual_seed(s)
         chip.program_analog_weights()
         row = []
-        for t in times:
+        for k, t in enumerate(times):
+            if k:
+                torch.manual_seed(int(torch.randint(2**31, ())))
             chip.drift_analog_weights(t)
             hits = 0
             for i in range(0, len(x), batch_size):
@@ -113,10 +118,9 @@ def test_to_analog_keeps_the_original_and_the_rest(task):
     analog = to_analog(net).eval()
     assert [type(m) for m in net] == [nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, nn.Linear]
     assert [type(m) for m in analog] == [AnalogConv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, AnalogLinear]
-    analog.program_analog_weights()
+    program(analog)
     assert same(states(net), before)
-    weight, bias = to_analog(net)[4].get_weights()
-    assert torch.allclose(weight, net[4].weight, atol=1e-6) and torch.equal(bias.detach(), net[4].bias)
+    assert torch.equal(analog[4].weight, net[4].weight) and torch.equal(analog[4].bias, net[4].bias)
 
 
 @pytest.mark.parametrize("arguments, says", [(dict(n_rep=0), "n_rep"), (dict(n_rep=1.5), "n_rep"), (dict(times=(10., 1.)), "ascend"),
@@ -125,6 +129,51 @@ def test_bad_arguments_are_refused(task, arguments, says):
     net, x, y = task
     with pytest.raises(ConfigError, match=f"(?i){says}"):
         measure_drift(to_analog(net), (x[:2], y[:2]), progress=False, **{"n_rep": 1} | arguments)
+
+
+def test_a_stream_does_not_mind_what_happens_between_its_readings(task):
+    net, x, y = task
+    model = to_analog(net)
+    record = measure_drift(model, (x, y), n_rep=2, seed=3, progress=False)
+    for i, t, acc in stream_drift(model, (x, y), n_rep=2, seed=3):
+        assert acc == record.acc[i, TIMES.index(t)]
+        torch.rand(7)
+
+
+def test_a_loader_is_read_once_and_means_the_same(task):
+    net, x, y = task
+
+    class Loader:
+        reads = 0
+
+        def __iter__(self):
+            self.reads += 1
+            return iter(zip(x.split(32), y.split(32), strict=True))
+
+    loader, model = Loader(), to_analog(net)
+    assert measure_drift(model, loader, n_rep=3, progress=False) == measure_drift(model, (x, y), n_rep=3, progress=False)
+    assert loader.reads == 1
+    with pytest.raises(ConfigError, match="no batch"):
+        measure_drift(model, [], n_rep=1)
+
+
+def test_both_engines_measure_the_same_network_alike(task):
+    "Means of 60 chips of each agree within four standard errors at every time."
+    net, x, y = task
+    ours = measure_drift(to_analog(net), (x, y), n_rep=60, seed=1, progress=False)
+    theirs = measure_drift(convert_to_analog(copy.deepcopy(net), create_rpu_config()), (x, y), n_rep=60, seed=2, progress=False)
+    error = np.sqrt((ours.std**2 + theirs.std**2) / 60)
+    assert (np.abs(ours.mean - theirs.mean) < 4 * error).all()
+    assert (np.abs(np.log(ours.std / theirs.std)) < 0.5).all()
+
+
+@pytest.mark.parametrize("width", [0.0, 100.0])
+def test_stopping_early_keeps_the_repeats_that_were_made(task, width):
+    net, x, y = task
+    model = to_analog(net)
+    record = measure_drift(model, (x, y), n_rep=8, stop_width=width, progress=False)
+    assert len(record.acc) == (5 if width else 8)
+    assert np.array_equal(record.acc, measure_drift(model, (x, y), n_rep=len(record.acc), progress=False).acc)
 
 
 def test_a_digital_network_is_refused(task):
