@@ -8,6 +8,7 @@ __all__ = ['log', 'why_not_fast', 'to_analog', 'digital_state', 'to_aihwkit', 'f
 # %% ../../nbs/25_analog.convert.ipynb #df836c2c
 import copy
 import logging
+from typing import Any
 
 import torch
 from aihwkit.exceptions import TorchTileConfigError
@@ -62,12 +63,16 @@ def _fits(module: nn.Module) -> bool:
 _ON_TILES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # what aihwkit puts on tiles
 
 
+def _fast(digital: Any, config) -> AnalogLayer:
+    "The fast layer of a digital one."
+    return AnalogLinear(digital, config) if isinstance(digital, nn.Linear) else AnalogConv2d(digital, config)
+
+
 def _on_tiles(module: nn.Module, config, name: str) -> nn.Module:
     "One layer on tiles."
     reason = why_not_fast(config) or (None if _fits(module) else f"{module}")
     if reason is None:
-        layer = AnalogLinear(module, config) if isinstance(module, nn.Linear) else AnalogConv2d(module, config)
-        return layer.train(module.training)
+        return _fast(module, config).train(module.training)
     log.info("%s is simulated by aihwkit's own tiles, which are slow: the fast layers do not cover %s", name or "the network", reason)
     try:
         return convert_to_analog(module, config, ensure_analog_root=False).train(module.training)
@@ -146,7 +151,7 @@ def from_aihwkit(model: nn.Module,   # of aihwkit's analog layers
     return _swap(model, AnalogLayerBase, _from_kit)
 
 # %% ../../nbs/25_analog.convert.ipynb #21d8ba3d
-def _swap(model: nn.Module, kind: type, make) -> nn.Module:
+def _swap(model: nn.Module, kind: Any, make) -> nn.Module:
     "Copy a network, each layer of a kind replaced by what `make` makes of it."
     model = copy.deepcopy(model)
     for name, module in list(model.named_modules()):
@@ -187,6 +192,6 @@ def _from_kit(kit) -> AnalogLayer:
         raise ConfigError(f"The fast layers do not cover {reason or type(kit).__name__}.")
     out, inp = (kit.out_channels, kit.in_channels) if conv else (kit.out_features, kit.in_features)
     digital = _digital_twin(out, inp, bool(kit.bias), conv).to(next(kit.analog_tiles()).tile.get_weights().dtype)
-    layer: AnalogLayer = AnalogConv2d(digital, config) if isinstance(digital, nn.Conv2d) else AnalogLinear(digital, config)
+    layer = _fast(digital, config)
     _copy_tiles(layer, kit, towards_kit=False)
     return layer

@@ -88,6 +88,7 @@ def product(x: Tensor,           # activations (N, C, ...)
         if out is None:
             out = torch.empty_strided((len(x), *y.shape[1:]), y.stride(), dtype=y.dtype, device=y.device)
         torch.mul(y, per_channel(factor, y), out=out[k:k + size])
+    assert out is not None
     return out
 
 # %% ../../nbs/24_analog.layers.ipynb #68417016
@@ -263,10 +264,11 @@ class MappedWeights(nn.Module):
         per_tile = (self.blocks[-1].i + 1, self.blocks[-1].j + 1, op.groups)
         self.register_buffer("scale", w.new_ones(per_tile[0], *w.shape[:2], 1))
         self.register_buffer("range_batches", w.new_zeros(per_tile))
-        self.register_buffer("input_range", w.new_full(per_tile, ranges.init_value) if ranges.enable else None)
+        start = w.new_full(per_tile, ranges.init_value)
         if ranges.enable and ranges.learn_input_range:
-            start = self._buffers.pop("input_range")
             self.input_range = nn.Parameter(start)
+        else:
+            self.register_buffer("input_range", start if ranges.enable else None)
         self.out_scaling = None
         if mapping.learn_out_scaling:
             self.out_scaling = nn.Parameter(torch.ones_like(self.scale if mapping.out_scaling_columnwise else self.range_batches))
@@ -400,6 +402,7 @@ class AnalogLayer(SettlingWeights):
     @torch.no_grad()
     def _initialise_range(self, x: Tensor, b: Block) -> None:
         "Running mean over the first batches of a multiple of the unfolded input's standard deviation."
+        assert self.input_range is not None
         rule, batches, r = self.rpu_config.pre_post.input_range, self.range_batches[b.i, b.j], self.input_range[b.i, b.j]
         if not bool((batches < rule.init_from_data).any()):
             return
@@ -423,12 +426,13 @@ def unfolded_std(x: Tensor,      # (N, G * C, ...)
 
 class AnalogConv2d(AnalogLayer):
     "A convolution on analog tiles. Every group has tiles of its own."
+    op: ConvOp
 
     def __init__(self, digital: nn.Conv2d, rpu_config):
         if digital.padding_mode != "zeros" or isinstance(digital.padding, str):
             raise ConfigError(f"Analog convolutions pad with zeros, by numbers; got padding={digital.padding!r}, mode {digital.padding_mode!r}.")
-        super().__init__(digital, rpu_config, ConvOp(*(tuple(v) for v in (digital.kernel_size, digital.stride, digital.padding, digital.dilation)),
-                                                     digital.groups))
+        kernel, stride, padding, dilation = ((v[0], v[1]) for v in (digital.kernel_size, digital.stride, digital.padding, digital.dilation))
+        super().__init__(digital, rpu_config, ConvOp(kernel, stride, padding, dilation, digital.groups))
 
     def forward(self, x: Tensor) -> Tensor:
         "(N, C, H, W) or (C, H, W)."
@@ -440,6 +444,7 @@ class AnalogConv2d(AnalogLayer):
 
 class AnalogLinear(AnalogLayer):
     "A linear layer on analog tiles."
+    op: LinearOp
 
     def __init__(self, digital: nn.Linear, rpu_config):
         super().__init__(digital, rpu_config, LinearOp())

@@ -8,6 +8,7 @@ __all__ = ['digital_layers', 'layer_sensitivity']
 # %% ../../nbs/28_analog.sensitivity.ipynb #f9da4767
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import torch
@@ -36,7 +37,7 @@ def _digital(layer: AnalogLayer) -> nn.Module:
 @contextmanager
 def digital_layers(model: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
     "Within this block the named analog layers compute digitally."
-    layers = {name: model.get_submodule(name) for name in names}
+    layers: dict[str, Any] = {name: model.get_submodule(name) for name in names}
     try:
         for name, layer in layers.items():
             model.set_submodule(name, _digital(layer))

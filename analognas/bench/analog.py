@@ -9,6 +9,7 @@ __all__ = ['WARM_UP_STEPS', 'bench_network', 'interleaved', 'largest_difference'
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -78,17 +79,14 @@ WARM_UP_STEPS = 60
 def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
     "One step of SGD with momentum of each engine, and of the digital network."
     x, y = torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))
-    digital, sides = bench_network().train(), {}
+    digital = bench_network().train()
     fast = to_analog(digital).train()
-    for name, net, kind in (("ours", fast, torch.optim.SGD), ("digital", digital, torch.optim.SGD)):
-        optimizer = kind(net.parameters(), 0.01, 0.9)
-        sides[name] = lambda net=net, optimizer=optimizer: _step(net, optimizer, x, y)
+    ours = partial(_step, fast, torch.optim.SGD(fast.parameters(), 0.01, 0.9), x, y)
     for _ in range(WARM_UP_STEPS):
-        sides["ours"]()
+        ours()
     kit = to_aihwkit(fast).train()
-    optimizer = AnalogSGD(kit.parameters(), lr=0.01, momentum=0.9)
-    sides["aihwkit"] = lambda: _step(kit, optimizer, x, y)
-    return sides
+    return {"aihwkit": partial(_step, kit, AnalogSGD(kit.parameters(), lr=0.01, momentum=0.9), x, y), "ours": ours,
+            "digital": partial(_step, digital, torch.optim.SGD(digital.parameters(), 0.01, 0.9), x, y)}
 
 
 def largest_difference(batch: int = 8) -> float:

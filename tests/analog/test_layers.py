@@ -204,7 +204,7 @@ def test_output_noise_has_aihwkits_distribution():
     assert stats.ks_2samp(z[0].flatten()[::7].numpy(), z[1].flatten()[::7].numpy()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("kind", [WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL, WeightModifierType.DISCRETIZE, WeightModifierType.NONE])
+@pytest.mark.parametrize("kind", [WeightModifierType[k] for k in ("ADD_NORMAL", "MULT_NORMAL", "DISCRETIZE", "NONE")])
 def test_weight_modifiers_have_aihwkits_distribution(kind):
     torch.manual_seed(0)
     layer, x = nn.Linear(6, 5), torch.eye(6)
