@@ -28,7 +28,7 @@ def describe_collection(space: ConfigSpace, data: Dataset, preset: str, protocol
                         seed: int) -> dict:
     "The facts of a label collection, as plain data."
     return {"dataset": data.info.name, "source": data.source, "n_train": len(data.x_train), "n_test": len(data.x_test),
-            "space": json.loads(space.to_json()), "hardware": preset, "engine": "aihwkit TorchInferenceTile",
+            "space": json.loads(space.to_json()), "hardware": preset, "engine": "analognas fast layers",
             "protocol": asdict(protocol), "sampling": {"method": "latin_hypercube", "n": n, "max_params": max_params, "seed": seed},
             "versions": {p: version(p) for p in ("aihwkit", "torch", "numpy")}}
 
