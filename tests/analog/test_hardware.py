@@ -67,7 +67,7 @@ KNOBS = [
     ("prog_noise_scale", 0.5, lambda c: c.noise_model.prog_noise_scale, 0.5),
     ("read_noise_scale", 0.5, lambda c: c.noise_model.read_noise_scale, 0.5),
     ("drift_scale", 0.5, lambda c: c.noise_model.drift_scale, 0.5),
-    ("drift_compensation", False, lambda c: c.drift_compensation, None),
+    ("drift_compensation", False, lambda c: c.drift_compensation),
     ("dac_bits", 6, lambda c: c.forward.inp_res, 1 / 62),
     ("adc_bits", 6, lambda c: c.forward.out_res, 1 / 62),
     ("out_noise", 0.1, lambda c: c.forward.out_noise, 0.1),
@@ -117,20 +117,72 @@ def test_every_call_gives_a_new_chip():
 
 
 @pytest.mark.parametrize("knob", ["prog_noise_scale", "read_noise_scale", "drift_scale", "out_noise", "modifier_std", "g_max"])
-@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", True])
 def test_scales_are_finite_and_not_negative(knob, bad):
     with pytest.raises(ConfigError, match=f"{knob} must be"):
         create_rpu_config(**{knob: bad})
 
 
-@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("adc_bits", None), ("tile_size", 0),
+@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("adc_bits"), ("tile_size", 0),
                                        ("tile_size", 1.5), ("g_max", 0)])
 def test_sizes_are_whole(knob, bad):
     with pytest.raises(ConfigError, match=f"{knob} must be"):
         create_rpu_config(**{knob: bad})
 
 
-@pytest.mark.parametrize("preset", ["PCM", "flash", None, 3])
+@pytest.mark.parametrize("preset", ["PCM", "flash", 3])
 def test_unknown_presets(preset):
     with pytest.raises(ConfigError, match="Unknown hardware preset"):
         create_rpu_config(preset)
+
+
+# ---- presets ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("preset", ["pcm", "hermes", "reram", "ideal"])
+def test_every_preset_runs_on_aihwkits_tiles_and_on_ours(preset):
+    from analognas.analog.convert import to_analog
+    from analognas.analog.measure import measure_drift
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(12, 5)), torch.rand(40, 12)
+    assert convert_to_analog(net, create_rpu_config(preset)).eval()(x).shape == (40, 5)
+    record = measure_drift(to_analog(net, create_rpu_config(preset)), (x, net(x).argmax(1)), n_rep=2, progress=False)
+    assert record.acc.min() > 50 and (preset != "ideal" or (record.acc == 100).all())
+
+
+def test_an_ideal_chip_is_exact_until_a_knob_is_turned():
+    from analognas.analog.convert import to_analog
+    torch.manual_seed(0)
+    net, x = nn.Linear(12, 5), 10 * torch.randn(40, 12)
+    assert torch.allclose(to_analog(net, create_rpu_config("ideal"))(x), net(x), rtol=1e-5, atol=1e-5)
+    coarse = create_rpu_config("ideal", dac_bits=3)
+    assert not coarse.forward.is_perfect and coarse.pre_post.input_range.enable
+    assert not torch.allclose(to_analog(net, coarse)(x), net(x), rtol=0.01)
+
+
+@pytest.mark.parametrize("preset", ["pcm", "hermes", "reram"])
+def test_knobs_reach_the_noise_model(preset):
+    scales = dict(prog_noise_scale=0.5, read_noise_scale=0.25, drift_scale=2.0)
+    config = create_rpu_config(preset, g_max=12, drift_compensation=False, tile_size=64, **scales)
+    model = config.noise_model
+    assert (model.g_max, model.prog_noise_scale, model.read_noise_scale, model.drift_scale) == (12, 0.5, 0.25, 2.0)
+    assert config.drift_compensation is None and config.mapping.max_output_size == 64
+
+
+def test_a_noise_model_of_ones_own():
+    from aihwkit.inference import PCMLikeNoiseModel
+
+    class Mine(PCMLikeNoiseModel):
+        pass
+
+    mine = Mine(g_max=5.0)
+    assert create_rpu_config("reram", noise_model=mine).noise_model is mine
+    with pytest.raises(ConfigError, match="g_max"):
+        create_rpu_config(noise_model=mine, g_max=5.0)
+    with pytest.raises(ConfigError, match="BaseNoiseModel"):
+        create_rpu_config(noise_model="pcm")
+
+
+@pytest.mark.parametrize("preset, g_max", [("hermes", 20.8), ("reram", 9.0), ("pcm", 0.0)])
+def test_conductances_that_were_not_characterised_are_refused(preset, g_max):
+    with pytest.raises(ConfigError, match="g_max"):
+        create_rpu_config(preset, g_max=g_max)
