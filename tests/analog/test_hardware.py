@@ -67,7 +67,7 @@ KNOBS = [
     ("prog_noise_scale", 0.5, lambda c: c.noise_model.prog_noise_scale, 0.5),
     ("read_noise_scale", 0.5, lambda c: c.noise_model.read_noise_scale, 0.5),
     ("drift_scale", 0.5, lambda c: c.noise_model.drift_scale, 0.5),
-    ("drift_compensation", False, lambda c: c.drift_compensation),
+    ("drift_compensation", False, lambda c: c.drift_compensation, None),
     ("dac_bits", 6, lambda c: c.forward.inp_res, 1 / 62),
     ("adc_bits", 6, lambda c: c.forward.out_res, 1 / 62),
     ("out_noise", 0.1, lambda c: c.forward.out_noise, 0.1),
@@ -123,14 +123,14 @@ def test_scales_are_finite_and_not_negative(knob, bad):
         create_rpu_config(**{knob: bad})
 
 
-@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("adc_bits"), ("tile_size", 0),
+@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("tile_size", 0),
                                        ("tile_size", 1.5), ("g_max", 0)])
 def test_sizes_are_whole(knob, bad):
     with pytest.raises(ConfigError, match=f"{knob} must be"):
         create_rpu_config(**{knob: bad})
 
 
-@pytest.mark.parametrize("preset", ["PCM", "flash", 3])
+@pytest.mark.parametrize("preset", ["PCM", "flash", None, 3])
 def test_unknown_presets(preset):
     with pytest.raises(ConfigError, match="Unknown hardware preset"):
         create_rpu_config(preset)
