@@ -7,6 +7,7 @@ import torch
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.worker import Worker
+from analognas.analog.convert import to_aihwkit
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.protocol import Protocol
 
@@ -28,7 +29,7 @@ def test_the_winner_is_trained_measured_and_kept(tmp_path):
     kept = torch.load(tmp_path / "run" / "network.pt", weights_only=True)
     network = worker.best_arch
     network.load_state_dict(kept)  # strict: every weight, and no other
-    layers = {n: m for n, m in found.model.named_modules() if hasattr(m, "analog_module")}
+    layers = {n: m for n, m in to_aihwkit(found.model).named_modules() if hasattr(m, "analog_module")}
     assert len(layers) == sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in network.modules())
     for name, layer in layers.items():  # what aihwkit says its tiles hold
         weight = layer.get_weights()[0]
