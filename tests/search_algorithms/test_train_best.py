@@ -4,10 +4,10 @@ import json
 import numpy as np
 import torch
 
+from analognas.analog.convert import to_aihwkit
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.worker import Worker
-from analognas.analog.convert import to_aihwkit
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.protocol import Protocol
 
