@@ -84,14 +84,18 @@ def _collect(args) -> int:
     return 0 if counts["failed"] == 0 else 1
 
 # %% ../nbs/85_cli.ipynb #90fdcb71
-BENCHES = ("analog",)
+BENCHES = ("analog", "growth")
 
 
 def _bench(args) -> int:
     check_choice("bench", args.what, BENCHES)
-    from analognas.bench.analog import bench_analog
-    result = bench_analog()
-    print(json.dumps(result) if args.json else "\n".join(f"{k:22s} {v:.3g}" for k, v in result.items()))
+    from analognas.bench.analog import bench_analog, bench_growth
+    result: Any = bench_analog() if args.what == "analog" else {"rows": bench_growth()}
+    if args.json:
+        print(json.dumps(result, indent=1))
+    else:
+        for row in result["rows"] if "rows" in result else [{k: v} for k, v in result.items()]:
+            print("  ".join(f"{k} {v:<12.4g}" for k, v in row.items()))
     return 0
 
 # %% ../nbs/85_cli.ipynb #a2e39b21

@@ -57,8 +57,8 @@ def largest(w: Tensor,           # (groups, rows, cols): a block of every group
             columnwise: bool,    # one for every output, or one for the tile?
             ) -> Tensor:         # (groups, rows, 1) or (groups, 1, 1); 1 where all weights are 0
     "The largest absolute weight."
-    top = w.detach().abs().amax(dim=2 if columnwise else (1, 2), keepdim=True)
-    return torch.where(top > 0, top, torch.ones_like(top))
+    top = torch.linalg.vector_norm(w.detach(), float("inf"), dim=2 if columnwise else (1, 2), keepdim=True)
+    return top.masked_fill_(top == 0, 1)
 
 
 def initial_scale(w: Tensor, mapping) -> Tensor:
@@ -74,9 +74,9 @@ def clipped(w: Tensor,           # normalised weights (groups, rows, cols)
     "Clip to a fixed value, or to a multiple of the standard deviation of each tile."
     if clip.type == WeightClipType.NONE or clip.type == WeightClipType.LAYER_GAUSSIAN and w[0].numel() == 1:  # one weight has no spread
         return w
-    bound = torch.full_like(w[:, :1, :1], clip.fixed_value)
+    bound = w.new_full((1, 1, 1), clip.fixed_value)
     if clip.type == WeightClipType.LAYER_GAUSSIAN:
-        sigma = w.flatten(1).std(1).view(-1, 1, 1) * clip.sigma
+        sigma = clip.sigma * w.std((1, 2), keepdim=True)
         bound = torch.minimum(bound, sigma) if clip.fixed_value > 0 else sigma
     return w.clamp(-bound, bound)
 
@@ -123,4 +123,4 @@ def as_kernel(w: Tensor,            # a block's weights (groups, rows, cols)
               kernel_size: tuple[int, ...],  # (height, width), or () for a linear layer
               ) -> Tensor:          # (groups * rows, channels touched, *kernel_size)
     "A block's weights as PyTorch's convolution wants them."
-    return F.pad(w, block.pad).reshape(w.shape[0] * w.shape[1], -1, *kernel_size)
+    return (F.pad(w, block.pad) if any(block.pad) else w).reshape(w.shape[0] * w.shape[1], -1, *kernel_size)

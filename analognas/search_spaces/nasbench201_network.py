@@ -80,4 +80,5 @@ class CellNetwork(nn.Module):
         self.head = nn.Sequential(nn.BatchNorm2d(c), nn.ReLU(), pool, nn.Linear(c, classes))
 
     def forward(self, x):
+        x = x.contiguous(memory_format=torch.channels_last)  # every layer keeps this layout, in which convolutions are quicker
         return self.head(self.stages(self.stem(x)))

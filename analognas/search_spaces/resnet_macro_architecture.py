@@ -8,6 +8,7 @@ __all__ = ['relu_conv_bn', 'residual_branch', 'ResidualBlock', 'Network']
 # %% ../../nbs/12_search_spaces.resnet_macro_architecture.ipynb #91407eb1
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from ..core import ConfigError, check_number
@@ -76,4 +77,5 @@ class Network(nn.Module):
         self.head = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
     def forward(self, x):
+        x = x.contiguous(memory_format=torch.channels_last)  # every layer keeps this layout, in which convolutions are quicker
         return self.head(self.groups(self.stem(x)))
