@@ -33,7 +33,7 @@ def done(path):
 
 
 def facts_of(data):
-    return module.describe_collection(small_space(), data, "pcm", QUICK, N, 8_000, 2)
+    return module.describe_collection(small_space(), data, "pcm", QUICK, N, 8_000, 2, 0)
 
 
 def test_killed_and_started_again(tmp_path, data):
@@ -112,4 +112,15 @@ def test_impossible_settings_leave_no_store_behind(tmp_path, data):
 def test_facts_are_plain_json(data):
     facts = facts_of(data)
     assert json.loads(json.dumps(facts))["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
-    assert facts["n_train"] == 200 and facts["sampling"] == {"method": "latin_hypercube", "n": N, "max_params": 8_000, "seed": 2}
+    assert facts["n_train"] == 200
+    assert facts["sampling"] == {"method": "latin_hypercube", "n": N, "max_params": 8_000, "seed": 2, "repeats": 0, "seeds_of_a_repeat": 3}
+
+
+def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", 2, 8_000, protocol=QUICK, seed=2, repeats=1, progress=False)
+    table = label_table(store)
+    names = small_space().get_hyperparameters()
+    assert table["seed"].tolist() == [2, 3, 4, 2] and len(table[names].drop_duplicates()) == 2
+    assert table.loc[:2, "acc_digital"].nunique() > 1
+    with pytest.raises(ConfigError, match="repeats must be a whole number at least 0 and at most 2; got 3"):
+        module.collect(small_space(), data, tmp_path / "t.sqlite", 2, 8_000, protocol=QUICK, repeats=3, progress=False)
