@@ -925,4 +925,6 @@ d = { 'settings': { 'branch': 'main',
                                              'analognas.training.protocol.train_digital': ( 'training.protocol.html#train_digital',
                                                                                             'analognas/training/protocol.py'),
                                              'analognas.training.protocol.train_hardware_aware': ( 'training.protocol.html#train_hardware_aware',
-                                                                                                   'analognas/training/protocol.py')}}}
+                                                                                                   'analognas/training/protocol.py'),
+                                             'analognas.training.protocol.training_examples': ( 'training.protocol.html#training_examples',
+                                                                                                'analognas/training/protocol.py')}}}

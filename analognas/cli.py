@@ -76,7 +76,7 @@ def _collect(args) -> int:
     from analognas.training.labels import label_set, save_label_set
     data = load_dataset(args.dataset)
     space = make_space(args.space or args.dataset).for_dataset(data.info)
-    store = collect(space, data, args.store, args.n, args.max_params, seed=args.seed)
+    store = collect(space, data, args.store, args.n, args.max_params, seed=args.seed, repeats=args.repeats, device=args.device)
     counts = store.counts()
     print(", ".join(f"{v} {k}" for k, v in counts.items()))
     if args.export and counts["done"]:
@@ -148,6 +148,8 @@ def _collect_arguments(commands, formats) -> None:
     collect.add_argument("-n", type=int, default=80, help="architectures")
     collect.add_argument("--max-params", type=float, default=100_000, help="largest number of parameters")
     collect.add_argument("--seed", type=int, default=0, help="of the sample and of each measurement")
+    collect.add_argument("--repeats", type=int, default=0, help="so many of them are trained three times, to measure the noise of a label")
+    collect.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
     collect.add_argument("--export", type=Path, help="write the finished labels as FOLDER/NAME.csv and .json")
     collect.set_defaults(call=_collect)
 

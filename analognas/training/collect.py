@@ -21,7 +21,7 @@ from ..datasets.load import Dataset
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.sample import sample_distinct
 from .labels import LabelStore
-from .protocol import Protocol, measure
+from .protocol import PROTOCOLS, Protocol, measure
 
 # %% ../../nbs/36_training.collect.ipynb #060b4d43
 SEEDS_OF_A_REPEAT = 3  # how often an architecture is trained that serves to measure the noise of the labels
@@ -43,15 +43,17 @@ def collect(space: ConfigSpace,           # what to sample architectures from
             n: int,                       # number of architectures
             max_params: float | None = 100_000,   # only architectures of at most so many parameters
             preset: str = "pcm",          # hardware, see `create_rpu_config`
-            protocol: Protocol = Protocol(),      # how each is trained and measured
+            protocol: Protocol | None = None,     # how each is trained and measured; None: the one in `PROTOCOLS` for this dataset
             seed: int = 0,                # of the sample, and of each measurement
             repeats: int = 0,             # so many architectures are trained three times, with other seeds: how noisy is a label?
             progress: bool = True,        # show a progress bar with the time left?
+            device: str = "cpu",          # where to train and measure
             ) -> LabelStore:              # the filled store
     """Measure `n` architectures. Resumable, and several processes may run the same call at once.
 
     An architecture that fails is recorded with its error and does not stop the rest."""
     check_number("n", n, low=1, integer=True)
+    protocol = protocol or PROTOCOLS.get(data.info.name, Protocol())
     if protocol.n_rep < 2:
         raise ConfigError(f"Labels need a spread over repeats: n_rep must be at least 2; got {protocol.n_rep}.")
     rpu_config = create_rpu_config(preset)
@@ -68,15 +70,15 @@ def collect(space: ConfigSpace,           # what to sample architectures from
             task = store.claim()
             if task is None:
                 return store
-            _measure_task(space, data, store, task, rpu_config, protocol)
+            _measure_task(space, data, store, task, rpu_config, protocol, device)
 
 # %% ../../nbs/36_training.collect.ipynb #5a08b2a6
-def _measure_task(space, data, store, task, rpu_config, protocol) -> None:
+def _measure_task(space, data, store, task, rpu_config, protocol, device="cpu") -> None:
     "Measure one claimed architecture and write the result, or the error."
     id, config, seed = task
     start = time.perf_counter()
     try:
-        result = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress=False)
+        result = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress=False, device=device)
         store.finish(id, result.to_dict(), result.seconds)
     except KeyboardInterrupt:
         store.release(id)  # this process lives on, so nobody would take the task over
