@@ -58,7 +58,7 @@ def _search(args) -> int:
 def _measure(args) -> int:
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, measure
-    data = load_dataset(args.dataset)
+    data = load_dataset(args.dataset, args.root)
     space = make_space(args.space).for_dataset(data.info)
     try:
         config = json.loads(args.config)
@@ -74,7 +74,7 @@ def _collect(args) -> int:
     from analognas.datasets.load import load_dataset
     from analognas.training.collect import collect
     from analognas.training.labels import label_set, save_label_set
-    data = load_dataset(args.dataset)
+    data = load_dataset(args.dataset, args.root)
     space = make_space(args.space or args.dataset).for_dataset(data.info)
     store = collect(space, data, args.store, args.n, args.max_params, seed=args.seed, repeats=args.repeats, device=args.device)
     counts = store.counts()
@@ -135,6 +135,7 @@ def _measure_arguments(commands, formats) -> None:
     measure.add_argument("space", help=f"one of {', '.join([*DATASETS, NASBENCH201_NAME])}")
     measure.add_argument("--config", required=True, help='the architecture as JSON: \'{"out_channel0": 8, "M": 1, ...}\'')
     measure.add_argument("--dataset", default="digits", help="what to train and test on")
+    measure.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
     measure.add_argument("--n-rep", type=int, default=10, help="repeats, each freshly programmed")
     measure.add_argument("--seed", type=int, default=0, help="of weights, batches and noise")
     measure.set_defaults(call=_measure)
@@ -143,6 +144,7 @@ def _measure_arguments(commands, formats) -> None:
 def _collect_arguments(commands, formats) -> None:
     collect = commands.add_parser("collect", help="measure many architectures; resumable, several processes at once", **formats)
     collect.add_argument("dataset", help="what to train and test on")
+    collect.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
     collect.add_argument("--space", help="space to sample from; the ResNet-like one of the dataset if left out")
     collect.add_argument("--store", type=Path, default=Path("labels/labels.sqlite"), help="made if missing, continued if there")
     collect.add_argument("-n", type=int, default=80, help="architectures")
