@@ -20,7 +20,8 @@ from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/32_datasets.speech.ipynb #d696bbb7
 RATE = 16_000      # samples a second; one second a clip
-MFCC: dict[str, Any] = {"n_mfcc": 10, "n_mels": 40, "n_fft": 640, "hop_length": 320, "fmin": 20.0, "fmax": 4000.0, "center": False}  # 40 ms every 20 ms
+# Windows of 40 ms every 20 ms, 40 mel bands from 20 to 4,000 Hz, ten coefficients.
+MFCC: dict[str, Any] = {"n_mfcc": 10, "n_mels": 40, "n_fft": 640, "hop_length": 320, "fmin": 20.0, "fmax": 4000.0, "center": False}
 
 
 def read_clip(file: Path) -> np.ndarray:
