@@ -34,7 +34,6 @@ class Protocol:
     momentum: float = 0.9         # of SGD, both times
     weight_decay: float = 5e-4    # of SGD, both times
     max_train: int = 0            # train on so many examples only, the same for every network; 0 is all
-    augment: bool = False         # vary the training inputs in the way that is usual for the dataset?
     n_rep: int = 10               # repeats of programming and drift
     t_inference: tuple[float, ...] = DRIFT_TIMES  # seconds since programming
 
