@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,12 @@ def _measure(args) -> int:
 
 def _collect(args) -> int:
     from analognas.datasets.load import load_dataset
-    from analognas.training.collect import collect
+    from analognas.training.collect import PLANS, Plan, collect
     from analognas.training.labels import label_set, save_label_set
     data = load_dataset(args.dataset, args.root)
     space = make_space(args.space or args.dataset).for_dataset(data.info)
-    store = collect(space, data, args.store, args.n, args.max_params, seed=args.seed, repeats=args.repeats, device=args.device)
+    wanted = {k: v for k in ("n", "repeats", "max_params", "max_macs", "seed") if (v := getattr(args, k)) is not None}
+    store = collect(space, data, args.store, replace(PLANS.get(data.info.name, Plan()), **wanted), device=args.device)
     counts = store.counts()
     print(", ".join(f"{v} {k}" for k, v in counts.items()))
     if args.export and counts["done"]:
@@ -147,10 +149,11 @@ def _collect_arguments(commands, formats) -> None:
     collect.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
     collect.add_argument("--space", help="space to sample from; the ResNet-like one of the dataset if left out")
     collect.add_argument("--store", type=Path, default=Path("labels/labels.sqlite"), help="made if missing, continued if there")
-    collect.add_argument("-n", type=int, default=80, help="architectures")
-    collect.add_argument("--max-params", type=float, default=100_000, help="largest number of parameters")
-    collect.add_argument("--seed", type=int, default=0, help="of the sample and of each measurement")
-    collect.add_argument("--repeats", type=int, default=0, help="so many of them are trained three times, to measure the noise of a label")
+    for name, kind, what in (("-n", int, "architectures"), ("--repeats", int, "so many of them are trained three times, to measure the noise"),
+                             ("--max-params", float, "largest number of parameters"),
+                             ("--max-macs", float, "largest number of multiply-accumulates for one input"),
+                             ("--seed", int, "of the sample and of each measurement")):
+        collect.add_argument(name, type=kind, help=f"{what}; as the dataset's plan says if left out")
     collect.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
     collect.add_argument("--export", type=Path, help="write the finished labels as FOLDER/NAME.csv and .json")
     collect.set_defaults(call=_collect)

@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'latin_hypercube', 'sample_distinct']
 import numpy as np
 from scipy.stats import qmc
 
-from ..core import InfeasibleError, as_rng, check_choice, check_number
+from ..core import ConfigError, InfeasibleError, as_rng, check_choice, check_number
 from .config_space import ConfigSpace
 
 # %% ../../nbs/16_search_spaces.sample.ipynb #216fa16e
@@ -30,6 +30,7 @@ def sample_distinct(space: ConfigSpace,    # what to draw from
                     n: int,                # number of different architectures
                     rng: int | np.random.Generator | None = None,  # seed or generator
                     max_params: float | None = None,   # largest number of trainable parameters, if any
+                    max_macs: float | None = None,     # largest number of multiply-accumulates for one input, if any
                     method: str = "latin_hypercube",   # "latin_hypercube" or "uniform"
                     max_rounds: int = 200, # rounds of drawing before giving up
                     ) -> list[dict]:       # n canonical configs, no two alike
@@ -37,12 +38,17 @@ def sample_distinct(space: ConfigSpace,    # what to draw from
     check_choice("sampling method", method, METHODS)
     check_number("n", n, low=0, integer=True)
     rng = as_rng(rng)
+    limits = {k: v for k, v in (("params", max_params), ("macs", max_macs)) if v is not None}
     found: dict[str, dict] = {}
     for _ in range(max_rounds):
         batch = latin_hypercube(space, max(n, 64), rng) if method == "latin_hypercube" else space.sample_arch_uniformly(max(n, 64), rng)
-        small = np.ones(len(batch), bool) if max_params is None else space.stats(batch)["params"] <= max_params
+        stats = space.stats(batch) if limits else {}
+        if unknown := limits.keys() - stats.keys():
+            raise ConfigError(f"Cannot cap {', '.join(sorted(unknown))}: of this space only {', '.join(sorted(stats))} are known.")
+        small = np.all([np.ones(len(batch), bool)] + [stats[k] <= v for k, v in limits.items()], axis=0)
         found |= {space.key(c): c for c, ok in zip(batch, small, strict=True) if ok and space.key(c) not in found}
         if len(found) >= n:
             return list(found.values())[:n]
-    limit = "" if max_params is None else f" with at most {max_params:,.0f} parameters"
-    raise InfeasibleError(f"Found {len(found)} of {n} different architectures{limit} in {max_rounds} rounds of {max(n, 64)} draws.")
+    limit = " and ".join(f"{v:,.0f} {k}" for k, v in limits.items())
+    raise InfeasibleError(f"Found {len(found)} of {n} different architectures{limit and ' with at most ' + limit} "
+                          f"in {max_rounds} rounds of {max(n, 64)} draws.")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from analognas.core import ConfigError, InfeasibleError
 from analognas.search_spaces.config_space import ConfigSpace
@@ -47,8 +48,8 @@ def test_number_and_seed():
 @pytest.mark.parametrize("cap", [None, 50_000])
 def test_distinct_valid_small_and_repeatable(method, cap):
     space = ConfigSpace("digits")
-    found = sample_distinct(space, 60, 1, cap, method)
-    assert found == sample_distinct(space, 60, 1, cap, method)
+    found = sample_distinct(space, 60, 1, cap, method=method)
+    assert found == sample_distinct(space, 60, 1, cap, method=method)
     assert len(found) == len({space.key(c) for c in found}) == 60
     assert cap is None or space.stats(found)["params"].max() <= cap
     for c in found:
@@ -78,7 +79,7 @@ def test_giving_up_takes_as_many_rounds_as_allowed():
         def stats(self, configs):
             rounds.append(len(configs))
             return super().stats(configs)
-    with pytest.raises(InfeasibleError, match="Found 0 of 5 .* with at most 100 parameters in 4 rounds of 64 draws"):
+    with pytest.raises(InfeasibleError, match="Found 0 of 5 .* with at most 100 params in 4 rounds of 64 draws"):
         sample_distinct(Counting("digits"), 5, 0, max_params=100, max_rounds=4)
     assert rounds == [64] * 4
 
@@ -102,3 +103,15 @@ def test_none_are_none():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ConfigError, match="Unknown sampling method 'sobol'"):
         sample_distinct(ConfigSpace("digits"), 3, 0, method="sobol")
+
+
+def test_a_cap_that_cannot_be_checked_is_refused():
+    space = ConfigSpace("digits", "custom", lambda config, *_: nn.Linear(config["width"], 1))
+    space.add_hyperparameter("width", "discrete", 1, 9)
+    with pytest.raises(ConfigError, match="Cannot cap macs: of this space only .*params"):
+        sample_distinct(space, 3, 0, max_macs=1e6)
+
+
+def test_multiply_accumulates_are_capped():
+    space = ConfigSpace("digits")
+    assert max(space.stats(sample_distinct(space, 20, 0, max_macs=3e5))["macs"]) <= 3e5

@@ -7,10 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import quick_collection
-from quick_collection import QUICK, N, run, small_space, some_digits
+from quick_collection import PLAN, QUICK, N, run, small_space, some_digits
 
 from analognas.core import ConfigError
 from analognas.training import collect as module
@@ -33,7 +34,7 @@ def done(path):
 
 
 def facts_of(data):
-    return module.describe_collection(small_space(), data, "pcm", QUICK, N, 8_000, 2, 0)
+    return module.describe_collection(small_space(), data, PLAN)
 
 
 def test_killed_and_started_again(tmp_path, data):
@@ -65,10 +66,10 @@ def test_ctrl_c_and_again_in_the_same_process(tmp_path, data, monkeypatch):
             raise KeyboardInterrupt
         return measure(*args, **kwargs)
     monkeypatch.setattr(module, "measure", interrupted)
-    arguments = dict(n=3, max_params=8_000, protocol=QUICK, progress=False)
+    plan = replace(PLAN, n=3)
     with pytest.raises(KeyboardInterrupt):
-        module.collect(small_space(), data, tmp_path / "s.sqlite", **arguments)
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", **arguments)
+        module.collect(small_space(), data, tmp_path / "s.sqlite", plan, progress=False)
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", plan, progress=False)
     assert store.counts() == {"open": 0, "claimed": 0, "done": 3, "failed": 0}
 
 
@@ -81,7 +82,7 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
             raise RuntimeError("no luck")
         return measure(*args, **kwargs)
     monkeypatch.setattr(module, "measure", sometimes)
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", 3, 8_000, protocol=QUICK, progress=False)
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=3), progress=False)
     assert store.counts() == {"open": 0, "claimed": 0, "done": 2, "failed": 1}
     assert "no luck" in store.rows("failed")[0][2]["error"] and "sometimes" in store.rows("failed")[0][2]["traceback"]
     assert len(label_table(store)) == 2
@@ -90,37 +91,39 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
 def test_another_protocol_is_refused(tmp_path, data):
     path = tmp_path / "s.sqlite"
     LabelStore(path, facts_of(data))
-    for change, says in [(dict(seed=3), "sampling"), (dict(protocol=Protocol()), "protocol"), (dict(n=N + 1), "sampling")]:
-        with pytest.raises(ConfigError, match=f"collected differently: {says}"):
-            module.collect(small_space(), data, path, **dict(n=N, max_params=8_000, protocol=QUICK, seed=2, progress=False) | change)
+    for change in (dict(seed=3), dict(protocol=Protocol()), dict(n=N + 1)):
+        with pytest.raises(ConfigError, match="collected differently: plan was"):
+            module.collect(small_space(), data, path, replace(PLAN, **change), progress=False)
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5])
-def test_a_bad_number_is_refused_before_anything_is_written(tmp_path, data, n):
-    with pytest.raises(ConfigError, match="n must be a whole number at least 1"):
-        module.collect(small_space(), data, tmp_path / "s.sqlite", n, progress=False)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("change, says", [
+    *((dict(n=n), "n must be a whole number at least 1") for n in (0, -1, 1.5)),
+    (dict(repeats=N + 1), f"repeats must be a whole number at least 0 and at most {N}; got {N + 1}"),
+    (dict(protocol=replace(QUICK, n_rep=1)), "n_rep must be at least 2; got 1"),
+])
+def test_a_bad_plan_is_refused(change, says):
+    with pytest.raises(ConfigError, match=says):
+        replace(PLAN, **change)
 
 
 def test_impossible_settings_leave_no_store_behind(tmp_path, data):
     "A preset that does not exist is noticed before the store is made, or no later call with the right one could use it."
     with pytest.raises(ConfigError, match="Unknown hardware preset"):
-        module.collect(small_space(), data, tmp_path / "s.sqlite", 2, preset="flash", protocol=QUICK, progress=False)
+        module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, preset="flash"), progress=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_facts_are_plain_json(data):
     facts = facts_of(data)
-    assert json.loads(json.dumps(facts))["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
+    plan = json.loads(json.dumps(facts))["plan"]
+    assert plan["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
     assert facts["n_train"] == 200
-    assert facts["sampling"] == {"method": "latin_hypercube", "n": N, "max_params": 8_000, "seed": 2, "repeats": 0, "seeds_of_a_repeat": 3}
+    assert (plan["n"], plan["max_params"], plan["seed"], plan["repeats"]) == (N, 8_000, 2, 0)
 
 
 def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", 2, 8_000, protocol=QUICK, seed=2, repeats=1, progress=False)
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=2, repeats=1), progress=False)
     table = label_table(store)
     names = small_space().get_hyperparameters()
     assert table["seed"].tolist() == [2, 3, 4, 2] and len(table[names].drop_duplicates()) == 2
     assert table.loc[:2, "acc_digital"].nunique() > 1
-    with pytest.raises(ConfigError, match="repeats must be a whole number at least 0 and at most 2; got 3"):
-        module.collect(small_space(), data, tmp_path / "t.sqlite", 2, 8_000, protocol=QUICK, repeats=3, progress=False)
