@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import ConfigError, DatasetInfo, FileFormatError, as_rng, check_choice, check_number, dataset_info
 from .hyperparameter import Hyperparameter
-from .resnet_stats import MAX_GROUPS, network_stats
+from .resnet_stats import MAX_GROUPS, network_stats, network_traits
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #d7c8d49f
 RESNET_LIKE, CUSTOM = "resnet-like", "custom"
@@ -267,6 +267,23 @@ class ConfigSpace(ConfigSampling):
         if self._network is None and self.search_space == RESNET_LIKE:
             return network_stats([self.canonical(c) for c in configs], self.info.input_dim, self.info.classes)
         return {"params": np.array([sum(p.numel() for p in self.network(c).parameters()) for c in configs])}
+
+    def traits(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
+        """What a surrogate may want to know of each architecture beyond hyperparameters and `stats`, shape (n,) each.
+
+        For the ResNet-like family see `network_traits`; for a network of one's own nothing, until a subclass says more."""
+        if self._network is None and self.search_space == RESNET_LIKE:
+            return network_traits([self.canonical(c) for c in configs], self.info.input_dim)
+        return {}
+
+    def features(self, configs: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
+        """What surrogates are fitted on: names, and a matrix of shape (n, number of names).
+
+        The columns of `encode`, then `stats` (parameters and MACs as logarithms), then `traits`."""
+        computed = {f"log10_{k}" if k in ("params", "macs") else k: np.log10(v) if k in ("params", "macs") else v
+                    for k, v in self.stats(configs).items()} | self.traits(configs)
+        computed = {k: v for k, v in computed.items() if k not in self.feature_names}
+        return self.feature_names + list(computed), np.column_stack([self.encode(configs), *computed.values()])
 
     def to_json(self) -> str:
         "The space as JSON text; `from_json` reads it. A `network` function is code and does not travel."

@@ -26,6 +26,7 @@ from .config_space import ConfigSpace
 from .hyperparameter import Hyperparameter
 from .nasbench201_cells import (EDGE_NAMES, OPERATIONS, all_cells, canonical_cell, cell_of,
                                                        cell_stats, check_cells)
+from .nasbench201_features import cell_features
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #8628bb0d
 NASBENCH201 = "nasbench201"
@@ -68,6 +69,10 @@ class NASBench201Space(ConfigSpace):
         if self._network is not None:
             return super().stats(configs)
         return cell_stats([cell_of(c) for c in configs], self.info.input_dim, self.info.classes, **self.skeleton)
+
+    def traits(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
+        "What stands on the edges, nodes and paths of each cell, see `cell_features`; nothing for a network of one's own."
+        return {} if self._network is not None else cell_features([cell_of(c) for c in configs])
 
     def network_id(self, config: Mapping) -> str:
         "The same for two configs if and only if they are the same network; `key` tells every cell from every other."

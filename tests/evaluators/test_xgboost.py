@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, FileFormatError
 from analognas.evaluators.conformance import EvaluatorConformance
-from analognas.evaluators.xgboost import BorrowedLabelsWarning, NormalScores, XGBoostEvaluator, architecture_features
+from analognas.evaluators.xgboost import BorrowedLabelsWarning, NormalScores, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
@@ -59,8 +59,8 @@ class TestXGBoostConforms(EvaluatorConformance):
 def test_features_are_the_hyperparameters_and_what_follows_from_them():
     space = ConfigSpace("digits")
     configs = sorted(space.sample_arch_uniformly(50, 0), key=lambda c: space.stats([c])["params"][0])[:5]
-    names, X = architecture_features(space, configs)
-    assert names == [*space.get_hyperparameters(), "log10_params", "log10_macs", "depth"] and X.shape == (5, 25)
+    names, X = space.features(configs)
+    assert names[:25] == [*space.get_hyperparameters(), "log10_params", "log10_macs", "depth"] and X.shape == (5, 34)
     for row, c in zip(X, configs, strict=True):
         assert row[:22].tolist() == list(c.values())
         params = sum(p.numel() for p in space.network(c).parameters())

@@ -13,7 +13,7 @@ from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.resnet_macro_architecture import Network
-from analognas.search_spaces.resnet_stats import HYPERPARAMETERS, network_stats
+from analognas.search_spaces.resnet_stats import HYPERPARAMETERS, network_stats, network_traits
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -154,3 +154,30 @@ def test_a_missing_name_is_named(name):
     for use in (lambda: Network(config), lambda: network_stats([config])):
         with pytest.raises(ConfigError, match=f"needs {name}, which"):
             use()
+
+
+@given(small_configs())
+@settings(max_examples=15)
+def test_traits_are_those_of_the_network_built(config):
+    traits = {k: v[0] for k, v in network_traits([config], (1, 8, 8)).items()}
+    net = Network(config, (1, 8, 8), 3)
+    convs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert traits["layers"] == len(convs)
+    assert traits["tiles"] == sum(-(-m.weight[0].numel() // 512) * -(-m.out_channels // 512) for m in convs)
+    head = next(m for m in net.modules() if isinstance(m, torch.nn.Linear))
+    assert traits["last_width"] == head.in_features
+    active = range(1, config["M"] + 1)
+    blocks = [(config[f"convblock{m}"], config[f"B{m}"]) for m in active for _ in range(config[f"R{m}"])]
+    assert traits["blocks"] == len(blocks)
+    assert traits["bottleneck_share"] == pytest.approx(sum(k == 2 for k, _ in blocks) / len(blocks))
+    assert traits["mean_branches"] == pytest.approx(sum(b for _, b in blocks) / len(blocks))
+    assert traits["max_branches"] == max(b for _, b in blocks)
+
+
+def test_tiles_are_as_many_as_aihwkit_makes():
+    wide = ConfigSpace("digits").sample_arch_uniformly(1, 0)[0] | {"M": 2, "out_channel0": 64} | {
+        f"{k}{m}": v for m in (1, 2) for k, v in {"R": 1, "convblock": 1, "widenfact": 0.5, "B": m}.items()}
+    net = convert_to_analog(Network(wide, (1, 8, 8), 3), create_rpu_config())
+    tiles = [len(list(m.analog_tiles())) for m in net.modules() if isinstance(m, AnalogConv2d)]
+    assert max(tiles) > 1  # some layer does not fit on one
+    assert network_traits([wide], (1, 8, 8))["tiles"][0] == sum(tiles)
