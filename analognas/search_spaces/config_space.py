@@ -132,6 +132,10 @@ class ConfigAlgebra(HyperparameterList):
         "The canonical form as JSON text: hashable, sortable, and what run directories store."
         return json.dumps(self.canonical(config))
 
+    def network_id(self, config: Mapping) -> str:
+        "The same for two configs if they are the same network: here the canonical form, a family may know better."
+        return self.key(config)
+
     def validate(self, config: Mapping) -> None:
         "Raise `ConfigError` naming every missing, extra or out-of-range value of a config."
         if not isinstance(config, Mapping):

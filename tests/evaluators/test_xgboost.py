@@ -15,7 +15,8 @@ from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, FileFormatError
 from analognas.evaluators.conformance import EvaluatorConformance
-from analognas.evaluators.xgboost import BorrowedLabelsWarning, NormalScores, XGBoostEvaluator
+from analognas.evaluators.rank_model import NormalScores, RankModel
+from analognas.evaluators.xgboost import BorrowedLabelsWarning, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
@@ -140,6 +141,69 @@ def test_constant_labels_are_no_disaster():
     assert np.allclose(evaluator.query_pop(labels.configs).avm, 3.0)
 
 
+# ---- trees, a line, and their errors --------------------------------------------------------------------------------
+
+def problem(kind, n=900, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(size=(n, 4))
+    y = {"line": X @ [1, 2, -1, 0], "valley": np.abs(X[:, 0] - 0.5) + np.abs(X[:, 1] - 0.5)}[kind]
+    return X, y + rng.normal(0, 0.1, n)
+
+
+@pytest.mark.parametrize("kind, lowest, highest", [("line", 0.75, 1), ("valley", 0, 0.5)])
+def test_the_mix_is_what_the_problem_asks_for(kind, lowest, highest):
+    "In the valley the line is almost constant: half of it shrinks the trees and leaves their ranking; all of it would rank nothing."
+    X, y = problem(kind)
+    model = RankModel.fit(X[:150], y[:150], list("abcd"), range(150))
+    assert lowest <= model.share <= highest
+    assert kendalltau(model.predict(X[150:]), y[150:])[0] > 0.5
+
+
+@pytest.mark.parametrize("kind", ["line", "valley"])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
+def test_intervals_hold_what_they_promise(kind, level):
+    "750 unseen labels: the share inside has a standard deviation of at most 1.8 points, and that of 150 calibration rows 4."
+    X, y = problem(kind, seed=1)
+    low, high = RankModel.fit(X[:150], y[:150], list("abcd"), range(150)).interval(X[150:], level)
+    inside = np.mean((low <= y[150:]) & (y[150:] <= high))
+    assert abs(inside - level) < 0.1 and np.all(low <= high)
+
+
+def test_wider_for_more_certainty(fitted):
+    configs = ConfigSpace("digits").sample_arch_uniformly(30, 4)
+    fitted.bind(ConfigSpace("digits"))
+    ends = [fitted.interval(configs, level) for level in (0.2, 0.5, 0.9)]
+    for (low, high), (lower, higher) in zip(ends, ends[1:], strict=False):
+        assert np.all(lower <= low) and np.all(high <= higher)
+    answer = fitted.query_pop(configs)
+    for i, t in enumerate(TARGETS):
+        assert np.all((ends[0][0][:, i] <= getattr(answer, t)) & (getattr(answer, t) <= ends[0][1][:, i]))
+    for bad in (-0.1, 1.1, np.nan, "x"):
+        with pytest.raises(ConfigError, match="level"):
+            fitted.interval(configs, bad)
+    with pytest.raises(ConfigError, match="out_channel0"):
+        fitted.interval([{}])
+
+
+def test_rows_of_one_network_never_stand_on_both_sides():
+    "Labels are pure chance for each network, the same in all its rows: only a model that saw the network can rank them."
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.uniform(size=(60, 4)), 5, axis=0), np.repeat(rng.normal(size=60), 5)
+    grouped = RankModel.fit(X, y, list("abcd"), np.repeat(range(60), 5))
+    ungrouped = RankModel.fit(X, y, list("abcd"), range(300))
+    assert np.median(grouped.errors) > 2 * np.median(ungrouped.errors)
+
+
+def test_repeats_in_a_label_set_are_kept_together():
+    "As above, through the evaluator: chance cannot be predicted, also when each network has three rows."
+    space, rng = ConfigSpace("digits"), np.random.default_rng(0)
+    configs = [c for c in space.sample_arch_uniformly(40, 0) for _ in range(3)]
+    table = pd.DataFrame(configs).assign(**{t: np.repeat(rng.normal(size=40), 3) for t in TARGETS})
+    about = XGBoostEvaluator().fit(LabelSet("chance", table, space.get_hyperparameters()), space).about
+    assert about["held_out"]["n_test"] == 120
+    assert all(abs(about["held_out"]["xgboost"][t]["tau"]) < 0.35 for t in TARGETS)
+
+
 # ---- other spaces ---------------------------------------------------------------------------------------------------
 
 def test_another_space_is_refused(fitted):
@@ -257,6 +321,10 @@ def test_a_model_of_another_format_is_refused_though_its_checksum_is_right(folde
         XGBoostEvaluator(folder)
 
 
+def with_model(about, **change):
+    return about | {"models": about["models"] | {"avm": about["models"]["avm"] | change}}
+
+
 ABOUT = {
     "another format": lambda a: a | {"format": "analognas-xgboost-0"},
     "another program's": lambda a: {"weights": [1, 2]},
@@ -265,9 +333,14 @@ ABOUT = {
     "another space": lambda a: a | {"space": {}},
     "space is text": lambda a: a | {"space": "resnet-like"},
     "unknown family": lambda a: a | {"space": a["space"] | {"search_space": "transformer"}},
-    "labels are text": lambda a: a | {"labels": {t: [["a"], ["b"]] for t in TARGETS}},
-    "labels of one target": lambda a: a | {"labels": {"acc_1d": a["labels"]["acc_1d"]}},
-    "labels of unequal length": lambda a: a | {"labels": {t: [[0, 1], [1]] for t in TARGETS}},
+    "labels are text": lambda a: with_model(a, labels=["a"] * 80),
+    "models of one target": lambda a: a | {"models": {"acc_1d": a["models"]["acc_1d"]}},
+    "labels of unequal length": lambda a: with_model(a, labels=[1.0]),
+    "no labels": lambda a: with_model(a, labels=[], scores=[]),
+    "a line of other features": lambda a: with_model(a, line=[1.0, 2.0]),
+    "a share beyond one": lambda a: with_model(a, share=1.5),
+    "errors cut off": lambda a: with_model(a, errors=[0.1]),
+    "no line": lambda a: a | {"models": {t: {} for t in TARGETS}},
     "other features": lambda a: a | {"features": {"width": [0, 1]}},
     "features without ranges": lambda a: a | {"features": dict.fromkeys(a["features"])},
     "no features": lambda a: {k: v for k, v in a.items() if k != "features"},
