@@ -95,7 +95,7 @@ class RankModel:
     def score(self, X: np.ndarray) -> np.ndarray:
         "Normal scores, shape (n,)."
         trees = self.booster.inplace_predict(np.asarray(X, np.float32), validate_features=False) if self.share < 1 else 0.0
-        return (1 - self.share) * trees + (self.share * along(self.line, X) if self.share else 0.0)
+        return np.asarray((1 - self.share) * trees + (self.share * along(self.line, X) if self.share else 0.0))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         "Labels, in their own unit, shape (n,)."

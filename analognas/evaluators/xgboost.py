@@ -64,14 +64,16 @@ def held_out_tau(space: ConfigSpace, labels: LabelSet, held_out: LabelSet | None
         splits, method = [(np.arange(len(labels)), np.arange(len(labels), len(X)))], "held-out rows"
     else:
         splits, method = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, groups=groups), "five-fold cross-validation"
-    found, inside, test = {"xgboost": np.empty_like(y), "linear": np.empty_like(y)}, np.empty(y.shape, bool), []
+    found, inside = {"xgboost": np.empty_like(y), "linear": np.empty_like(y)}, np.empty(y.shape, bool)
+    tested = []
     for fit, new in splits:
         models = _fit_models(X[fit], y[fit], names, [groups[i] for i in fit], seed)
         found["xgboost"][new], found["linear"][new] = _predictions(models, X[new]), _linear(X[fit], y[fit], X[new])
         ends = [m.interval(X[new]) for m in models]
         inside[new] = np.column_stack([(low <= c) & (c <= high) for (low, high), c in zip(ends, y[new].T, strict=True)])
-        test.extend(new)
-    asked = (labels if held_out is None else held_out).take(np.array(test) - (len(labels) if held_out is not None else 0))
+        tested.append(new)
+    test = np.concatenate(tested)
+    asked = (labels if held_out is None else held_out).take(test - (len(labels) if held_out is not None else 0))
     baseline = ParamsEvaluator().bind(space).query_pop(asked.configs)
     answers = {name: p[test] for name, p in found.items()} | {"params_only": np.column_stack([getattr(baseline, t) for t in TARGETS])}
     taus = {name: {t: vars(kendall_tau(p[:, i], y[test, i])) for i, t in enumerate(TARGETS)} for name, p in answers.items()}
