@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..core import as_rng, check_choice, check_number
-from .base_evaluator import kendall_tau, tau_ceiling
+from .base_evaluator import Tau, kendall_tau, tau_ceiling
 from .table import nasbench201_labels
 from .xgboost import XGBoostEvaluator
 from ..search_spaces.config_space import ConfigSpace
@@ -34,8 +34,8 @@ def nasbench201_split(n: int = NASBENCH201_ROWS,        # rows to fit on
     return labels.take(order), labels.take(held_out)
 
 # %% ../../nbs/48_evaluators.shipped.ipynb #daa1de45
-def nasbench201_ceiling() -> dict[str, float]:
-    "Tau of a perfect predictor on the published table, from one random pair of twins per network."
+def nasbench201_ceiling() -> dict[str, Tau]:
+    "Tau of a perfect predictor on the published table, from one random pair of twins per network; `n` counts the pairs."
     labels = nasbench201_labels()
     groups = network_groups(labels.table[labels.hyperparameters])
     order = as_rng(0).permutation(len(groups))
@@ -44,7 +44,8 @@ def nasbench201_ceiling() -> dict[str, float]:
     first = order[:-1][new[:-1] & ~new[1:]]
     second = order[1:][new[:-1] & ~new[1:]]
     y = labels.labels
-    return {t: tau_ceiling(kendall_tau(y[first, i], y[second, i]).tau) for i, t in enumerate(TARGETS)}
+    agree = [kendall_tau(a, b) for a, b in zip(y[first].T, y[second].T, strict=True)]
+    return {t: Tau(*(tau_ceiling(v) for v in (a.tau, a.low, a.high)), a.n) for t, a in zip(TARGETS, agree, strict=True)}
 
 # %% ../../nbs/48_evaluators.shipped.ipynb #837a3e54
 def _fit_nasbench201() -> XGBoostEvaluator:

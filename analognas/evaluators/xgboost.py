@@ -20,7 +20,7 @@ import xgboost as xgb
 from sklearn.model_selection import GroupKFold
 
 from ..core import ConfigError, FileFormatError, check_choice, read_json, write_json
-from .base_evaluator import Evaluator, ParamsEvaluator, kendall_tau
+from .base_evaluator import Evaluator, ParamsEvaluator, Tau, kendall_tau, repeat_ceiling
 from .rank_model import BOOSTER, FOLDS, ROUNDS, NormalScores, RankModel, along, fit_line
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.nasbench201 import NASBench201Space  # noqa: F401 - lets ConfigSpace.from_json read its weights
@@ -52,23 +52,27 @@ def _predictions(models: Sequence[RankModel], X: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #8f07edfe
 def _linear(X, y, X_new) -> np.ndarray:
-    "The linear baseline: ridge regression on the same features and normal scores."
+    "A linear baseline: ridge regression of normal scores on some features."
     return np.column_stack([along(fit_line(X, NormalScores.scores_of(c)), X_new) for c in y.T])
 
 
 def held_out_tau(space: ConfigSpace, labels: LabelSet, held_out: LabelSet | None = None, seed: int = 0) -> dict:
-    "On `held_out`, or by five-fold cross-validation: Kendall's tau of the models, a line, and parameters alone; coverage of intervals."
-    (names, X), y, groups = space.features(labels.configs), labels.labels, _networks(space, labels)
+    """On `held_out`, or by five-fold cross-validation: Kendall's tau of the models (`xgboost`), of a line on the hyperparameters (`linear`), of
+    one on all features (`linear_features`) and of parameters alone (`params_only`); and how many labels the 90 % intervals hold."""
+    (names, X), y, groups, raw = space.features(labels.configs), labels.labels, _networks(space, labels), len(space.feature_names)
     if held_out is not None:
         X, y = np.vstack([X, space.features(held_out.configs)[1]]), np.vstack([y, held_out.labels])
         splits, method = [(np.arange(len(labels)), np.arange(len(labels), len(X)))], "held-out rows"
     else:
-        splits, method = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, groups=groups), "five-fold cross-validation"
-    found, inside = {"xgboost": np.empty_like(y), "linear": np.empty_like(y)}, np.empty(y.shape, bool)
+        once = np.unique(groups, return_index=True)[1]  # repeats serve to learn, but a network is asked about once
+        folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, groups=groups)
+        splits, method = [(fit, new[np.isin(new, once)]) for fit, new in folds], "five-fold cross-validation"
+    found, inside = {k: np.empty_like(y) for k in ("xgboost", "linear", "linear_features")}, np.empty(y.shape, bool)
     tested = []
     for fit, new in splits:
         models = _fit_models(X[fit], y[fit], names, [groups[i] for i in fit], seed)
-        found["xgboost"][new], found["linear"][new] = _predictions(models, X[new]), _linear(X[fit], y[fit], X[new])
+        found["xgboost"][new], found["linear_features"][new] = _predictions(models, X[new]), _linear(X[fit], y[fit], X[new])
+        found["linear"][new] = _linear(X[fit, :raw], y[fit], X[new, :raw])
         ends = [m.interval(X[new]) for m in models]
         inside[new] = np.column_stack([(low <= c) & (c <= high) for (low, high), c in zip(ends, y[new].T, strict=True)])
         tested.append(new)
@@ -111,6 +115,8 @@ class XGBoostEvaluator(Evaluator):
     Without `folder`, shipped weights are chosen when the evaluator is bound to a space. Raises `ConfigError` for a space it knows
     nothing about and `FileFormatError` for damaged weights; warns `BorrowedLabelsWarning` when it answers about another dataset."""
 
+    checks_configs = True
+
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
         self.about: dict = {}
         self._fitted: Any = None                 # the ConfigSpace of the labels; features are computed in it
@@ -121,7 +127,7 @@ class XGBoostEvaluator(Evaluator):
     def fit(self, labels: LabelSet,                      # measured architectures, at least 10
             space: ConfigSpace | None = None,            # their search space; None is the bound one
             held_out: LabelSet | None = None,            # rows to test on; None is five-fold cross-validation
-            ceiling: Mapping[str, float] | None = None,  # tau of a perfect predictor for each target, where known
+            ceiling: Mapping[str, Tau] | None = None,    # tau of a perfect predictor for each target; None: as repeats in `labels` tell
             seed: int = 0) -> Self:
         "Fit, and record how well held-out architectures are ranked. Bad rows raise `ConfigError`."
         space = space or self.space
@@ -132,14 +138,16 @@ class XGBoostEvaluator(Evaluator):
         labels = labels.take(range(len(labels)))  # checks them again: a table can be changed after it was made
         for config in labels.configs:
             space.validate(config)
-        names, X = space.features(labels.configs)
-        self._models = _fit_models(X, labels.labels, names, _networks(space, labels), seed)
+        (names, X), networks = space.features(labels.configs), _networks(space, labels)
+        if ceiling is None and len(set(networks)) < len(labels):
+            ceiling = {t: repeat_ceiling(labels.labels[:, i], networks) for i, t in enumerate(TARGETS)}
+        self._models = _fit_models(X, labels.labels, names, networks, seed)
         self._fitted = space.for_dataset(space.info)  # a copy: what happens to the space later is no concern of this model
         self.about = {"format": FORMAT, "label_set": labels.name, "rows": len(labels), "facts": labels.facts, "seed": seed,
                       "space": json.loads(space.to_json()), "booster": BOOSTER, "rounds": ROUNDS, "xgboost": version("xgboost"),
                       "features": {n: [float(a), float(b)] for n, a, b in zip(names, X.min(0), X.max(0), strict=True)},
                       "models": {t: m.to_dict() for t, m in zip(TARGETS, self._models, strict=True)},
-                      "held_out": held_out_tau(space, labels, held_out, seed) | {"ceiling": ceiling and dict(ceiling)}}
+                      "held_out": held_out_tau(space, labels, held_out, seed) | {"ceiling": ceiling and {t: vars(c) for t, c in ceiling.items()}}}
         return self.bind(space)
 
     def _accept(self, space: ConfigSpace) -> None:
@@ -168,8 +176,6 @@ class XGBoostEvaluator(Evaluator):
                  ) -> tuple[np.ndarray, np.ndarray]:   # lower and upper ends, shape (n, 3) each, in the order of `TARGETS`
         "Between which values a measurement of each architecture lies with that probability. The coverage found is in `about`."
         self.query_pop(configs[:0])  # binds
-        for config in configs:
-            self.space.validate(config)
         X = self._fitted.features(configs)[1]
         ends = [m.interval(X, level) for m in self._models]
         return np.column_stack([low for low, _ in ends]), np.column_stack([high for _, high in ends])

@@ -8,6 +8,7 @@ __all__ = ['TYPES', 'ROLES', 'RESOLUTION', 'Hyperparameter']
 # %% ../../nbs/10_search_spaces.hyperparameter.ipynb #87ba3712
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Hyperparameter:
         for field, value in (("min_value", low), ("max_value", high), ("step", step)):
             object.__setattr__(self, field, None if value is None else _plain(value))
 
-    @property
+    @cached_property
     def values(self) -> Any:
         "All values in order, or None for a continuum."
         if self.range is not None:
@@ -108,6 +109,25 @@ class Hyperparameter:
             return float(value) if _is_number(value) else value
         i = self._match(value)
         return _plain(value) if i is None else self.values[i]
+
+    @cached_property
+    def _lookup(self) -> tuple[dict, set]:
+        "Each value under itself, and the types in which it may be written to be found there."
+        numbers = all(_is_number(v) for v in self.values)
+        return {v: v for v in self.values}, {int, float} if numbers else set(map(type, self.values))
+
+    def column(self, values: list) -> np.ndarray | None:
+        """Many allowed values in their one form, shape (n,): numbers as floats, others as objects. None if one of them is not allowed or
+        is written so that only `normalise` knows it: this is the quick way for the usual case."""
+        kinds = set(map(type, values))
+        if self.values is None:
+            found = np.array(values, float) if kinds <= {int, float} else None
+            return found if found is not None and ((self.min_value <= found) & (found <= self.max_value)).all() else None
+        lookup, known = self._lookup
+        if not kinds <= known:  # True would find 1
+            return None
+        found = list(map(lookup.get, values))
+        return None if None in found else np.array(found, float if float in known else object)
 
     def from_unit(self, u: float) -> Any:
         "The value at position `u` in [0, 1): equal shares of the interval for equal shares of the values."

@@ -68,11 +68,18 @@ class NASBench201Space(ConfigSpace):
         "`params`, `macs` and `depth` of each config, shape (n,); of a network of one's own only `params`."
         if self._network is not None:
             return super().stats(configs)
-        return cell_stats([cell_of(c) for c in configs], self.info.input_dim, self.info.classes, **self.skeleton)
+        return cell_stats(self._cells(self.columns(configs)), self.info.input_dim, self.info.classes, **self.skeleton)
 
-    def traits(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
-        "What stands on the edges, nodes and paths of each cell, see `cell_features`; nothing for a network of one's own."
-        return {} if self._network is not None else cell_features([cell_of(c) for c in configs])
+    @staticmethod
+    def _cells(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.column_stack([columns[name] for name in EDGE_NAMES]).astype(int)
+
+    def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        "`stats`, and what stands on the edges, nodes and paths of each cell (`cell_features`); nothing for a network of one's own."
+        if self._network is not None:
+            return {}
+        cells = self._cells(columns)
+        return cell_stats(cells, self.info.input_dim, self.info.classes, **self.skeleton) | cell_features(cells)
 
     def network_id(self, config: Mapping) -> str:
         "The same for two configs if and only if they are the same network; `key` tells every cell from every other."

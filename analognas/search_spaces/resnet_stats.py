@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'PER_GROUP', 'HYPERPARAMETERS', 'STEM_KERNEL', 'BASIC', 'BOTTLENECK', 'BOTTLENECK_EXPANSION', 'TILE',
-           'widen', 'bottleneck_width', 'group_stride', 'check_names', 'network_stats', 'network_traits']
+           'widen', 'bottleneck_width', 'group_stride', 'check_names', 'network_traits']
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #1360eac7
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def group_stride(m, M):
 
 
 def check_names(config: Mapping) -> None:
-    "Refuse a configuration that lacks one of the 22 names."
+    "Refuse a configuration, or the columns of a population, that lack one of the 22 names."
     missing = [name for name in HYPERPARAMETERS if name not in config]
     if missing:
         raise ConfigError(f"The ResNet-like architecture needs {', '.join(missing)}, which the configuration lacks.")
@@ -72,19 +72,22 @@ class _Tally:
         self.conv(mid, c_out, 1, pixels, bottle)
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #062560fd
-def _walk(configs: Sequence[Mapping], input_dim: tuple[int, int, int]) -> tuple[_Tally, dict[str, np.ndarray]]:
-    "Count convolutions group by group; and the shape of the network, shape (n,) each."
-    for config in configs:
-        check_names(config)
-    get = lambda name: np.array([config[name] for config in configs])
-    tally, M, c_in = _Tally(len(configs)), get("M"), get("out_channel0")
-    rows, cols = (np.full(len(configs), size) for size in input_dim[1:])
+def network_traits(columns: Mapping[str, np.ndarray],              # the 22 hyperparameters of n architectures, shape (n,) each
+                   input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
+                   classes: int = 10,                              # classes
+                   ) -> dict[str, np.ndarray]:                     # numbers, shape (n,); "params", "macs" and "depth" first
+    "Everything in the table above, of each architecture. Raises `ConfigError` if a hyperparameter is missing."
+    check_names(columns)
+    get = lambda name: np.asarray(columns[name]).astype(np.int64)
+    M, c_in = get("M"), get("out_channel0")
+    n, tally = len(M), _Tally(len(M))
+    rows, cols = (np.full(n, size) for size in input_dim[1:])
     tally.conv(input_dim[0], c_in, STEM_KERNEL, rows * cols)
-    blocks, bottlenecks, branches, most, depth, widths = (np.zeros(len(configs), dtype=np.int64) for _ in range(6))
+    blocks, bottlenecks, branches, most, depth, widths = (np.zeros(n, dtype=np.int64) for _ in range(6))
     for m in range(1, MAX_GROUPS + 1):
         live = M >= m
         R, kind, B = (np.where(live, get(f"{h}{m}"), 0) for h in ("R", "convblock", "B"))
-        c_out = np.where(live, widen(c_in, np.where(live, get(f"widenfact{m}"), 1)), c_in)
+        c_out = np.where(live, widen(c_in, np.where(live, columns[f"widenfact{m}"], 1)), c_in)
         stride, pixels_in = np.where(live, group_stride(m, M), 1), rows * cols
         rows, cols = -(-rows // stride), -(-cols // stride)
         tally.branches(kind, c_in, c_out, pixels_in, rows * cols, B)
@@ -92,25 +95,7 @@ def _walk(configs: Sequence[Mapping], input_dim: tuple[int, int, int]) -> tuple[
         tally.conv(c_in, c_out, 1, rows * cols, live & ((c_in != c_out) | (stride > 1)))
         blocks, bottlenecks, branches = blocks + R, bottlenecks + R * (kind == BOTTLENECK), branches + R * B
         depth, widths, most, c_in = depth + R * np.where(kind == BOTTLENECK, 3, 2), widths + R * c_out, np.maximum(most, B), c_out
-    return tally, {"depth": depth + 2, "blocks": blocks, "bottleneck_share": bottlenecks / blocks, "mean_branches": branches / blocks,
-                   "max_branches": most, "mean_width": widths / blocks, "last_width": c_in, "last_pixels": rows * cols}
-
-# %% ../../nbs/11_search_spaces.resnet_stats.ipynb #67344d62
-def network_stats(configs: Sequence[Mapping],                # n configurations with the 22 names
-                  input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
-                  classes: int = 10,                         # classes
-                  ) -> dict[str, np.ndarray]:                # "params", "macs", "depth": integers, shape (n,)
-    """Trainable parameters, MACs for one input, and depth (weighted layers on the longest path) of each configuration.
-
-    Raises `ConfigError` if a configuration lacks a hyperparameter."""
-    tally, shape = _walk(configs, input_dim)
-    weights = shape["last_width"] * classes
-    return {"params": tally.params + weights + classes, "macs": tally.macs + weights, "depth": shape["depth"]}
-
-# %% ../../nbs/11_search_spaces.resnet_stats.ipynb #28e5a311
-def network_traits(configs: Sequence[Mapping],                     # n configurations with the 22 names
-                   input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
-                   ) -> dict[str, np.ndarray]:                     # numbers, shape (n,)
-    "Blocks, branches, widths, layers and tiles of each configuration. Raises `ConfigError` if one lacks a hyperparameter."
-    tally, shape = _walk(configs, input_dim)
-    return {k: v for k, v in shape.items() if k != "depth"} | {"layers": tally.layers, "tiles": tally.tiles}
+    weights = c_in * classes
+    return {"params": tally.params + weights + classes, "macs": tally.macs + weights, "depth": depth + 2, "blocks": blocks,
+            "bottleneck_share": bottlenecks / blocks, "mean_branches": branches / blocks, "max_branches": most,
+            "mean_width": widths / blocks, "last_width": c_in, "last_pixels": rows * cols, "layers": tally.layers, "tiles": tally.tiles}

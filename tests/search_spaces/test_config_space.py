@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -412,3 +412,43 @@ def test_ones_own_network_gets_the_config_and_the_task():
     assert seen[0] == ({"p": 3}, (2, 3, 4), 5)
     with pytest.raises(ConfigError, match="p = 5"):
         space.network({"p": 5})
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_columns_are_the_canonical_forms_however_values_are_written(seed):
+    "The quick way (plain values), the careful way (numpy values, leftovers of groups that do not exist), and `canonical` itself agree."
+    space = ConfigSpace("digits")
+    space.add_hyperparameter_range("activation", "categorical", range=("relu", "gelu", "1"), active_from=("M", 3))
+    space.add_hyperparameter("dropout", "continuous", 0.0, 0.5)
+    space.add_hyperparameter("rank", "discrete", 1, 1000, log=True)
+    rng = np.random.default_rng(seed)
+    canonical = space.sample_arch_uniformly(7, rng)
+    loose = [dict(reversed({n: space[n].middle if v == 0 else v for n, v in c.items()}.items())) for c in canonical]
+    odd = [{n: v if isinstance(v, str) else np.float64(v + 1e-12 * (n != "dropout")) for n, v in c.items()} for c in canonical]
+    assert space._columns_as_written(canonical) is not None and space._columns_as_written(loose) is not None
+    assert space._columns_as_written(odd) is None
+    for configs in (canonical, loose, odd):
+        columns = space.columns(configs)
+        assert list(columns) == space.get_hyperparameters()
+        for n, column in columns.items():
+            assert column.tolist() == [c[n] for c in canonical], n
+            assert column.dtype == (object if n == "activation" else float)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"M": True}, "M = True"), ({"R1": "3"}, "R1 = '3'"), ({"B1": 9}, "B1 = 9"), ({"R1": None}, "R1 = None"), ({"R1": [1]}, "R1 = "),
+    ({"widenfact1": 0.57}, "widenfact1 = 0.57"), ({"B6": 1}, "'B6' is not"), ({"M": float("nan")}, "M = nan"),
+])
+def test_one_bad_config_among_many_is_named(change, message):
+    space = ConfigSpace("digits")
+    configs = space.sample_arch_uniformly(20, 0)
+    configs[13] = configs[13] | change
+    for ask in (space.columns, space.stats, space.features, space.encode):
+        with pytest.raises(ConfigError, match=message):
+            ask(configs)
+    lacking = [*configs[:13], {k: v for k, v in configs[13].items() if k != "M"}]
+    with pytest.raises(ConfigError, match="'M' is missing"):
+        space.columns(lacking)
+    with pytest.raises(ConfigError, match="A config is a dict"):
+        space.columns([["M", 1]])

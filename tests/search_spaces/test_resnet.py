@@ -13,7 +13,13 @@ from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.resnet_macro_architecture import Network
-from analognas.search_spaces.resnet_stats import HYPERPARAMETERS, network_stats, network_traits
+from analognas.search_spaces.resnet_stats import HYPERPARAMETERS, network_traits as traits_of_columns
+
+
+def network_traits(configs, *shape):
+    "The traits of a list of configs."
+    return traits_of_columns({n: np.array([c[n] for c in configs]) for n in configs[0]}, *shape)
+
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -34,9 +40,9 @@ SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 20), st.integers(1, 20))
 @given(small_configs(), SHAPES, st.integers(2, 12))
 @settings(max_examples=20)
 def test_params_and_macs_are_those_of_the_network_built(config, shape, classes):
-    stats = {k: int(v[0]) for k, v in network_stats([config], shape, classes).items()}
+    stats = {k: int(v[0]) for k, v in network_traits([config], shape, classes).items()}
     if stats["params"] > 300_000 or stats["macs"] > 3e7:
-        config, stats = config | {"M": 1}, {k: int(v[0]) for k, v in network_stats([config | {"M": 1}], shape, classes).items()}
+        config, stats = config | {"M": 1}, {k: int(v[0]) for k, v in network_traits([config | {"M": 1}], shape, classes).items()}
     net = Network(config, shape, classes).eval()
     counted = []
 
@@ -64,14 +70,14 @@ def longest_path(net):
 @given(small_configs())
 @settings(max_examples=15)
 def test_depth_is_the_longest_path_of_the_traced_network(config):
-    assert network_stats([config], (1, 8, 8), 3)["depth"][0] == longest_path(Network(config, (1, 8, 8), 3))
+    assert network_traits([config], (1, 8, 8), 3)["depth"][0] == longest_path(Network(config, (1, 8, 8), 3))
 
 
 def test_a_population_is_counted_like_its_members():
     configs = ConfigSpace().sample_arch_uniformly(40, 0)
-    together = network_stats(configs)
+    together = network_traits(configs)
     for i, c in enumerate(configs):
-        alone = network_stats([c])
+        alone = network_traits([c])
         assert all(alone[k][0] == together[k][i] for k in ("params", "macs", "depth"))
 
 
@@ -86,7 +92,7 @@ def test_groups_that_do_not_exist_change_nothing(config, data):
         torch.manual_seed(0)
         nets.append(Network(c, (1, 6, 6), 3).state_dict())
     assert nets[0].keys() == nets[1].keys() and all(torch.equal(nets[0][k], nets[1][k]) for k in nets[0])
-    a, b = network_stats([config, config | idle], (1, 6, 6), 3)["macs"]
+    a, b = network_traits([config, config | idle], (1, 6, 6), 3)["macs"]
     assert a == b
 
 
@@ -151,7 +157,7 @@ def test_a_network_of_nonsense_is_refused(change, says):
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_a_missing_name_is_named(name):
     config = {k: v for k, v in BASE.items() if k != name}
-    for use in (lambda: Network(config), lambda: network_stats([config])):
+    for use in (lambda: Network(config), lambda: network_traits([config])):
         with pytest.raises(ConfigError, match=f"needs {name}, which"):
             use()
 
