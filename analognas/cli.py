@@ -86,18 +86,25 @@ def _collect(args) -> int:
     return 0 if counts["failed"] == 0 else 1
 
 # %% ../nbs/85_cli.ipynb #90fdcb71
-BENCHES = ("analog", "growth")
+BENCHES = ("analog", "growth", "evaluators", "query")
+
+
+def _run_bench(what: str) -> dict[str, Any]:
+    if what in ("evaluators", "query"):
+        from analognas.bench.evaluators import bench_evaluators, bench_query
+        return bench_evaluators() if what == "evaluators" else bench_query()
+    from analognas.bench.analog import bench_analog, bench_growth
+    return bench_analog() if what == "analog" else {"rows": bench_growth()}
 
 
 def _bench(args) -> int:
-    check_choice("bench", args.what, BENCHES)
-    from analognas.bench.analog import bench_analog, bench_growth
-    result: Any = bench_analog() if args.what == "analog" else {"rows": bench_growth()}
+    result = _run_bench(check_choice("bench", args.what, BENCHES))
     if args.json:
         print(json.dumps(result, indent=1))
-    else:
-        for row in result["rows"] if "rows" in result else [{k: v} for k, v in result.items()]:
-            print("  ".join(f"{k} {v:<12.4g}" for k, v in row.items()))
+        return 0
+    show = lambda row: "  ".join(f"{k} {v:<12.4g}" for k, v in row.items() if v is not None)
+    for name, value in [("", row) for row in result["rows"]] if "rows" in result else result.items():
+        print(f"{name}\n  {show(value)}" if name and isinstance(value, dict) else show(value) if isinstance(value, dict) else show({name: value}))
     return 0
 
 # %% ../nbs/85_cli.ipynb #a2e39b21

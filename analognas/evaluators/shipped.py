@@ -45,7 +45,7 @@ def nasbench201_ceiling() -> dict[str, Tau]:
     second = order[1:][new[:-1] & ~new[1:]]
     y = labels.labels
     agree = [kendall_tau(a, b) for a, b in zip(y[first].T, y[second].T, strict=True)]
-    return {t: Tau(*(tau_ceiling(v) for v in (a.tau, a.low, a.high)), a.n) for t, a in zip(TARGETS, agree, strict=True)}
+    return {t: Tau(tau_ceiling(a.tau), tau_ceiling(a.low), tau_ceiling(a.high), a.n) for t, a in zip(TARGETS, agree, strict=True)}
 
 # %% ../../nbs/48_evaluators.shipped.ipynb #837a3e54
 def _fit_nasbench201() -> XGBoostEvaluator:

@@ -201,7 +201,7 @@ class Worker:
         "What a reader must know before believing a prediction."
         stat, caveats = self.optimizer.surrogate.get_evaluator_stat(), []
         if "held_out" in stat:
-            tau = stat["held_out"]["xgboost"]["acc_1d"]
+            tau = stat["held_out"]["surrogate"]["acc_1d"]
             caveats.append(f"  the evaluator ranks held-out architectures of label set {stat['label_set']!r} ({stat['rows']} rows) with "
                            f"Kendall tau {tau['tau']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]")
         if s["outside"]:

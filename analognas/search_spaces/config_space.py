@@ -164,7 +164,7 @@ class ConfigAlgebra(HyperparameterList):
 
     def _columns_as_written(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray] | None:
         "`columns` of configs without mistakes and with plain values; None if there is anything to explain or to put in form."
-        width, columns = len(self._hyperparameters), {}
+        width, columns = len(self._hyperparameters), dict[str, np.ndarray]()
         if not all(issubclass(kind, Mapping) for kind in set(map(type, configs))) or set(map(len, configs)) - {width}:
             return None
         try:

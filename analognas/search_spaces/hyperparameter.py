@@ -121,8 +121,8 @@ class Hyperparameter:
         is written so that only `normalise` knows it: this is the quick way for the usual case."""
         kinds = set(map(type, values))
         if self.values is None:
-            found = np.array(values, float) if kinds <= {int, float} else None
-            return found if found is not None and ((self.min_value <= found) & (found <= self.max_value)).all() else None
+            numbers = np.array(values, float) if kinds <= {int, float} else None
+            return numbers if numbers is not None and ((self.min_value <= numbers) & (numbers <= self.max_value)).all() else None
         lookup, known = self._lookup
         if not kinds <= known:  # True would find 1
             return None

@@ -126,7 +126,7 @@ def cell_depth(cells: np.ndarray,  # shape (n, 6)
     return np.maximum(longest[3], 0).astype(int)
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #38fd05d6
-def cell_stats(cells: Sequence[Sequence[int]],                # n cells
+def cell_stats(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (n, 6)
                input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
                classes: int = 10,                             # number of classes
                channels: int = 16,                            # channels of the first stage

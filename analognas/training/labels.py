@@ -163,6 +163,13 @@ class LabelStore:
         with self._open() as db:
             db.execute("update task set state = ?, result = ?, seconds = ? where id = ?", [state, json.dumps(result), seconds, id])
 
+    def put(self, config: str, seed: int, result: Mapping, seconds: float) -> None:
+        "Write a finished measurement of a canonical config that was never a task, or still is one."
+        with self._open() as db:
+            db.execute("insert into task (config, seed, state, result, seconds) values (?, ?, 'done', ?, ?) on conflict (config, seed) do "
+                       "update set state = 'done', result = excluded.result, seconds = excluded.seconds where state != 'done'",
+                       [config, seed, json.dumps(result), seconds])
+
     def rows(self, state: str = "done") -> list[tuple[dict, int, dict, float]]:
         "(config, seed, result, seconds) of every task in that state, in the order they were added."
         with self._open() as db:

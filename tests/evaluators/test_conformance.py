@@ -7,7 +7,8 @@ import pytest
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.conformance import EvaluatorConformance, check_evaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.evaluators.xgboost import BorrowedLabelsWarning, XGBoostEvaluator
+from analognas.evaluators.surrogate import BorrowedLabelsWarning
+from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
@@ -41,7 +42,7 @@ class TestXGBoostOnCells(TestXGBoostOnDigits):
         return NASBench201Space()
 
 
-@pytest.mark.filterwarnings("ignore::analognas.evaluators.xgboost.BorrowedLabelsWarning")
+@pytest.mark.filterwarnings("ignore::analognas.evaluators.surrogate.BorrowedLabelsWarning")
 class TestXGBoostBorrowing(TestXGBoostOnDigits):
     def make_space(self):
         return ConfigSpace("CIFAR-10")

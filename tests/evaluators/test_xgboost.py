@@ -16,7 +16,8 @@ from scipy.stats import kendalltau
 from analognas.core import ConfigError, FileFormatError
 from analognas.evaluators.conformance import EvaluatorConformance
 from analognas.evaluators.rank_model import NormalScores, RankModel
-from analognas.evaluators.xgboost import BorrowedLabelsWarning, XGBoostEvaluator
+from analognas.evaluators.surrogate import BorrowedLabelsWarning
+from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
@@ -76,7 +77,7 @@ def test_it_learns_a_formula(fitted):
         tau = kendalltau(getattr(answer, t), test.table[t])[0]
         assert tau > 0.6
         assert fitted.get_correlation(test)[t].tau == pytest.approx(tau)
-        assert fitted.about["held_out"]["xgboost"][t]["tau"] == pytest.approx(tau)
+        assert fitted.about["held_out"]["surrogate"][t]["tau"] == pytest.approx(tau)
     assert answer.acc_1d.min() >= made_up(space, 80).table.acc_1d.min() - 1e-6  # no label beyond those seen
     stat = fitted.get_evaluator_stat()
     assert (stat["label_set"], stat["rows"], stat["measured"], stat["held_out"]["n_test"]) == ("made-up", 80, False, 60)
@@ -201,7 +202,7 @@ def test_repeats_in_a_label_set_are_kept_together():
     table = pd.DataFrame(configs).assign(**{t: np.repeat(rng.normal(size=40), 3) for t in TARGETS})
     about = XGBoostEvaluator().fit(LabelSet("chance", table, space.get_hyperparameters()), space).about
     assert about["held_out"]["n_test"] == 40
-    assert all(abs(about["held_out"]["xgboost"][t]["tau"]) < 0.35 for t in TARGETS)
+    assert all(abs(about["held_out"]["surrogate"][t]["tau"]) < 0.35 for t in TARGETS)
 
 
 # ---- other spaces ---------------------------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ def with_model(about, **change):
 
 
 ABOUT = {
-    "another format": lambda a: a | {"format": "analognas-xgboost-0"},
+    "another format": lambda a: a | {"format": "analognas-surrogate-0"},
     "another program's": lambda a: {"weights": [1, 2]},
     "no checksums": lambda a: a | {"sha256": {}},
     "checksums are a list": lambda a: a | {"sha256": ["x"]},

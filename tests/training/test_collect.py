@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import quick_collection
@@ -34,7 +34,7 @@ def done(path):
 
 
 def facts_of(data):
-    return module.describe_collection(small_space(), data, PLAN)
+    return module.describe_measurements(small_space(), data, plan=asdict(PLAN))
 
 
 def test_killed_and_started_again(tmp_path, data):

@@ -1,0 +1,143 @@
+"""The measured evaluator: its answers are `measure`'s, each architecture is measured once, and nothing measured is lost."""
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analognas.core import ConfigError
+from analognas.evaluators import measured
+from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.evaluators.measured import MeasuredEvaluator
+from analognas.evaluators.table import TableEvaluator
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.training.labels import TARGETS, LabelStore
+from analognas.training.protocol import measure
+
+spec = importlib.util.spec_from_file_location("quick_collection", Path(__file__).parents[1] / "training" / "quick_collection.py")
+quick = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(quick)
+
+
+def evaluator(store=None, **changes):
+    return MeasuredEvaluator(quick.some_digits(), **{"protocol": quick.QUICK, "store": store, "progress": False} | changes)
+
+
+class TestMeasuredConforms(EvaluatorConformance):
+    folder = None
+
+    def make(self):
+        return evaluator(self.folder and self.folder / "shared.sqlite")  # the checks ask about the same twelve
+
+    def make_space(self):
+        return quick.small_space()
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def shared(cls, tmp_path_factory):
+        cls.folder = tmp_path_factory.mktemp("measured")
+
+
+def test_the_answer_is_what_measuring_gives(tmp_path):
+    space, config = quick.small_space(), {"hidden": 30}
+    answer = evaluator(seed=7).bind(space).query(config)
+    truth = measure(lambda: space.network(config), quick.some_digits(), None, quick.QUICK, 7, progress=False)
+    assert (answer.acc_1d, answer.avm, answer.std_1d) == (truth.drift.acc_1d, truth.drift.avm, truth.drift.std_1d)
+    assert answer.measured and not answer.outside
+
+
+def test_each_architecture_is_measured_once(tmp_path, monkeypatch):
+    space, calls = quick.small_space(), []
+    monkeypatch.setattr(measured, "measure", lambda *a, **k: calls.append(1) or measure(*a, **k))
+    e = evaluator(tmp_path / "m.sqlite").bind(space)
+    configs = [{"hidden": 5}, {"hidden": 6}, {"hidden": np.int64(5)}, {"hidden": 5.0}]
+    first = e.query_pop(configs)
+    assert len(calls) == 2 and len(set(first.acc_1d[[0, 2, 3]])) == 1
+    again = evaluator(tmp_path / "m.sqlite").bind(space).query_pop(configs[::-1])  # another process would see the same
+    assert len(calls) == 2 and np.array_equal(again.acc_1d[::-1], first.acc_1d)
+    assert e.get_evaluator_stat()["rows"] == 2 and e.get_evaluator_stat()["hours"] > 0
+    json.dumps(e.get_evaluator_stat())
+
+
+def test_its_labels_are_a_label_set_that_a_table_can_answer_from():
+    space = quick.small_space()
+    e = evaluator().bind(space)
+    configs = [{"hidden": h} for h in (3, 9, 27)]
+    answer = e.query_pop(configs)
+    labels = e.labels("mine")
+    assert labels.name == "mine" and labels.facts["protocol"]["epochs"] == 1 and labels.facts["hours"] >= 0
+    table = TableEvaluator(labels).bind(space).query_pop(configs)
+    for t in TARGETS:
+        assert np.array_equal(getattr(table, t), getattr(answer, t))
+    with pytest.raises(ConfigError, match="Nothing has been measured"):
+        evaluator().labels()
+
+
+def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
+    def network(config, input_dim, classes):
+        if config["hidden"] == 66:
+            raise RuntimeError("out of everything")
+        return quick.network(config, input_dim, classes)
+    space = ConfigSpace("digits", "custom", network)
+    space.add_hyperparameter("hidden", "discrete", 1, 100)
+    e = evaluator(tmp_path / "m.sqlite").bind(space)
+    with pytest.raises(RuntimeError, match="out of everything") as caught:
+        e.query_pop([{"hidden": 5}, {"hidden": 66}, {"hidden": 7}])
+    assert '{"hidden": 66}' in caught.value.__notes__[0]
+    assert e.get_evaluator_stat()["rows"] == 1
+
+
+@pytest.mark.parametrize("change", [{"protocol": replace(quick.QUICK, epochs=2)}, {"preset": "reram"}, {"seed": 1}])
+def test_a_store_belongs_to_one_way_of_measuring(tmp_path, change):
+    evaluator(tmp_path / "m.sqlite").bind(quick.small_space())
+    with pytest.raises(ConfigError, match="was collected differently"):
+        evaluator(tmp_path / "m.sqlite", **change).bind(quick.small_space())
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(ConfigError, match="at least two programmings; n_rep is 1"):
+        evaluator(protocol=replace(quick.QUICK, n_rep=1))
+    with pytest.raises(ConfigError, match="cannot build networks"):
+        evaluator().bind(ConfigSpace("digits", "custom"))
+    with pytest.raises(ConfigError, match="The space builds networks for DatasetInfo"):
+        evaluator().bind(ConfigSpace("KWS"))
+    with pytest.raises(ConfigError, match="Unknown .*preset 'pmc'"):
+        evaluator(preset="pmc")
+
+
+SEARCH = """
+import sys
+sys.path.insert(0, {folder!r})
+import quick_collection as quick
+from analognas.evaluators.measured import MeasuredEvaluator
+e = MeasuredEvaluator(quick.some_digits(), quick.QUICK, {store!r}, progress=False).bind(quick.small_space())
+e.query_pop([{{"hidden": h}} for h in range(1, 60)])
+"""
+
+
+def test_a_killed_process_loses_the_measurement_under_way_and_no_other(tmp_path):
+    store = tmp_path / "m.sqlite"
+    code = SEARCH.format(folder=str(Path(quick.__file__).parent), store=str(store))
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    e = evaluator(store).bind(quick.small_space())
+    deadline = time.time() + 120
+    while e.get_evaluator_stat()["rows"] < 3 and process.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = e.store.rows()
+    assert 3 <= len(kept) < 59
+    torch.manual_seed(1)  # whatever happened before must not matter
+    config, _, result, _ = kept[-1]
+    assert evaluator().bind(quick.small_space()).query(config).acc_1d == result["acc_1d"]
+    e.query_pop([c for c, *_ in kept] + [{"hidden": 100}])
+    assert e.get_evaluator_stat()["rows"] == len(kept) + 1
+    assert LabelStore(store, e.store.facts).counts()["done"] == len(kept) + 1
