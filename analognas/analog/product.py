@@ -33,6 +33,8 @@ class ConvOp(NamedTuple):
 
     def backward(self, gy: Tensor, s: Tensor, w: Tensor, want_x: bool, want_w: bool) -> tuple[Tensor | None, Tensor | None]:
         "Gradients of input and weights."
+        if self.kernel == (1, 1) and max(self.stride) > 1:  # in channels_last, oneDNN would write out of bounds (its issue 6035)
+            gy, s = gy.contiguous(), s.contiguous()
         gx, gw, _ = torch.ops.aten.convolution_backward(
             gy, s, w, None, self.stride, self.padding, self.dilation, False, (0, 0), self.groups, (want_x, want_w, False))
         return gx, gw

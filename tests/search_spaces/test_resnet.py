@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.search_spaces.resnet_macro_architecture import Network
-from analognas.search_spaces.resnet_stats import HYPERPARAMETERS, network_traits as traits_of_columns
+from analognas.search_spaces.resnet_macro_architecture import Network, ResidualBlock
+from analognas.search_spaces.resnet_stats import BASIC, HYPERPARAMETERS
+from analognas.search_spaces.resnet_stats import network_traits as traits_of_columns
 
 
 def network_traits(configs, *shape):
@@ -187,3 +188,22 @@ def test_tiles_are_as_many_as_aihwkit_makes():
     tiles = [len(list(m.analog_tiles())) for m in net.modules() if isinstance(m, AnalogConv2d)]
     assert max(tiles) > 1  # some layer does not fit on one
     assert network_traits([wide], (1, 8, 8))["tiles"][0] == sum(tiles)
+
+
+@pytest.mark.parametrize("c_in, size", [(11, 96), (8, 9), (3, 10)])
+def test_the_shortcut_is_a_strided_convolution(c_in, size):
+    "Against PyTorch's own strided 1x1 convolution in the layout that oneDNN handles well (its issue 6035: others crash or corrupt)."
+    block = ResidualBlock(BASIC, c_in, 14, branches=1, stride=2)
+    plain = nn.Conv2d(c_in, 14, 1, stride=2, bias=False)
+    plain.load_state_dict(block.shortcut[0].state_dict())
+    block.shortcut[1], block.branches = nn.Identity(), nn.ModuleList()
+    x = torch.randn(4, c_in, size, size + 1)
+    outs = []
+    for layer, layout in ((block, torch.channels_last), (plain, torch.contiguous_format)):
+        inputs = x.clone().contiguous(memory_format=layout).requires_grad_()
+        out = layer(inputs)
+        (out * torch.linspace(-1, 1, out.shape[-1])).sum().backward()
+        outs.append((out, inputs.grad))
+    for a, b in zip(*outs, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    assert torch.allclose(block.shortcut[0].weight.grad, plain.weight.grad, rtol=1e-4, atol=1e-2)

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -13,7 +15,7 @@ import pytest
 
 from analognas.core import ConfigError, FileFormatError
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.training.labels import TARGETS, LabelSet, LabelStore, label_set, label_table, load_label_set, save_label_set
+from analognas.training.labels import MAX_DEATHS, TARGETS, LabelSet, LabelStore, label_set, label_table, load_label_set, save_label_set
 
 PROCESSES = multiprocessing.get_context("forkserver")  # imports once; each process is a fork of one that runs no threads
 PROCESSES.set_forkserver_preload(["analognas.training.labels"])
@@ -280,3 +282,17 @@ def test_the_table_is_what_was_measured(tmp_path):
     assert (made.facts["hours"], made.facts["failed"], len(made)) == (1.0, 1, 2)
     save_label_set(made, tmp_path)
     assert np.allclose(load_label_set("mine", tmp_path).labels, made.labels)
+
+
+def test_a_task_that_kills_its_processes_gives_way_to_the_others(tmp_path):
+    "Each of these processes claims a task and dies; a living claim is never counted."
+    code = "import os, sys; from analognas.training.labels import LabelStore; LabelStore(sys.argv[1], {}).claim(); os._exit(1)"
+    store = LabelStore(tmp_path / "s.sqlite", {})
+    store.add([('{"deadly": 1}', 0)])
+    for _ in range(MAX_DEATHS):
+        subprocess.run([sys.executable, "-c", code, str(store.path)])
+    store.add([('{"deadly": 0}', 0)])
+    assert store.claim()[1] == {"deadly": 0}
+    assert store.claim() is None  # and the one above is still ours
+    assert store.counts() == {"open": 0, "claimed": 1, "done": 0, "failed": 1}
+    assert store.rows("failed")[0][2]["error"] == f"The process that measured it died {MAX_DEATHS} times."
