@@ -28,7 +28,7 @@ setup(
     url=cfg["git_url"],
     packages=find_packages(include=["analognas", "analognas.*"]),
     py_modules=["analogainas"],  # the old name, an alias
-    package_data={"analognas": ["**/*.json", "**/*.ubj", "**/*.csv", "py.typed"]},
+    package_data={"analognas": ["**/*.json", "**/*.ubj", "**/*.csv", "**/*.npz", "py.typed"]},
     python_requires=">=" + cfg["min_python"] + ",<3.15",  # aihwkit 1.2 has wheels for 3.12 to 3.14
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -26,7 +26,7 @@ from .config_space import ConfigSpace
 from .hyperparameter import Hyperparameter
 from .nasbench201_cells import (EDGE_NAMES, OPERATIONS, all_cells, canonical_cell, cell_of,
                                                        cell_stats, check_cells)
-from .nasbench201_features import cell_features
+from .nasbench201_features import cell_features, proxies_of
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #8628bb0d
 NASBENCH201 = "nasbench201"
@@ -75,11 +75,12 @@ class NASBench201Space(ConfigSpace):
         return np.column_stack([columns[name] for name in EDGE_NAMES]).astype(int)
 
     def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        "`stats`, and what stands on the edges, nodes and paths of each cell (`cell_features`); nothing for a network of one's own."
+        """`stats`, what stands on the edges, nodes and paths of each cell (`cell_features`), and what its untrained network does
+        (`proxies_of`); nothing for a network of one's own."""
         if self._network is not None:
             return {}
         cells = self._cells(columns)
-        return cell_stats(cells, self.info.input_dim, self.info.classes, **self.skeleton) | cell_features(cells)
+        return cell_stats(cells, self.info.input_dim, self.info.classes, **self.skeleton) | cell_features(cells) | proxies_of(cells)
 
     def network_id(self, config: Mapping) -> str:
         "The same for two configs if and only if they are the same network; `key` tells every cell from every other."

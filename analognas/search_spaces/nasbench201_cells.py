@@ -106,8 +106,8 @@ def canonical_cell(cell: Sequence[int]) -> str:
     return _first_formula(prune(tuple(check_cells([cell])[0].tolist())))
 
 
-def network_groups(cells: Sequence[Sequence[int]],  # n cells
-                   ) -> np.ndarray:                 # integers, shape (n,)
+def network_groups(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+                   ) -> np.ndarray:                              # integers, shape (n,)
     "A number for each cell, the same for cells that are the same network: the `groups` of a grouped split."
     formulas = [_first_formula(prune(tuple(cell))) for cell in check_cells(cells).tolist()]
     return np.unique(formulas, return_inverse=True)[1]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -203,6 +204,31 @@ def test_repeats_in_a_label_set_are_kept_together():
     about = XGBoostEvaluator().fit(LabelSet("chance", table, space.get_hyperparameters()), space).about
     assert about["held_out"]["n_test"] == 40
     assert all(abs(about["held_out"]["surrogate"][t]["tau"]) < 0.35 for t in TARGETS)
+
+
+# ---- explanations ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_explanations_add_up_to_the_score_and_an_idle_feature_gets_nothing(fitted, target):
+    space = ConfigSpace("digits")
+    configs = made_up(space, 30, 5).configs
+    parts = fitted.bind(space).explain(configs, target)
+    names, X = space.features(configs)
+    assert list(parts) == [*names, "base"] and parts["base"].nunique() == 1
+    score = NormalScores.scores_of(parts.sum(axis=1).to_numpy())
+    assert kendalltau(score, getattr(fitted.query_pop(configs), target))[0] > 0.95  # ties where predictions end at the last label
+    model = fitted._models[TARGETS.index(target)]
+    assert np.allclose(parts.sum(axis=1), model.score(X), atol=1e-4)
+
+
+def test_of_a_line_they_are_slope_times_distance_from_the_mean():
+    "Shapley values of a linear model in closed form (Lundberg and Lee 2017, corollary 1)."
+    space = ConfigSpace("digits")
+    evaluator = XGBoostEvaluator().fit(made_up(space, 40), space, made_up(space, 6, 1))
+    evaluator._models[0] = replace(evaluator._models[0], share=1.0)
+    train, asked = (space.features(made_up(space, n, s).configs)[1] for n, s in ((40, 0), (9, 3)))
+    parts = evaluator.explain(made_up(space, 9, 3).configs).drop(columns="base").to_numpy()
+    assert np.allclose(parts, (asked - train.mean(0)) * evaluator._models[0].line[:-1], atol=1e-6)
 
 
 # ---- other spaces ---------------------------------------------------------------------------------------------------
