@@ -15,6 +15,8 @@ _WHERE = {
     "load_dataset": "datasets.load",
     "Protocol": "training.protocol",
     "Evaluator": "evaluators.base_evaluator",
+    "MLPEvaluator": "evaluators.mlp",
+    "MeasuredEvaluator": "evaluators.measured",
     "TableEvaluator": "evaluators.table",
     "XGBoostEvaluator": "evaluators.xgboost",
     "RandomSearch": "search_algorithms.random_search",

@@ -86,23 +86,31 @@ def _collect(args) -> int:
     return 0 if counts["failed"] == 0 else 1
 
 # %% ../nbs/85_cli.ipynb #90fdcb71
-BENCHES = ("analog", "growth", "evaluators", "query")
+BENCHES = ("analog", "growth", "evaluators", "query", "baselines")
 
 
-def _run_bench(what: str) -> dict[str, Any]:
-    if what in ("evaluators", "query"):
+def _run_bench(args) -> dict[str, Any]:
+    if args.what in ("evaluators", "query"):
         from analognas.bench.evaluators import bench_evaluators, bench_query
-        return bench_evaluators() if what == "evaluators" else bench_query()
+        return bench_evaluators() if args.what == "evaluators" else bench_query()
+    if args.what == "baselines":
+        from analognas.bench.baselines import bench_baselines
+        from analognas.datasets.load import load_dataset
+        from analognas.evaluators.xgboost import XGBoostEvaluator
+        table = bench_baselines(load_dataset(args.dataset, args.root), XGBoostEvaluator(), args.store)
+        return {"rows": table.drop(columns="drift").to_dict("records")}
     from analognas.bench.analog import bench_analog, bench_growth
-    return bench_analog() if what == "analog" else {"rows": bench_growth()}
+    return bench_analog() if args.what == "analog" else {"rows": bench_growth()}
 
 
 def _bench(args) -> int:
-    result = _run_bench(check_choice("bench", args.what, BENCHES))
+    check_choice("bench", args.what, BENCHES)
+    result = _run_bench(args)
     if args.json:
         print(json.dumps(result, indent=1))
         return 0
-    show = lambda row: "  ".join(f"{k} {v:<12.4g}" for k, v in row.items() if v is not None)
+    text = lambda v: str(v) if isinstance(v, str | int) else f"{v:.4g}"
+    show = lambda row: "  ".join(f"{k} {text(v):<12}" for k, v in row.items() if v is not None)
     for name, value in [("", row) for row in result["rows"]] if "rows" in result else result.items():
         print(f"{name}\n  {show(value)}" if name and isinstance(value, dict) else show(value) if isinstance(value, dict) else show({name: value}))
     return 0
@@ -170,6 +178,9 @@ def _bench_arguments(commands, formats) -> None:
     bench = commands.add_parser("bench", help="time this toolkit against its peers", **formats)
     bench.add_argument("what", help=f"one of {', '.join(BENCHES)}")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
+    bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
+    bench.add_argument("--store", type=Path, default=Path("labels/baselines.sqlite"), help="baselines: results, made or continued")
     bench.set_defaults(call=_bench)
 
 # %% ../nbs/85_cli.ipynb #a5505aa4

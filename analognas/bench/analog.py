@@ -45,13 +45,13 @@ class _Block(nn.Module):
         return F.relu(self.body(x) + self.skip(x))
 
 
-def bench_network(width: int = 16, blocks: int = 2) -> nn.Module:
-    "The ResNet of the bench: stages of width, 2 width, 4 width channels; maps (N, 3, 32, 32) to (N, 10)."
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+def bench_network(width: int = 16, blocks: int = 2, channels: int = 3, classes: int = 10) -> nn.Module:
+    "The ResNet of the benches: stages of width, 2 width, 4 width channels; maps (N, channels, H, W) to (N, classes)."
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     for stage in range(3):
         for k in range(blocks):
             layers.append(_Block(width * (2 ** (stage - 1) if stage and not k else 2**stage), width * 2**stage, 2 if stage and not k else 1))
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes))
 
 # %% ../../nbs/82_bench.analog.ipynb #3d3e1d30
 def interleaved(sides: dict[str, Callable[[], object]],  # name to what is timed

@@ -86,6 +86,7 @@ class Trees(Learner):
     suffix, settings = "ubj", BOOSTER | {"rounds": ROUNDS, "xgboost": xgb.__version__}
 
     def __init__(self, booster: xgb.Booster):
+        booster.set_param({"nthread": 1})  # files do not keep it; for a few rows, waking more threads takes longer than the work
         self.booster, self.feature_names = booster, list(booster.feature_names or [])
 
     @classmethod

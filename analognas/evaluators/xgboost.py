@@ -27,6 +27,7 @@ def shipped_weights(space: ConfigSpace) -> Path:
     "Folder of the shipped weights for this family of networks, of the same dataset if possible; `ConfigError` if there is none."
     known = {f.parent: read_json(f)["space"] for f in sorted(WEIGHTS.glob("*/about.json"))}
     family = [f for f, s in known.items() if s["search_space"] == space.search_space]
+    family.sort(key=lambda f: -read_json(f / "about.json")["rows"])  # if it comes to borrowing, from the larger label set
     same = [f for f in family if known[f]["dataset"]["name"] == space.dataset]
     if not family:
         raise ConfigError(f"No shipped evaluator knows the {space.search_space!r} family; shipped: "
