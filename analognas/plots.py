@@ -110,11 +110,12 @@ def attribution_data(shap: pd.DataFrame,        # SHAP values, shape (n, feature
 
 def plot_attribution(shap: pd.DataFrame, values: np.ndarray, top: int = 12, ax: Axes | None = None) -> Axes:
     "The `top` features by mean absolute SHAP value; colour and hatching say whether more of a feature raises or lowers the prediction."
-    data = attribution_data(shap, values).head(top)[::-1]
+    data = attribution_data(shap, values).head(top)
     ax = ax or plt.subplots(figsize=(6, 0.28 * len(data) + 1), layout="constrained")[1]
     for i, (label, part) in enumerate((("more of it raises the prediction", data[data.direction >= 0]),
                                        ("more of it lowers the prediction", data[data.direction < 0]))):
-        ax.barh(part.feature, part.mean_abs, color=PALETTE[i], hatch=("", "///")[i], edgecolor="white", label=label)
-    ax.set(yticks=data.feature, xlabel="mean |SHAP value| (normal scores)")
+        ax.barh(part.index, part.mean_abs, color=PALETTE[i], hatch=("", "///")[i], edgecolor="white", label=label)
+    ax.invert_yaxis()
+    ax.set(yticks=data.index, yticklabels=data.feature, xlabel="mean |SHAP value| (normal scores)")
     ax.legend(loc="lower right", fontsize=8)
     return ax
