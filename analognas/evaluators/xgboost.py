@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
+import analognas
 from ..core import ConfigError, check_choice, read_json
 from .rank_model import Trees
 from .surrogate import SurrogateEvaluator
@@ -20,7 +21,7 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #5a15558a
-WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../analognas/evaluators/weights")
+WEIGHTS = Path(analognas.__file__).parent / "evaluators" / "weights"
 
 
 def shipped_weights(space: ConfigSpace) -> Path:
