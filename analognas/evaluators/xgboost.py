@@ -7,13 +7,13 @@ __all__ = ['WEIGHTS', 'shipped_weights', 'XGBoostEvaluator']
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #bd4a3b03
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-import analognas
 from ..core import ConfigError, check_choice, read_json
 from .rank_model import Trees
 from .surrogate import SurrogateEvaluator
@@ -21,7 +21,7 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #5a15558a
-WEIGHTS = Path(analognas.__file__).parent / "evaluators" / "weights"
+WEIGHTS = Path(str(files("analognas"))) / "evaluators" / "weights"
 
 
 def shipped_weights(space: ConfigSpace) -> Path:

@@ -10,11 +10,11 @@ import itertools
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-import analognas
 from ..core import FileFormatError
 from .nasbench201_cells import (AVGPOOL3X3, CONV1X1, CONV3X3, EDGE_NAMES, EDGES, NONE, OPERATIONS, SKIP,
                                                        check_cells)
@@ -91,7 +91,7 @@ def cell_features(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
     return found
 
 # %% ../../nbs/16_search_spaces.nasbench201_features.ipynb #9fe625ec
-PROXIES_FILE = Path(analognas.__file__).parent / "search_spaces" / "nasbench201_zero_cost.npz"
+PROXIES_FILE = Path(str(files("analognas"))) / "search_spaces" / "nasbench201_zero_cost.npz"
 
 
 @lru_cache
