@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['RESNET_LIKE', 'CUSTOM', 'STATS', 'INACTIVE', 'resnet_hyperparameters', 'HyperparameterList', 'ConfigAlgebra',
-           'ConfigSampling', 'ConfigSpace']
+           'ConfigSampling', 'layers_when_run', 'ConfigSpace']
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #99020728
 import copy
+import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from html import escape
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..core import ConfigError, DatasetInfo, FileFormatError, as_rng, check_choice, check_number, dataset_info
 from .hyperparameter import Hyperparameter
-from .resnet_stats import MAX_GROUPS, network_traits
+from .resnet_stats import MAX_GROUPS, LayerShape, network_layers, network_traits
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #d7c8d49f
 RESNET_LIKE, CUSTOM = "resnet-like", "custom"
@@ -239,6 +240,33 @@ class ConfigSampling(ConfigAlgebra):
                  for f in ([columns[name] == x for x in h.range] if h.type == "categorical" else [columns[name]])]
         return np.array(found, dtype=float).reshape(len(self.feature_names), n).T
 
+# %% ../../nbs/13_search_spaces.config_space.ipynb #1632ff43
+def layers_when_run(net,                                  # a `torch.nn.Module`
+                    input_dim: tuple[int, int, int],      # channels, height, width of one input
+                    ) -> list[tuple]:                     # a `LayerShape`'s fields, for each layer
+    "The convolutions and linear layers of a built network, in the order in which they first run."
+    import torch  # only where networks are built
+    products: dict[Any, int] = {}
+
+    def count(module, inputs, output):
+        products[module] = products.get(module, 0) + output.numel() // module.weight.shape[0]
+    kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+    names = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
+    hooks = [m.register_forward_hook(count) for m in names]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, *input_dim))
+    for hook in hooks:
+        hook.remove()
+    return [(names[m], m.weight[0].numel(), m.weight.shape[0] // g, n, g, int(m.bias is not None))
+            for m, n in products.items() for g in [getattr(m, "groups", 1)]]
+
+
+def _side_by_side(networks: Sequence[Sequence[tuple]]) -> Iterator[LayerShape]:
+    "The layers of n networks as arrays: the first of each, the second of each, ...; nothing where a network has no more."
+    for layers in itertools.zip_longest(*networks, fillvalue=("", 0, 0, 0, 0, 0)):
+        names, *numbers = zip(*layers, strict=True)
+        yield LayerShape(next(filter(None, names), ""), *map(np.array, numbers))
+
 # %% ../../nbs/13_search_spaces.config_space.ipynb #ddc0cbf2
 class ConfigSpace(ConfigSampling):
     """A search space: hyperparameters, and the dataset whose networks they describe.
@@ -303,6 +331,14 @@ class ConfigSpace(ConfigSampling):
         if traits:
             return {k: traits[k] for k in STATS}
         return {"params": np.array([sum(p.numel() for p in self.network(c).parameters()) for c in configs])}
+
+    def analog_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
+        """What of n networks goes on crossbars, one kind of layer at a time: arrays of shape (n,). By arithmetic for the ResNet-like
+        family; a network of one's own is built and run once."""
+        columns = self.columns(configs)
+        if self._network is None and self.search_space == RESNET_LIKE:
+            return network_layers(columns, self.info.input_dim, self.info.classes)
+        return _side_by_side([layers_when_run(self.network(c), self.info.input_dim) for c in configs])
 
     def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All that can be computed of architectures from their hyperparameters (see `columns`), shape (n,) each; `STATS` first.

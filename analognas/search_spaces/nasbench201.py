@@ -14,7 +14,7 @@ import json
 import pickle
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,10 @@ from ..core import (ConfigError, DatasetInfo, FileFormatError, MissingExtraError
                             write_atomic)
 from .config_space import ConfigSpace
 from .hyperparameter import Hyperparameter
-from .nasbench201_cells import (EDGE_NAMES, OPERATIONS, all_cells, canonical_cell, cell_of,
+from .nasbench201_cells import (EDGE_NAMES, OPERATIONS, all_cells, canonical_cell, cell_layers, cell_of,
                                                        cell_stats, check_cells)
 from .nasbench201_features import cell_features, proxies_of
+from .resnet_stats import LayerShape
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #8628bb0d
 NASBENCH201 = "nasbench201"
@@ -69,6 +70,12 @@ class NASBench201Space(ConfigSpace):
         if self._network is not None:
             return super().stats(configs)
         return cell_stats(self._cells(self.columns(configs)), self.info.input_dim, self.info.classes, **self.skeleton)
+
+    def analog_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
+        "What of n networks goes on crossbars, one kind of layer at a time, by arithmetic; a network of one's own is built and run once."
+        if self._network is not None:
+            return super().analog_layers(configs)
+        return cell_layers(self._cells(self.columns(configs)), self.info.input_dim, self.info.classes, **self.skeleton)
 
     @staticmethod
     def _cells(columns: Mapping[str, np.ndarray]) -> np.ndarray:

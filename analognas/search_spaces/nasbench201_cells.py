@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['EDGES', 'EDGE_NAMES', 'SKIP', 'NONE', 'CONV3X3', 'CONV1X1', 'AVGPOOL3X3', 'OPERATIONS', 'Cell', 'STAGES',
            'check_cells', 'cell_of', 'config_of', 'all_cells', 'prune', 'canonical_cell', 'network_groups',
-           'cell_depth', 'cell_stats']
+           'cell_depth', 'cell_layers', 'cell_stats']
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #02bf7120
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
 from ..core import ConfigError
+from .resnet_stats import LayerShape
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #7a9a7cbc
 EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))  # (from, to); edges into a node stand before those out of it
@@ -125,6 +126,29 @@ def cell_depth(cells: np.ndarray,  # shape (n, 6)
         longest[b] = np.maximum(longest[b], longest[a] + step)
     return np.maximum(longest[3], 0).astype(int)
 
+# %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #5bd0c638
+def cell_layers(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (n, 6)
+                input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
+                classes: int = 10,                             # number of classes
+                channels: int = 16,                            # channels of the first stage
+                cells_per_stage: int = 5,                      # cells in each of the three stages
+                ) -> Iterator[LayerShape]:                     # "stem" first, "classifier" last
+    "Every convolution and the classifier of each cell's network, kind by kind."
+    ops = check_cells(cells)
+    n3, n1 = ((ops == kind).sum(axis=1) for kind in (CONV3X3, CONV1X1))
+    rows, cols = input_dim[1:]
+    c = channels
+    yield LayerShape("stem", 9 * input_dim[0], c, rows * cols, digital=2)
+    for stage in range(1, STAGES + 1):
+        if stage > 1:
+            rows, cols, c = -(-rows // 2), -(-cols // 2), 2 * c
+            yield LayerShape(f"stage{stage}.reduction.0", 9 * (c // 2), c, rows * cols, digital=2)
+            yield LayerShape(f"stage{stage}.reduction.1", 9 * c, c, rows * cols, digital=2)
+            yield LayerShape(f"stage{stage}.reduction.shortcut", c // 2, c, rows * cols)
+        yield LayerShape(f"stage{stage}.conv3x3", 9 * c, c, rows * cols, cells_per_stage * n3, digital=2)
+        yield LayerShape(f"stage{stage}.conv1x1", c, c, rows * cols, cells_per_stage * n1, digital=2)
+    yield LayerShape("classifier", c, classes, 1, digital=1)
+
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #38fd05d6
 def cell_stats(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (n, 6)
                input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
@@ -134,19 +158,10 @@ def cell_stats(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (
                ) -> dict[str, np.ndarray]:                    # "params", "macs", "depth": integers, shape (n,)
     "Trainable parameters, multiply-accumulates for one input, and depth of each cell's network."
     ops = check_cells(cells)
-    n3, n1 = ((ops == kind).sum(axis=1) for kind in (CONV3X3, CONV1X1))
-    rows, cols = input_dim[1:]
-    c, stem = channels, 9 * input_dim[0] * channels
-    params, macs = np.full(len(ops), stem + 2 * c), np.full(len(ops), stem * rows * cols)
-    for stage in range(STAGES):
-        if stage:
-            rows, cols, c = -(-rows // 2), -(-cols // 2), 2 * c
-            weights = 9 * (c // 2) * c + 9 * c * c + (c // 2) * c
-            params, macs = params + weights + 4 * c, macs + weights * rows * cols
-        weights = c * c * (9 * n3 + n1)
-        params = params + cells_per_stage * (weights + 2 * c * (n3 + n1))
-        macs = macs + cells_per_stage * weights * rows * cols
-    params, macs = params + 2 * c + c * classes + classes, macs + c * classes
+    params, macs = np.zeros((2, len(ops)), dtype=int)
+    for layer in cell_layers(ops, input_dim, classes, channels, cells_per_stage):
+        params, macs = params + layer.params, macs + layer.macs
+    params = params + 2 * channels * 2 ** (STAGES - 1)  # the batch normalisation before the pooling
     outside = 2 + 2 * (STAGES - 1)  # layers: stem and classifier; two in each reduction
     depth = outside + STAGES * cells_per_stage * cell_depth(ops)
     return {"params": params, "macs": macs, "depth": depth}

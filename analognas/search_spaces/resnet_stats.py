@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'PER_GROUP', 'HYPERPARAMETERS', 'STEM_KERNEL', 'BASIC', 'BOTTLENECK', 'BOTTLENECK_EXPANSION', 'TILE',
-           'widen', 'bottleneck_width', 'group_stride', 'check_names', 'network_traits']
+           'widen', 'bottleneck_width', 'group_stride', 'check_names', 'LayerShape', 'network_layers', 'network_traits']
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #1360eac7
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,29 +49,92 @@ def check_names(config: Mapping) -> None:
 TILE = 512  # rows and columns of a crossbar: the default of aihwkit's MappingParameter
 
 
-class _Tally:
-    "Running sums of parameters, MACs, layers and tiles over a network's layers, for a whole population at once."
+@dataclass(frozen=True)
+class LayerShape:
+    "A kind of layer that goes on crossbars, in n architectures at once: every number is one for all, or an array of shape (n,)."
+    name: str
+    rows: Any         # inputs of one matrix product: input channels times kernel size
+    cols: Any         # its outputs: output channels
+    pixels: Any       # products for one input of the network: output pixels; 1 in a classifier
+    times: Any = 1    # how many such layers there are
+    digital: Any = 0  # parameters per output that stay digital: 2 of a batch normalisation, 1 of a bias
 
-    def __init__(self, n: int):
-        self.params, self.macs, self.layers, self.tiles = (np.zeros(n, dtype=np.int64) for _ in range(4))
+    @property
+    def weights(self):
+        "Weights of one such layer."
+        return self.rows * self.cols
 
-    def conv(self, c_in, c_out, kernel: int, pixels, times=1):
-        "A convolution without bias and its batch normalisation, `times` times, on `pixels` output pixels."
-        weights = c_in * c_out * kernel**2
-        self.params += times * (weights + 2 * c_out)
-        self.macs += times * weights * pixels
-        self.layers += times
-        self.tiles += times * -(-c_in * kernel**2 // TILE) * -(-c_out // TILE)
+    @property
+    def params(self):
+        "Trainable parameters of all of them."
+        return self.times * (self.weights + self.digital * self.cols)
 
-    def branches(self, kind, c_in, c_out, pixels_in, pixels, times):
-        "`times` residual branches, basic or bottleneck."
-        basic, bottle = times * (kind == BASIC), times * (kind == BOTTLENECK)
-        self.conv(c_in, c_out, 3, pixels, basic)
-        self.conv(c_out, c_out, 3, pixels, basic)
-        mid = bottleneck_width(c_out)
-        self.conv(c_in, mid, 1, pixels_in, bottle)  # the stride is on the 3x3, as in ResNet v1.5
-        self.conv(mid, mid, 3, pixels, bottle)
-        self.conv(mid, c_out, 1, pixels, bottle)
+    @property
+    def macs(self):
+        "Multiply-accumulates of all of them, for one input."
+        return self.times * self.weights * self.pixels
+
+    def tiles(self, rows: int = TILE, cols: int = TILE):
+        "Tiles of at most `rows` by `cols` that one such layer needs."
+        return -(-self.rows // rows) * -(-self.cols // cols)
+
+# %% ../../nbs/11_search_spaces.resnet_stats.ipynb #771ea85f
+class _Group(NamedTuple):
+    "A group of residual blocks in n architectures, shape (n,) each; `R` and `B` are 0 where there is no such group."
+    R: np.ndarray
+    kind: np.ndarray
+    B: np.ndarray
+    c_in: np.ndarray
+    c_out: np.ndarray
+    pixels_in: np.ndarray
+    pixels: np.ndarray
+    projected: np.ndarray  # is the first block's shortcut a convolution?
+
+
+def _groups(columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int]) -> Iterator[_Group]:
+    "The groups, from the input on."
+    get = lambda name: np.asarray(columns[name]).astype(np.int64)
+    M, c_in = get("M"), get("out_channel0")
+    rows, cols = (np.full(len(M), size) for size in input_dim[1:])
+    for m in range(1, MAX_GROUPS + 1):
+        live = M >= m
+        R, kind, B = (np.where(live, get(f"{h}{m}"), 0) for h in ("R", "convblock", "B"))
+        c_out = np.where(live, widen(c_in, np.where(live, columns[f"widenfact{m}"], 1)), c_in)
+        stride, pixels_in = np.where(live, group_stride(m, M), 1), rows * cols
+        rows, cols = -(-rows // stride), -(-cols // stride)
+        yield _Group(R, kind, B, c_in, c_out, pixels_in, rows * cols, live & ((c_in != c_out) | (stride > 1)))
+        c_in = c_out
+
+# %% ../../nbs/11_search_spaces.resnet_stats.ipynb #69f63955
+def _conv(name: str, c_in, c_out, kernel: int, pixels, times=1) -> LayerShape:
+    "A convolution without bias, and its batch normalisation."
+    return LayerShape(name, c_in * kernel**2, c_out, pixels, times, digital=2)
+
+
+def _branches(name: str, kind, c_in, c_out, pixels_in, pixels, times) -> Iterator[LayerShape]:
+    "`times` residual branches, basic or bottleneck."
+    basic, bottle, mid = times * (kind == BASIC), times * (kind == BOTTLENECK), bottleneck_width(c_out)
+    yield _conv(f"{name}.basic.0", c_in, c_out, 3, pixels, basic)
+    yield _conv(f"{name}.basic.1", c_out, c_out, 3, pixels, basic)
+    yield _conv(f"{name}.bottleneck.0", c_in, mid, 1, pixels_in, bottle)  # the stride is on the 3x3, as in ResNet v1.5
+    yield _conv(f"{name}.bottleneck.1", mid, mid, 3, pixels, bottle)
+    yield _conv(f"{name}.bottleneck.2", mid, c_out, 1, pixels, bottle)
+
+# %% ../../nbs/11_search_spaces.resnet_stats.ipynb #91c3d1b1
+def network_layers(columns: Mapping[str, np.ndarray],              # the 22 hyperparameters of n architectures, shape (n,) each
+                   input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
+                   classes: int = 10,                              # classes
+                   ) -> Iterator[LayerShape]:                      # "stem" first, "classifier" last
+    "Every convolution and the classifier, kind by kind. Raises `ConfigError` if a hyperparameter is missing."
+    check_names(columns)
+    channels = np.asarray(columns["out_channel0"]).astype(np.int64)
+    yield _conv("stem", input_dim[0], channels, STEM_KERNEL, input_dim[1] * input_dim[2])
+    for m, g in enumerate(_groups(columns, input_dim), 1):
+        yield from _branches(f"group{m}.first", g.kind, g.c_in, g.c_out, g.pixels_in, g.pixels, g.B)
+        yield from _branches(f"group{m}.rest", g.kind, g.c_out, g.c_out, g.pixels, g.pixels, g.B * (g.R - (g.R > 0)))
+        yield _conv(f"group{m}.shortcut", g.c_in, g.c_out, 1, g.pixels, g.projected.astype(np.int64))
+        channels = g.c_out
+    yield LayerShape("classifier", channels, classes, 1, digital=1)
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #062560fd
 def network_traits(columns: Mapping[str, np.ndarray],              # the 22 hyperparameters of n architectures, shape (n,) each
@@ -78,24 +143,15 @@ def network_traits(columns: Mapping[str, np.ndarray],              # the 22 hype
                    ) -> dict[str, np.ndarray]:                     # numbers, shape (n,); "params", "macs" and "depth" first
     "Everything in the table above, of each architecture. Raises `ConfigError` if a hyperparameter is missing."
     check_names(columns)
-    get = lambda name: np.asarray(columns[name]).astype(np.int64)
-    M, c_in = get("M"), get("out_channel0")
-    n, tally = len(M), _Tally(len(M))
-    rows, cols = (np.full(n, size) for size in input_dim[1:])
-    tally.conv(input_dim[0], c_in, STEM_KERNEL, rows * cols)
-    blocks, bottlenecks, branches, most, depth, widths = (np.zeros(n, dtype=np.int64) for _ in range(6))
-    for m in range(1, MAX_GROUPS + 1):
-        live = M >= m
-        R, kind, B = (np.where(live, get(f"{h}{m}"), 0) for h in ("R", "convblock", "B"))
-        c_out = np.where(live, widen(c_in, np.where(live, columns[f"widenfact{m}"], 1)), c_in)
-        stride, pixels_in = np.where(live, group_stride(m, M), 1), rows * cols
-        rows, cols = -(-rows // stride), -(-cols // stride)
-        tally.branches(kind, c_in, c_out, pixels_in, rows * cols, B)
-        tally.branches(kind, c_out, c_out, rows * cols, rows * cols, B * (R - live))
-        tally.conv(c_in, c_out, 1, rows * cols, live & ((c_in != c_out) | (stride > 1)))
-        blocks, bottlenecks, branches = blocks + R, bottlenecks + R * (kind == BOTTLENECK), branches + R * B
-        depth, widths, most, c_in = depth + R * np.where(kind == BOTTLENECK, 3, 2), widths + R * c_out, np.maximum(most, B), c_out
-    weights = c_in * classes
-    return {"params": tally.params + weights + classes, "macs": tally.macs + weights, "depth": depth + 2, "blocks": blocks,
-            "bottleneck_share": bottlenecks / blocks, "mean_branches": branches / blocks, "max_branches": most,
-            "mean_width": widths / blocks, "last_width": c_in, "last_pixels": rows * cols, "layers": tally.layers, "tiles": tally.tiles}
+    n = len(columns["M"])
+    params, macs, layers, tiles, blocks, bottlenecks, branches, most, depth, widths = (np.zeros(n, dtype=np.int64) for _ in range(10))
+    for layer in network_layers(columns, input_dim, classes):
+        params, macs = params + layer.params, macs + layer.macs
+        if layer.name != "classifier":
+            layers, tiles = layers + layer.times, tiles + layer.times * layer.tiles()
+    for g in _groups(columns, input_dim):
+        blocks, bottlenecks, branches = blocks + g.R, bottlenecks + g.R * (g.kind == BOTTLENECK), branches + g.R * g.B
+        depth, widths, most = depth + g.R * np.where(g.kind == BOTTLENECK, 3, 2), widths + g.R * g.c_out, np.maximum(most, g.B)
+    return {"params": params, "macs": macs, "depth": depth + 2, "blocks": blocks, "bottleneck_share": bottlenecks / blocks,
+            "mean_branches": branches / blocks, "max_branches": most, "mean_width": widths / blocks, "last_width": g.c_out,
+            "last_pixels": g.pixels, "layers": layers, "tiles": tiles}

@@ -46,7 +46,8 @@ LABEL_TIMES = (1.0, DAY, MONTH)  # seconds; the labels need no other
 SMALL = Protocol(epochs=8, hwa_epochs=3, hwa_batch_size=64, n_rep=10, t_inference=LABEL_TIMES)
 PLANS = {"digits": Plan(replace(SMALL, n_rep=15), max_macs=1.5e6),
          "KWS": Plan(replace(SMALL, lr=0.1, hwa_lr=0.05, max_train=2000, max_test=464), n=300, max_macs=3e6),
-         "CIFAR-10": Plan(replace(SMALL, hwa_epochs=1, max_train=4000, max_test=500), n=150, max_params=500_000, max_macs=8e6)}
+         "CIFAR-10": Plan(replace(SMALL, epochs=6, hwa_epochs=2, lr=0.1, hwa_lr=0.05, max_train=3000, max_test=500, n_rep=8, resolution=16),
+                          n=150, max_params=500_000, max_macs=4e7)}
 
 # %% ../../nbs/38_training.collect.ipynb #4b52d633
 SEEDS_OF_A_REPEAT = 3  # how often an architecture is trained that serves to measure the noise of the labels

@@ -23,7 +23,7 @@ from ..datasets.base import Dataset
 from .augment import Augment, augment_for
 
 # %% ../../nbs/35_training.protocol.ipynb #27ec7972
-MAY_BE_ZERO = ("epochs", "hwa_epochs", "weight_decay", "momentum", "max_train", "max_test")
+MAY_BE_ZERO = ("epochs", "hwa_epochs", "weight_decay", "momentum", "max_train", "max_test", "resolution")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Protocol:
     weight_decay: float = 5e-4    # of SGD, both times
     max_train: int = 0            # train on so many examples only, the same for every network; 0 is all
     max_test: int = 0             # measure on so many examples only, the same for every network; 0 is all
+    resolution: int = 0           # height and width that images are averaged down to, before training and measuring; 0 keeps them
     augment: bool | Augment = False  # change training examples at random: no, the dataset's usual way, or your own `Augment`
     n_rep: int = 10               # repeats of programming and drift
     t_inference: tuple[float, ...] = DRIFT_TIMES  # seconds since programming
@@ -56,19 +57,24 @@ class Protocol:
             raise ConfigError(f"augment must be True, False or an Augment; got {self.augment!r}.")
 
 # %% ../../nbs/35_training.protocol.ipynb #28e2380c
-def some_of(examples: tuple[Tensor, Tensor], at_most: int) -> tuple[Tensor, Tensor]:
-    "Inputs and labels: a random `at_most` of them, the same every time, or all if it is 0."
+def some_of(examples: tuple[Tensor, Tensor],  # inputs (N, channels, height, width), labels (N,)
+            at_most: int,                     # a random part of so many of them, the same every time; 0 is all
+            resolution: int = 0,              # average the inputs down to this height and width; 0 keeps them
+            ) -> tuple[Tensor, Tensor]:
+    "What a protocol's budget leaves of a split."
     x, y = examples
-    if not 0 < at_most < len(x):
-        return x, y
-    kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:at_most]
-    return x[kept], y[kept]
+    if resolution > min(x.shape[2:]):
+        raise ConfigError(f"resolution must be at most that of the data, {x.shape[2]} x {x.shape[3]}; got {resolution}.")
+    if 0 < at_most < len(x):
+        kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:at_most]
+        x, y = x[kept], y[kept]
+    return (nn.functional.adaptive_avg_pool2d(x, resolution) if resolution else x), y
 
 
 def _fit(model: nn.Module, optimizer, data: Dataset, protocol: Protocol, epochs: int, batch_size: int, label: str, progress: bool) -> None:
     "Train in place, where the model is. Order and noise come from PyTorch's generator, which the caller seeds."
     device = next(model.parameters()).device
-    x, y = (v.to(device) for v in some_of(data.train, protocol.max_train))
+    x, y = (v.to(device) for v in some_of(data.train, protocol.max_train, protocol.resolution))
     steps = len(x) // batch_size
     if steps == 0:
         raise ConfigError(f"batch_size {batch_size} is larger than the {len(x)} training examples of {data.info.name}.")
@@ -144,7 +150,7 @@ def measure(make_network,              # () -> torch.nn.Module: called once, wit
             device: str | torch.device = "cpu",  # where to train and measure
             ) -> Measurement:          # accuracies and the trained network
     "Train digitally, train hardware-aware, program and drift. The same seed gives the same result on the same machine."
-    start, test = time.perf_counter(), some_of(data.test, protocol.max_test)
+    start, test = time.perf_counter(), some_of(data.test, protocol.max_test, protocol.resolution)
     s_init, s_train, s_hwa, s_drift = child_seeds(seed, 4)
     with torch_seed(s_init):
         model = make_network().to(device)

@@ -11,7 +11,7 @@ from analognas.analog.convert import digital_state
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
-from analognas.training.protocol import Protocol, measure, train_digital, train_hardware_aware
+from analognas.training.protocol import Protocol, measure, some_of, train_digital, train_hardware_aware
 
 TINY = Protocol(epochs=3, hwa_epochs=1, n_rep=2, batch_size=32, hwa_batch_size=64)
 
@@ -127,6 +127,30 @@ def test_hardware_aware_training_leaves_the_digital_network(data):
     assert not torch.allclose(weight.flatten(), net[0].weight.flatten(), atol=1e-3)
 
 
+def test_lower_resolution_is_the_mean_of_blocks(data):
+    x, y = some_of(data.test, 50, resolution=4)
+    full, same = some_of(data.test, 50)
+    assert torch.equal(y, same)
+    assert np.allclose(x, full.numpy().reshape(50, 1, 4, 2, 4, 2).mean((3, 5)), atol=1e-6)
+
+
+def test_training_and_measuring_see_the_lower_resolution(data):
+    sizes = set()
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            sizes.add(tuple(x.shape[1:]))
+            return x
+    spied = lambda: nn.Sequential(Spy(), nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))
+    measure(spied, data, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, resolution=4), progress=False)
+    assert sizes == {(1, 4, 4)}
+
+
+def test_a_resolution_beyond_the_data_is_refused(data):
+    with pytest.raises(ConfigError, match="at most that of the data, 8 x 8; got 9"):
+        measure(make, data, protocol=Protocol(resolution=9), progress=False)
+
+
 def test_a_batch_larger_than_the_data_is_refused(data):
     for use in (lambda p: train_digital(make(), data, p, progress=False),
                 lambda p: train_hardware_aware(make(), data, None, p, progress=False)):
@@ -135,7 +159,7 @@ def test_a_batch_larger_than_the_data_is_refused(data):
 
 
 @pytest.mark.parametrize("field, bad", [
-    *((f, b) for f in ("epochs", "hwa_epochs", "batch_size", "hwa_batch_size", "n_rep") for b in (-1, 1.5, None, "3", True)),
+    *((f, b) for f in ("epochs", "hwa_epochs", "batch_size", "hwa_batch_size", "n_rep", "resolution") for b in (-1, 1.5, None, "3", True)),
     *((f, 0) for f in ("batch_size", "hwa_batch_size", "n_rep", "lr", "hwa_lr")),
     *((f, b) for f in ("lr", "hwa_lr", "momentum", "weight_decay") for b in (-0.1, math.nan, math.inf, None, "x")),
     *(("t_inference", b) for b in ((), (10., 1.), (1., 1.), (1., math.nan), (-1., 86400.), (1., math.inf), (1., "a"), 5)),
