@@ -6,7 +6,7 @@
 __all__ = ['SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'DRIFT_TIMES', 'DATASETS', 'ConfigError', 'FileFormatError',
            'MissingExtraError', 'InfeasibleError', 'check_choice', 'check_number', 'as_rng', 'child_seeds',
            'format_time', 'check_times', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic', 'write_json',
-           'read_json', 'cache_dir']
+           'read_json', 'cache_dir', 'process_alive']
 
 # %% ../nbs/00_core.ipynb #09285743
 import difflib
@@ -222,3 +222,18 @@ def cache_dir() -> Path:
     "Where derived files are kept: `$ANALOGNAS_CACHE`, else `$XDG_CACHE_HOME/analognas`, else `~/.cache/analognas`."
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ANALOGNAS_CACHE") or Path(base) / "analognas")
+
+# %% ../nbs/00_core.ipynb #887ce6ba
+def process_alive(pid: int) -> bool:
+    "Does a process of that number run on this machine? One that has ended and that its parent did not take note of does not."
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, and belongs to someone else
+        pass
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:          # no Linux, or it ended this moment
+        return True
+    return state not in "ZX"

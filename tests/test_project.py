@@ -245,7 +245,7 @@ def test_constraints_meet_the_requirements():
         name, version = line.split("==")
         pins[canonicalize_name(name)] = version
     wanted = settings()
-    for requirement in wanted[""] + wanted["bench"] + wanted["dev"]:
+    for requirement in wanted[""] + wanted["bench"] + wanted["bo"] + wanted["distributed"] + wanted["moo"] + wanted["dev"]:
         version = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} does not admit the pinned {version}"
 

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['RESNETS', 'LIMITS', 'THOROUGH', 'count_parameters', 'resnet_width', 'Entrants', 'find_entrants', 'bench_baselines',
-           'table_of']
+           'table_of', 'save_baselines', 'load_baselines']
 
 # %% ../../nbs/83_bench.baselines.ipynb #ffbe79d1
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from .analog import bench_network
-from ..core import DRIFT_TIMES, DriftRecord, check_number, child_seeds
+from ..core import DRIFT_TIMES, DriftRecord, check_number, child_seeds, read_json, write_json
 from ..datasets.base import Dataset
 from ..evaluators.base_evaluator import Evaluator
+from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
 from ..search_spaces.config_space import ConfigSpace
 from ..training.collect import describe_measurements, measure_task
@@ -67,7 +69,8 @@ def find_entrants(space: ConfigSpace, evaluator: Evaluator, limits: Sequence[int
     "Search under each limit, and size the ResNets after the winner."
     found: list[dict] = []
     for limit, run_seed in zip(limits, child_seeds(seed, len(limits)), strict=True):
-        winner = EAOptimizer(evaluator, max_nb_param=limit / 1e6).run(space, run_seed).best_config
+        allowed = Constraints(max_nb_param=limit / 1e6, T_AVM=10, inside=True)  # what the evaluator knows nothing about is no winner
+        winner = EAOptimizer(evaluator, constraints=allowed).run(space, run_seed).best_config
         found.append({"name": "winner", "limit": limit, "config": winner})
         size = int(space.stats([winner])["params"][0])
         found += [{"name": name, "limit": limit, "width": resnet_width(size, blocks, space.info.input_dim[0], space.info.classes), "blocks": blocks}
@@ -75,8 +78,8 @@ def find_entrants(space: ConfigSpace, evaluator: Evaluator, limits: Sequence[int
     return Entrants(space, found)
 
 # %% ../../nbs/83_bench.baselines.ipynb #f1c8fd7f
-THOROUGH = Protocol(epochs=12, hwa_epochs=3, hwa_batch_size=64, lr=0.1, hwa_lr=0.05, max_train=10_000, max_test=1_000, augment=True, n_rep=10,
-                    t_inference=DRIFT_TIMES)
+THOROUGH = Protocol(epochs=10, hwa_epochs=3, hwa_batch_size=64, lr=0.1, hwa_lr=0.05, max_train=5_000, max_test=1_000, resolution=16, augment=True,
+                    n_rep=10, t_inference=DRIFT_TIMES)
 
 
 def bench_baselines(data: Dataset,                     # what to train and test on
@@ -107,3 +110,18 @@ def table_of(entrants: Entrants, results: LabelStore) -> pd.DataFrame:
                      "seed": seed, "acc_digital": result["acc_digital"], "acc_1d": drift.acc_1d, "avm": drift.avm, "std_1d": drift.std_1d,
                      "seconds": seconds, "drift": drift})
     return pd.DataFrame(rows)
+
+# %% ../../nbs/83_bench.baselines.ipynb #5a1fe9b2
+def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
+    "Write a comparison as JSON, with what else a reader should know of it."
+    rows = [{**r, "drift": r["drift"].to_dict()} for r in table.to_dict("records")]
+    return write_json(path, {**facts, "rows": rows})
+
+
+def load_baselines(path: str | Path | None = None,  # written by `save_baselines`; None: the comparison on CIFAR-10 that comes with the package
+                   ) -> pd.DataFrame:               # one row per network, as `bench_baselines` gives it; `attrs` has the facts
+    "Read a comparison."
+    found = read_json(Path(str(files("analognas.bench") / "baselines_CIFAR-10.json")) if path is None else Path(path))
+    table = pd.DataFrame([{**r, "drift": DriftRecord(r["drift"]["t_inference"], np.array(r["drift"]["acc"]))} for r in found["rows"]])
+    table.attrs.update({k: v for k, v in found.items() if k != "rows"})
+    return table

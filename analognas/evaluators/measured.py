@@ -7,6 +7,7 @@ __all__ = ['CHEAP', 'MeasuredEvaluator']
 
 # %% ../../nbs/47_evaluators.measured.ipynb #df36580c
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..training.protocol import Protocol, measure
 
 # %% ../../nbs/47_evaluators.measured.ipynb #2ba024bd
 CHEAP = Protocol(epochs=4, hwa_epochs=2, hwa_batch_size=64, n_rep=5, t_inference=LABEL_TIMES)
+_ONE_AT_A_TIME = threading.Lock()  # PyTorch's generator belongs to the whole process: two measurements at once would mix their noise
 
 
 class MeasuredEvaluator(Evaluator):
@@ -32,9 +34,13 @@ class MeasuredEvaluator(Evaluator):
 
     `store` is an SQLite file that keeps every measurement as it is made: a killed process loses the one under way, and an evaluator
     with the same store goes on from there. Raises `ConfigError` if the store was made differently; an error in a network's training
-    is raised with the config it happened to, and what was measured before it is kept."""
+    is raised with the config it happened to, and what was measured before it is kept.
+
+    It can be sent to other processes, its data with it. Each machine has its own file then, of the same name. Threads may ask it too, but it
+    measures for one of them at a time: processes are what makes measuring faster."""
 
     measured = True
+    growing = ("rows", "hours")  # what `get_evaluator_stat` counts while it works: not what makes it another evaluator
 
     def __init__(self, data: Dataset,                   # what to train and test on
                  protocol: Protocol = CHEAP,            # how
@@ -47,8 +53,22 @@ class MeasuredEvaluator(Evaluator):
             raise ConfigError(f"A standard deviation needs at least two programmings; n_rep is {protocol.n_rep}.")
         self.data, self.protocol, self.preset, self.seed, self.progress, self.device = data, protocol, preset, seed, progress, device
         self._rpu_config = create_rpu_config(preset)
-        self._folder = tempfile.TemporaryDirectory(prefix="analognas-")  # goes when this object does
-        self._path = Path(self._folder.name) / "measured.sqlite" if store is None else Path(store)
+        self._folder = tempfile.TemporaryDirectory(prefix="analognas-") if store is None else None  # goes when this object does
+        self._path = Path(self._folder.name) / "measured.sqlite" if self._folder else Path(store or "")
+
+    def __getstate__(self) -> dict:
+        "For another process: the chip is made there anew, and the folder stays with the object that made it."
+        return {k: v for k, v in self.__dict__.items() if k not in ("_rpu_config", "_folder", "store")} | {"temporary": self._folder is not None}
+
+    def __setstate__(self, state: dict) -> None:
+        temporary = state.pop("temporary")
+        self.__dict__ |= state
+        self._rpu_config, self._folder = create_rpu_config(self.preset), None
+        if temporary and not self._path.parent.exists():  # another machine
+            self._folder = tempfile.TemporaryDirectory(prefix="analognas-")
+            self._path = Path(self._folder.name) / "measured.sqlite"
+        if self.space is not None:
+            self._accept(self.space)
 
     def _accept(self, space: ConfigSpace) -> None:
         if space.info != self.data.info:
@@ -71,7 +91,8 @@ class MeasuredEvaluator(Evaluator):
 
     def _measure(self, key: str, config: Mapping) -> list[float]:
         try:
-            found = measure(lambda: self.space.network(config), self.data, self._rpu_config, self.protocol, self.seed, False, self.device)
+            with _ONE_AT_A_TIME:
+                found = measure(lambda: self.space.network(config), self.data, self._rpu_config, self.protocol, self.seed, False, self.device)
         except Exception as e:
             e.add_note(f"while measuring {key}; what was measured before is in {self._path}")
             raise

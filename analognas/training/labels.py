@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import ConfigError, FileFormatError, check_choice, read_json, write_atomic, write_json
+from ..core import ConfigError, FileFormatError, check_choice, process_alive, read_json, write_atomic, write_json
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/36_training.labels.ipynb #a253937e
@@ -148,7 +148,7 @@ class LabelStore:
             db.execute("begin immediate")
             host = socket.gethostname()
             for id, pid, note in db.execute("select id, pid, result from task where state = 'claimed' and host = ?", [host]).fetchall():
-                if not _alive(pid):
+                if not process_alive(pid):
                     deaths = json.loads(note or "{}").get("deaths", 0) + 1
                     note = {"deaths": deaths} | ({"error": f"The process that measured it died {deaths} times."} if deaths >= MAX_DEATHS else {})
                     db.execute("update task set state = ?, result = ? where id = ?",
@@ -188,16 +188,6 @@ class LabelStore:
             return dict.fromkeys(("open", "claimed", "done", "failed"), 0) | dict(
                 db.execute("select state, count(*) from task group by state").fetchall())
 
-
-def _alive(pid: int) -> bool:
-    "Is a process of that number running on this machine?"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs, and belongs to someone else
-        pass
-    return True
 
 # %% ../../nbs/36_training.labels.ipynb #725c6a60
 def label_table(store: LabelStore) -> pd.DataFrame:

@@ -1,12 +1,16 @@
 """The measured evaluator: its answers are `measure`'s, each architecture is measured once, and nothing measured is lost."""
+import gc
 import importlib.util
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,7 @@ from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.labels import TARGETS, LabelStore
-from analognas.training.protocol import measure
+from analognas.training.protocol import Protocol, measure
 
 spec = importlib.util.spec_from_file_location("quick_collection", Path(__file__).parents[1] / "training" / "quick_collection.py")
 quick = importlib.util.module_from_spec(spec)
@@ -141,3 +145,26 @@ def test_a_killed_process_loses_the_measurement_under_way_and_no_other(tmp_path)
     e.query_pop([c for c, *_ in kept] + [{"hidden": 100}])
     assert e.get_evaluator_stat()["rows"] == len(kept) + 1
     assert LabelStore(store, e.store.facts).counts()["done"] == len(kept) + 1
+
+
+def test_another_process_and_threads_give_the_same_answers(tmp_path):
+    "Sent to a process that shares nothing with this one; and asked by two threads at once, which share PyTorch's generator."
+    space = ConfigSpace("digits")
+    configs = space.sample_arch_uniformly(2, 3)
+    quickest = Protocol(epochs=1, hwa_epochs=1, n_rep=2)
+    alone = [evaluator(tmp_path / f"{i}.sqlite", protocol=quickest).bind(space).query(c) for i, c in enumerate(configs)]
+    sent = evaluator(protocol=quickest).bind(space)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(sent.query, configs[0]).result() == alone[0]
+    assert len(sent.labels()) == 1   # the same machine: measured there, known here
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(evaluator(protocol=quickest).bind(space).query, configs)) == alone
+
+
+def test_on_another_machine_a_temporary_store_is_made_anew(tmp_path):
+    first = evaluator().bind(ConfigSpace("digits"))
+    parcel, folder = pickle.dumps(first), first.store.path.parent
+    del first   # its folder goes with it, as if the parcel had arrived elsewhere
+    gc.collect()
+    arrived = pickle.loads(parcel)  # noqa: S301 -- our own, a moment ago
+    assert arrived.store.path.parent != folder and arrived.store.counts()["done"] == 0

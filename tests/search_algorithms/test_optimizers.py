@@ -1,4 +1,5 @@
 """Optimizers: what holds for every search, on a table of measurements and on a space with a user's own evaluator."""
+import json
 from collections import Counter
 
 import numpy as np
@@ -6,11 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare, mannwhitneyu
 
+from analognas.analog.cost import hardware_cost
 from analognas.core import ConfigError, InfeasibleError
-from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
+from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator, Prediction
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.search_algorithms.base import Constraints, History, Optimizer, SearchResult, feasible_start
-from analognas.search_algorithms.ea_optimized import EAOptimizer, mutate
+from analognas.search_algorithms import ea
+from analognas.search_algorithms.base import History, Optimizer, Search, SearchResult
+from analognas.search_algorithms.constraints import QUANTITIES, Constraints, known_quantities
+from analognas.search_algorithms.ea_optimized import EAOptimizer, draw_new, mutate
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -61,6 +65,9 @@ def problem(name, labels):
 MAKE = {
     "random": lambda evaluator, params, avm: RandomSearch(evaluator, 120, params, avm, batch_size=25),
     "evolution": lambda evaluator, params, avm: EAOptimizer(evaluator, 5, 20, max_nb_param=params, T_AVM=avm),
+    "crossover": lambda evaluator, params, avm: ea.EAOptimizer(evaluator, 120, max_nb_param=params, T_AVM=avm),
+    "regularized": lambda evaluator, params, avm: ea.RegularizedEvolution(evaluator, 120, max_nb_param=params, T_AVM=avm),
+    "local": lambda evaluator, params, avm: ea.LocalSearch(evaluator, 120, max_nb_param=params, T_AVM=avm),
 }
 
 
@@ -73,23 +80,16 @@ def test_what_holds_for_every_search(labels, name, kind, limited):
     optimizer, batches = MAKE[kind](evaluator, *limits), []
     result = optimizer.run(space, 3, batches.append)
     history = result.history
-    # nothing is evaluated twice, and everything that was is in the history, in order
+    # the evaluator is asked about everything once, in the order of the history and of the calls
     assert len(set(evaluator.asked)) == len(evaluator.asked) == len(history) == sum(map(len, batches))
     configs = history[space.get_hyperparameters()].to_dict("records")
     assert [space.key(c) for c in configs] == evaluator.asked == [space.key(r["config"]) for b in batches for r in b]
-    assert optimizer.budget == 120
-    start = 20
-    if kind == "evolution":  # where feasible architectures are rare, it takes more than a population to find one
-        first = History(*problem(name, labels)[:2], Constraints(*limits))
-        first.evaluator.bind(space)
-        feasible_start(first, 20, np.random.default_rng(3))
-        start = len(first)
-    assert len(history) <= start + 100
-    # constraints
+    assert optimizer.budget == 120 and (limited or len(history) == 120)
+    # constraints, counted here
     size = space.stats(configs)["params"]
     if limited:
         assert size.max() <= params * 1e6  # what is too big is not even asked about
-        assert (history.feasible == ((size <= params * 1e6) & (history.avm <= avm))).all()
+        assert (history.feasible == (history.avm <= avm)).all() and not history.feasible.all()
         assert space.stats([result.best_config])["params"][0] <= params * 1e6 and result.best.avm <= avm
     else:
         assert history.feasible.all()
@@ -103,15 +103,12 @@ def test_what_holds_for_every_search(labels, name, kind, limited):
     assert config == result.best_config and acc == result.best_acc
 
 
-@pytest.mark.parametrize("kind", MAKE)
-@pytest.mark.parametrize("name", ["table", "digits"])
-def test_same_seed_same_history(labels, name, kind):
-    histories = []
-    for seed in (1, 1, 2, np.random.default_rng(1)):
-        space, evaluator, params, avm = problem(name, labels)
-        np.random.seed(len(histories))  # noqa: NPY002 - the global generator must not matter
-        histories.append(MAKE[kind](evaluator, params, avm).run(space, seed).history)
-    assert histories[0].equals(histories[1]) and histories[0].equals(histories[3]) and not histories[0].equals(histories[2])
+def test_another_seed_is_another_search(labels):
+    for kind in MAKE:
+        space, evaluator, params, avm = problem("digits", labels)
+        first, second = (MAKE[kind](evaluator, params, avm).run(space, seed).history for seed in (1, 2))
+        again = MAKE[kind](evaluator, params, avm).run(space, np.random.default_rng(1)).history
+        assert first.equals(again) and not first.equals(second)
 
 
 @pytest.mark.parametrize("kind", MAKE)
@@ -128,7 +125,7 @@ def test_ctrl_c_returns_the_best_so_far(labels, name, kind):
     assert result.interrupted and len(result.history) == len(seen) < 120
     assert result.best_acc == max(r["acc_1d"] for r in seen if r["feasible"])
     whole = MAKE[kind](problem(name, labels)[1], params, avm).run(space, 0)
-    assert whole.history.iloc[:len(seen)].equals(result.history)
+    assert whole.history.iloc[:len(seen)].to_dict("records") == result.history.to_dict("records")
 
 
 def test_ctrl_c_before_anything_was_found_is_ctrl_c(labels):
@@ -140,12 +137,36 @@ def test_ctrl_c_before_anything_was_found_is_ctrl_c(labels):
             make(Stop(), None, None).run(ConfigSpace("digits"), 0)
 
 
-def test_evolution_beats_random_search(labels):
-    "Best of 200 evaluations over 20 seeds each; Mann-Whitney's test."
-    space, truth = NASBench201Space(), TableEvaluator(labels)
-    evolution = [EAOptimizer(truth, 19, 10, max_nb_param=None, T_AVM=None).run(space, s).history.acc_1d[:200].max() for s in range(20)]
-    chance = [RandomSearch(truth, 200).run(space, s).best_acc for s in range(20)]
-    assert mannwhitneyu(evolution, chance, alternative="greater").pvalue < 0.01
+def curve(optimizer, space, evaluator, seed):
+    "Best accuracy so far after each evaluation, by an evaluator that is bound already."
+    search = Search(optimizer, space, seed)
+    while configs := search.ask():
+        search.tell(evaluator.query_pop(configs))
+    return search.result().history.acc_1d.cummax().to_numpy()
+
+
+@pytest.fixture(scope="module")
+def table(labels):
+    "A table that is bound already."
+    return TableEvaluator(labels).bind(NASBench201Space())
+
+
+@pytest.fixture(scope="module")
+def chance(table):
+    "What 200 random draws find, for 30 seeds."
+    return np.array([curve(RandomSearch(table, 200), table.space, table, seed)[-1] for seed in range(30)])
+
+
+# points below the best; published for the same table, 200 seeds: random search 1.29, regularized evolution 0.76, local search 0.65
+@pytest.mark.parametrize("make, most", [
+    (lambda e: EAOptimizer(e, 19, 10, max_nb_param=None, T_AVM=None), 0.70), (lambda e: ea.EAOptimizer(e), 0.70),
+    (lambda e: ea.RegularizedEvolution(e), 0.76), (lambda e: ea.LocalSearch(e), 0.80)], ids=list(MAKE)[1:])
+def test_200_evaluations_come_near_the_best_and_beat_random_search(labels, table, chance, make, most):
+    "Over 30 seeds; Mann-Whitney's test."
+    found = np.array([curve(make(table), table.space, table, seed)[-1] for seed in range(30)])
+    best = labels.table.acc_1d.max()
+    assert best - found.mean() < most and 1 < best - chance.mean() < 1.6
+    assert mannwhitneyu(found, chance, alternative="greater").pvalue < 1e-3
 
 
 def test_random_search_draws_evenly(labels):
@@ -233,15 +254,6 @@ def toy(n=6):
     return space, TableEvaluator(LabelSet("toy", table, ["width"]))
 
 
-@pytest.mark.parametrize("limit, best", [(None, 6), (3.0, 3), (1.0, 1)])
-@pytest.mark.parametrize("make", [lambda e, t: RandomSearch(e, 50, T_AVM=t),
-                                  lambda e, t: EAOptimizer(e, 20, 8, max_nb_param=None, T_AVM=t, mutation_prob_other=1)], ids=MAKE)
-def test_a_space_smaller_than_the_search_is_searched_to_the_end(make, limit, best):
-    space, truth = toy()
-    result = make(truth, limit).run(space, 0)
-    assert result.best_config == {"width": best} and len(result.history) == 6
-
-
 def test_a_continuum_is_not_exhausted():
     "101 is how a continuum is counted; a search may look at more of its values."
     class Bump(Evaluator):
@@ -261,11 +273,11 @@ def test_no_solution_is_an_error_that_names_the_nearest_miss():
     for optimizer in (RandomSearch(truth, 50, T_AVM=0.5), EAOptimizer(truth, 5, 4, max_nb_param=None, T_AVM=0.5)):
         with pytest.raises(InfeasibleError, match="AVM at most 0.5"):
             optimizer.run(space, 0)
-    with pytest.raises(InfeasibleError, match="most robust one loses 1.00 points"):
+    with pytest.raises(InfeasibleError, match="The best avm among them was 1.00 points"):
         EAOptimizer(truth, 5, 4, max_nb_param=None, T_AVM=0.5).run(space, 0)
     evaluator = Counting()
     for optimizer in (RandomSearch(evaluator, 50, 1e-4), EAOptimizer(evaluator, 5, 4, max_nb_param=1e-4)):
-        with pytest.raises(InfeasibleError, match="at most 0.0001 M parameters; the smallest had .* Raise max_nb_param"):
+        with pytest.raises(InfeasibleError, match="at most 0.0001 M parameters.*The best params among them was .*; raise max_nb_param"):
             optimizer.run(ConfigSpace("digits"), 0)
     assert not evaluator.asked
 
@@ -298,6 +310,9 @@ def test_errors_of_an_evaluator_come_through():
     *((RandomSearch, {n: b}) for n in ("nb_evaluations", "batch_size") for b in (0, -1, 1.5, "5", None)),
     *((EAOptimizer, {"population_size": b}) for b in (1, 0, 2.5, "5", None)), *((EAOptimizer, {"nb_iter": b}) for b in (-1, 1.5, None)),
     *((EAOptimizer, {f"mutation_prob_{r}": b}) for r in ("width", "depth", "other") for b in (-0.1, 1.1, np.nan, "x", None)),
+    *((k, {n: b}) for k in (ea.EAOptimizer, ea.RegularizedEvolution, ea.LocalSearch) for n in ("nb_evaluations", "batch_size")
+      for b in (0, 1.5, None)),
+    (ea.EAOptimizer, {"crossover_prob": -0.1}), (ea.RegularizedEvolution, {"sample_size": 0}), (ea.LocalSearch, {"nb_start": 0}),
     *((k, {n: b}) for k in (RandomSearch, EAOptimizer) for n in ("max_nb_param", "T_AVM") for b in (-1, np.nan, np.inf, "1", True)),
 ])
 def test_bad_settings_are_refused_by_name(kind, bad):
@@ -326,8 +341,154 @@ def test_a_user_can_write_an_optimizer():
     class First(Optimizer):
         budget = 1
 
-        def _search(self, history, rng):
-            history.evaluate([history.space.sample_arch(rng)] * 3)
-            yield
-    result = First(Counting(), Constraints()).run(ConfigSpace("digits"), 0)
+        def propose(self, history, rng):
+            told = yield [history.space.sample_arch(rng)] * 3
+            assert len(told) == 3 and told[0] is told[2]
+    result = First(Counting()).run(ConfigSpace("digits"), 0)
     assert isinstance(result, SearchResult) and len(result.history) == 1
+
+
+def test_settings_are_plain_data_and_say_everything():
+    def small(config):
+        return config["M"] < 3
+    limits = Constraints(1, 2, {"tiles": 40}, True, small)
+    said = json.loads(json.dumps(ea.RegularizedEvolution(Counting(), 70, 9, 4, 2, constraints=limits, k_std=1.5).settings()))
+    assert {k: said[k] for k in ("nb_evaluations", "population_size", "sample_size", "batch_size", "k_std")} == {
+        "nb_evaluations": 70, "population_size": 9, "sample_size": 4, "batch_size": 2, "k_std": 1.5}
+    assert said["constraints"] == {
+        "max_nb_param": 1, "T_AVM": 2, "limits": {"tiles": 40}, "inside": True, "allowed": "small", "chip": "hermes"}
+
+
+# ---- limits on anything ---------------------------------------------------------------------------------------------
+
+def middling(space, name):
+    "A limit that half of all random architectures meet."
+    return float(np.median(known_quantities(space, space.sample_arch_uniformly(400, 7), [name])[name]))
+
+
+@pytest.mark.parametrize("kind", ["evolution", "regularized", "local"])
+@pytest.mark.parametrize("name", ["tiles", "energy", "depth", "utilisation", "chips"])
+@pytest.mark.parametrize("space", [NASBench201Space(), ConfigSpace("digits")], ids=["cells", "digits"])
+def test_limits_on_what_is_known(labels, kind, name, space):
+    worst = middling(space, name)
+    evaluator, limits = Counting(), Constraints(limits={name: worst})
+    make = {"evolution": lambda: EAOptimizer(evaluator, 2, 8, constraints=limits),
+            "regularized": lambda: ea.RegularizedEvolution(evaluator, 24, constraints=limits),
+            "local": lambda: ea.LocalSearch(evaluator, 24, constraints=limits)}
+    history = make[kind]().run(space, 0).history
+    configs = history[space.get_hyperparameters()].to_dict("records")
+    for config in configs:  # one at a time, and not through the limits
+        value = space.stats([config])[name][0] if name == "depth" else hardware_cost(space, [config])[name][0]
+        assert value >= worst if name == "utilisation" else value <= worst
+    assert history.feasible.all() and len(history) == 24
+
+
+@pytest.mark.parametrize("name, worst", [("std_1d", 0.45), ("avm", 2.5), ("acc_1d", 85.0)])
+def test_limits_on_answers(labels, name, worst):
+    evaluator, limits = TableEvaluator(labels), Constraints(limits={name: worst})
+    table = {tuple(row[:6]): row[6] for row in labels.table[[*EDGE_NAMES, name]].itertuples(index=False)}
+    for optimizer in (EAOptimizer(evaluator, 5, 10, constraints=limits), ea.EAOptimizer(evaluator, 60, constraints=limits),
+                      ea.LocalSearch(evaluator, 60, constraints=limits)):
+        history = optimizer.run(NASBench201Space(), 0).history
+        measured = np.array([table[tuple(row)] for row in history[list(EDGE_NAMES)].itertuples(index=False)])
+        assert (history.feasible == (measured >= worst if name == "acc_1d" else measured <= worst)).all()
+        assert 0 < history.feasible.mean() < 1
+
+
+def test_a_rule_of_ones_own_and_the_range_of_the_labels(labels):
+    class Unsure(Counting):  # knows nothing beyond three groups
+        def _predict(self, configs):
+            return super()._predict(configs)[0], np.array([c["M"] > 3 for c in configs])
+    space, limits = ConfigSpace("digits"), Constraints(inside=True, allowed=lambda c: c["convblock1"] == 2)
+    for make in (RandomSearch, ea.EAOptimizer, ea.RegularizedEvolution, ea.LocalSearch):
+        result = make(Unsure(), 60, constraints=limits).run(space, 0)
+        assert (result.history.convblock1 == 2).all() and result.best_config["M"] == 3
+        assert (result.history.feasible == (result.history.M <= 3)).all() and not result.history.feasible.all()
+
+
+def test_limits_as_a_whole():
+    space, configs = ConfigSpace("digits"), ConfigSpace("digits").sample_arch_uniformly(80, 0)
+    stats, cost = space.stats(configs), hardware_cost(space, configs)
+    limits = Constraints(0.4, 3, {"macs": 3e7, "latency": 5e-4, "std_1d": 0.5}, allowed=lambda c: c["M"] != 2)
+    expected = (stats["params"] <= 4e5) & (stats["macs"] <= 3e7) & (cost.latency <= 5e-4) & np.array([c["M"] != 2 for c in configs])
+    assert (limits.admits(space, configs) == expected).all() and 0 < expected.sum() < 80
+    answers = Prediction(np.full(4, 90.0), np.array([2, 3, 4, 1.0]), np.array([0.5, 0.5, 0.1, 0.6]), np.zeros(4, bool))
+    assert limits.met_by(answers).tolist() == [True, True, False, False]
+    assert limits.met_by(answers[0]).tolist() == [True]  # one answer, scalars
+    assert limits.admits(space, []).shape == (0,)
+    assert limits.of(known=True).keys() | limits.of(known=False).keys() == {"params", "avm", "macs", "latency", "std_1d"} <= set(QUANTITIES)
+
+
+def test_a_limit_that_is_met_exactly_is_met():
+    space, configs = ConfigSpace("digits"), ConfigSpace("digits").sample_arch_uniformly(20, 0)
+    for name in (q for q, about in QUANTITIES.items() if about.known):
+        for config in configs[:5]:
+            exact = float(known_quantities(space, [config], [name])[name][0])
+            assert Constraints(limits={name: exact}).admits(space, [config])[0], name
+            worse = np.nextafter(exact, np.inf if QUANTITIES[name].maximise else -np.inf)
+            assert not Constraints(limits={name: worse}).admits(space, [config])[0], name
+
+
+def test_k_std_prefers_chips_that_are_alike(labels, table):
+    for k in (0.0, 2.0):
+        search = Search(ea.EAOptimizer(table, 150, k_std=k), table.space, 0)
+        while configs := search.ask():
+            search.tell(table.query_pop(configs))
+        result = search.result()
+        score = result.history.acc_1d - k * result.history.std_1d
+        assert result.history.score.equals(score) and result.best.acc_1d - k * result.best.std_1d == score.max()
+        assert (labels.table.acc_1d - k * labels.table.std_1d).max() - score.max() < 1.5
+    with pytest.raises(ConfigError, match="k_std must be a finite number at least 0"):
+        ea.LocalSearch(table, k_std=-1)
+
+
+# ---- searches that spend true evaluations ---------------------------------------------------------------------------
+
+def test_the_oldest_dies():
+    "Regularized evolution with one child at a time: every child is one step from one of the last `population_size` architectures."
+    space = ConfigSpace("digits")
+    history = ea.RegularizedEvolution(Counting(), 60, population_size=8, sample_size=3).run(space, 0).history
+    configs = history[space.get_hyperparameters()].to_dict("records")
+    for i in range(8, 60):
+        parents = [j for j in range(i - 8, i) if _one_step(space, configs[j], configs[i])]
+        assert parents, i
+
+
+def _one_step(space, parent, child):
+    changed = {n for n in child if child[n] != parent[n]}
+    return len(changed) == 1 or "M" in changed and abs(child["M"] - parent["M"]) == 1
+
+
+def test_local_search_stops_at_peaks_only(table):
+    "The best it found has been compared to all its neighbours."
+    space = table.space
+    seen = ea.LocalSearch(table, 400, nb_start=1, batch_size=1000).run(space, 0).history
+    accuracy = {space.key(c): a for c, a in zip(seen[list(EDGE_NAMES)].to_dict("records"), seen.acc_1d)}
+    best = max(accuracy, key=accuracy.get)
+    near = [space.key(c) for c in space.neighbours(json.loads(best))]
+    assert set(near) <= set(accuracy) and max(accuracy[k] for k in near) <= accuracy[best]
+
+
+def test_children_of_two_parents():
+    space, rng = ConfigSpace("digits"), np.random.default_rng(0)
+    configs, taken = space.sample_arch_uniformly(60, 0), Counter()
+    for a, b in zip(configs[::2], configs[1::2]):
+        child = ea.crossover(space, a, b, rng)
+        space.validate(child)
+        assert child == space.canonical(child) and ea.crossover(space, a, a, rng) == a
+        for n in space.get_hyperparameters():
+            if space.is_active(n, child):  # from a parent that uses it
+                assert child[n] in [p[n] for p in (a, b) if space.is_active(n, p)]
+                taken["a" if child[n] == a[n] else "b"] += a[n] != b[n] and space.is_active(n, a) and space.is_active(n, b)
+    assert abs(taken["a"] / taken.total() - 0.5) < 5 * 0.5 / np.sqrt(taken.total())
+
+
+def test_new_architectures_are_new_and_allowed():
+    space, limits = ConfigSpace("digits"), Constraints(max_nb_param=0.3)
+    history, rng = History(space, limits), np.random.default_rng(0)
+    evaluator = Counting().bind(space)
+    for n in (1, 7, 40):
+        new = draw_new(history, n, rng)
+        assert len(new) == n and limits.admits(space, new).all() and not set(map(space.key, new)) & set(history.records)
+        history.add(new, evaluator.query_pop(new))
+    assert draw_new(history, 0, rng) == [] and len(history) == 48

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import wilcoxon
 
 from analognas.core import ConfigError, FileFormatError, child_seeds
 from analognas.datasets.load import Dataset, load_dataset
@@ -21,8 +22,8 @@ from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
-from analognas.search_algorithms.run_directory import RunDirectory, new_directory_name, read_evaluations
-from analognas.search_algorithms.worker import Worker
+from analognas.search_algorithms.run_directory import RunDirectory, make_new_directory, read_evaluations
+from analognas.search_algorithms.worker import OPTIMIZERS, Worker, describe, make_optimizer, optimizer_from
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.protocol import Protocol
@@ -56,7 +57,7 @@ def search(path, runs=2, evaluator=None, generations=3, **kwargs):
 def evaluations(path):
     "What is in the database, read without the code under test."
     with closing(sqlite3.connect(path / "evaluations.sqlite")) as db:
-        return db.execute("select method, run, config, acc_1d, feasible from evaluation order by id").fetchall()
+        return db.execute("select method, run, config, acc_1d, feasible from evaluation where state = 'done' order by id").fetchall()
 
 
 # ---- what is kept ---------------------------------------------------------------------------------------------------
@@ -125,9 +126,32 @@ def test_a_directory_of_its_own_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     worker = search(None, runs=1)
     assert worker.directory.path.parent.name == "runs" and worker.directory.path.name.startswith("digits-")
-    (tmp_path / new_directory_name("digits")).mkdir()
+    make_new_directory("digits")
     search(None, runs=1)  # within the same second too
     assert len(list((tmp_path / "runs").iterdir())) == 3
+    again = worker.directory.path
+    worker.search()       # the same worker goes on with the directory it made
+    assert worker.directory.path == again and len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_every_registered_optimizer_can_be_found_and_made_again():
+    for name in OPTIMIZERS:
+        optimizer = make_optimizer(name, ParamsEvaluator())
+        again = optimizer_from(json.loads(json.dumps(describe(optimizer))), ParamsEvaluator())
+        assert type(again) is type(optimizer) and describe(again) == describe(optimizer)
+
+
+def test_statistics_over_runs(tmp_path, capsys):
+    worker = search(tmp_path / "run", runs=6)
+    ours, theirs = ([r.best_acc for r in rs] for rs in (worker.results, worker.baselines))
+    s = worker.summary()
+    assert s["wilcoxon_p"] == pytest.approx(wilcoxon(ours, theirs).pvalue)
+    assert s["random_search_std_err"] == pytest.approx(pd.Series(theirs).sem())
+    worker.result_summary()
+    assert f"Wilcoxon p = {s['wilcoxon_p']:.2g}" in capsys.readouterr().out
+    table = worker.progress_table()
+    assert table.groupby(["method", "run"], sort=False).best_score.last()["search"].tolist() == ours
+    assert table.groupby(["method", "run"]).best_score.apply(lambda b: b.is_monotonic_increasing).all()
 
 
 def test_a_space_that_builds_no_networks_can_be_searched(tmp_path):
@@ -181,7 +205,7 @@ def test_a_killed_search_leaves_every_evaluation_readable(tmp_path):
     space = ConfigSpace.from_json(json.dumps(json.loads((path / "settings.json").read_text())["space"]))
     for config in frame[space.get_hyperparameters()].head(5).to_dict("records"):
         space.validate(config)
-    with pytest.raises(ConfigError, match="already in use"):
+    with pytest.raises(ConfigError, match="already in use by another search"):
         search(path)
 
 
@@ -256,8 +280,10 @@ def test_a_baseline_that_finds_nothing_does_not_cost_the_result(tmp_path):
 def test_a_used_directory_is_refused_and_left_alone(tmp_path):
     worker = search(tmp_path / "run", runs=1)
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
-    for again in (worker.search, lambda: search(tmp_path / "run")):
-        with pytest.raises(ConfigError, match="is already in use"):
+    worker.seed = 5
+    for again, says in ((worker.search, "seed was 4, now 5"), (lambda: search(tmp_path / "run"), "runs was 1, now 2"),
+                        (lambda: search(tmp_path / "run", runs=1, generations=4), "nb_iter was 3, now 4")):
+        with pytest.raises(ConfigError, match=f"is already in use by another search: {says}"):
             again()
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
     assert worker.best_acc > 0  # the refused call did not lose the result either
@@ -288,7 +314,7 @@ def test_a_mismatch_is_refused_before_anything_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    (dict(optimizer="genetic", evaluator=ParamsEvaluator()), "Unknown optimizer 'genetic'. Allowed: 'ea_optimized', 'random_search'"),
+    (dict(optimizer="genetic", evaluator=ParamsEvaluator()), "Unknown optimizer 'genetic'. Allowed: 'ea_optimized', 'random_search', 'ea'"),
     (dict(optimizer="ea_optimised", evaluator=ParamsEvaluator()), "Did you mean 'ea_optimized'?"),
     (dict(optimizer="random_search"), "needs an evaluator"),
     (dict(optimizer=EAOptimizer), "optimizer must be an Optimizer"), (dict(optimizer=None), "optimizer must be an Optimizer"),
@@ -326,7 +352,7 @@ def test_a_damaged_database_is_a_format_error(tmp_path, raw):
     with closing(sqlite3.connect(file)) as db:
         db.execute("pragma wal_checkpoint(truncate)")
     good = file.read_bytes()
-    file.write_bytes({"half": good[:len(good) // 2], "page": good[:4096] + b"\xa5" * 4096 + good[8192:]}.get(raw, raw))
+    file.write_bytes({"half": good[:len(good) // 2], "page": good[:8192] + b"\xa5" * 4096 + good[12288:]}.get(raw, raw))
     with pytest.raises(FileFormatError, match="evaluations.sqlite"):
         read_evaluations(tmp_path / "run")
 
