@@ -121,7 +121,7 @@ def _collect(args) -> int:
     return 0 if counts["failed"] == 0 else 1
 
 # %% ../nbs/89_cli.ipynb #90fdcb71
-BENCHES = ("analog", "growth", "evaluators", "query", "baselines", "scale")
+BENCHES = ("analog", "growth", "evaluators", "query", "search", "scale", "baselines")
 
 
 def _run_bench(args) -> dict[str, Any]:
@@ -132,13 +132,26 @@ def _run_bench(args) -> dict[str, Any]:
         from analognas.bench.baselines import bench_baselines
         from analognas.datasets.load import load_dataset
         from analognas.evaluators.xgboost import XGBoostEvaluator
-        table = bench_baselines(load_dataset(args.dataset, args.root), XGBoostEvaluator(), args.store)
+        table = bench_baselines(load_dataset(args.dataset, args.root), XGBoostEvaluator(), args.store or Path("labels/baselines.sqlite"))
         return {"rows": table.drop(columns="drift").to_dict("records")}
+    if args.what == "search":
+        from analognas.bench.search import bench_search
+        return bench_search(args.store or Path("labels/search.sqlite"), args.seeds)
     if args.what == "scale":
         from analognas.bench.scale import bench_scale
         return bench_scale()
     from analognas.bench.analog import bench_analog, bench_growth
     return bench_analog() if args.what == "analog" else {"rows": bench_growth()}
+
+
+def _lines(name: str, value: Any, indent: str = "") -> list[str]:
+    "A result for people: plain values side by side, what is nested below its name."
+    text = lambda v: f"{v:.4g}" if isinstance(v, float) else str(v)
+    if not isinstance(value, dict):
+        return [f"{indent}{name:<24}{text(value)}"]
+    plain = "  ".join(f"{k} {text(v):<10}" for k, v in value.items() if not isinstance(v, dict) and v is not None)
+    nested = [line for k, v in value.items() if isinstance(v, dict) for line in _lines(k, v, indent + "  ")]
+    return [indent + (f"{name:<24}{plain}" if name else plain).rstrip(), *nested]
 
 
 def _bench(args) -> int:
@@ -147,10 +160,8 @@ def _bench(args) -> int:
     if args.json:
         print(json.dumps(result, indent=1))
         return 0
-    text = lambda v: str(v) if isinstance(v, str | int) else f"{v:.4g}"
-    show = lambda row: "  ".join(f"{k} {text(v):<12}" for k, v in row.items() if v is not None)
     for name, value in [("", row) for row in result["rows"]] if "rows" in result else result.items():
-        print(f"{name}\n  {show(value)}" if name and isinstance(value, dict) else show(value) if isinstance(value, dict) else show({name: value}))
+        print("\n".join(_lines(name, value)))
     return 0
 
 # %% ../nbs/89_cli.ipynb #a2e39b21
@@ -222,7 +233,8 @@ def _bench_arguments(commands, formats) -> None:
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
     bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
-    bench.add_argument("--store", type=Path, default=Path("labels/baselines.sqlite"), help="baselines: results, made or continued")
+    bench.add_argument("--store", type=Path, help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out")
+    bench.add_argument("--seeds", type=int, default=100, help="search: runs of each optimizer")
     bench.set_defaults(call=_bench)
 
 # %% ../nbs/89_cli.ipynb #a5505aa4

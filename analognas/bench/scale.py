@@ -6,7 +6,7 @@
 __all__ = ['SMALL', 'MESSAGES_PER_TASK', 'local_cluster', 'measured_search', 'killer', 'bench_scale', 'batch_seconds',
            'simulate_cluster']
 
-# %% ../../nbs/85_bench.scale.ipynb #bbc4c954
+# %% ../../nbs/85_bench.scale.ipynb #bb1bc403
 import heapq
 import os
 import signal
@@ -27,7 +27,7 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.collect import LABEL_TIMES
 from ..training.protocol import Protocol
 
-# %% ../../nbs/85_bench.scale.ipynb #545f8234
+# %% ../../nbs/85_bench.scale.ipynb #6207ec04
 SMALL = Protocol(epochs=2, hwa_epochs=1, hwa_batch_size=64, n_rep=3, t_inference=LABEL_TIMES)
 
 
@@ -56,7 +56,7 @@ def measured_search(client,                                # a Dask client
     worker.search()
     return worker, time.perf_counter() - start
 
-# %% ../../nbs/85_bench.scale.ipynb #f7dd6502
+# %% ../../nbs/85_bench.scale.ipynb #736a27a2
 def killer(pid: int, at: int) -> Callable[[str, int, dict], None]:
     "A callback that kills a process at the `at`-th evaluation."
     seen = []
@@ -95,7 +95,7 @@ def bench_scale(evaluations: int = 16,       # in each search
     return {"speedup_2_workers": one / two, "lost_evaluations": evaluations - arrived, "same_answers_after_kill": float(same),
             "seconds_1_worker": one, "seconds_2_workers": two, "seconds_killed": seconds, "evaluations": evaluations, "cores": os.cpu_count() or 1}
 
-# %% ../../nbs/85_bench.scale.ipynb #26b1fedf
+# %% ../../nbs/85_bench.scale.ipynb #143122bb
 MESSAGES_PER_TASK = 10
 
 
