@@ -127,7 +127,7 @@ def check_xgboost() -> Finding:
     return Finding("xgboost", True, f"{xgboost.__version__} loads")
 
 # %% ../nbs/80_doctor.ipynb #8efd4d7f
-EXTRAS = {"bench": ("analognasbench",), "bo": ("botorch",), "moo": ("pymoo", "moocore"), "distributed": ("dask", "distributed"),
+EXTRAS = {"bench": ("analognasbench", "optuna"), "bo": ("botorch",), "moo": ("pymoo", "moocore"), "distributed": ("dask", "distributed"),
           "audio": ("librosa", "soundfile")}  # extra -> the modules it brings
 
 

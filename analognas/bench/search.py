@@ -10,19 +10,19 @@ __all__ = ['CHECKPOINTS', 'OURS', 'PEERS', 'T_AVM', 'REFERENCE', 'PROBLEMS', 'CO
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core import check_number
+from ..core import MissingExtraError, check_number
 from ..evaluators.table import TableEvaluator, nasbench201_labels
 from ..search_algorithms import ea, ea_optimized
 from ..search_algorithms.base import Optimizer, Search
 from ..search_algorithms.bo import BOptimizer
-from ..search_algorithms.pareto import NSGA2, load_extra, pareto_front
+from ..search_algorithms.pareto import NSGA2, pareto_front
 from ..search_algorithms.predictor_guided import PredictorGuided
 from ..search_algorithms.random_search import RandomSearch
 from ..search_spaces.nasbench201 import NASBench201Space
@@ -53,11 +53,14 @@ def _problem() -> tuple[NASBench201Space, TableEvaluator]:
 # %% ../../nbs/84_bench.search.ipynb #781294b4
 def optuna_history(sampler: str, seed: int, n: int) -> list[dict]:
     "`n` different cells in the order in which a sampler of Optuna suggested them; fewer if it keeps repeating itself."
-    optuna = load_extra("optuna")
+    try:
+        import optuna
+    except ImportError as e:
+        raise MissingExtraError('The peer of this bench is not installed: pip install "analognas[bench]"') from e
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, truth = _problem()
     study = optuna.create_study(direction="maximize", sampler=getattr(optuna.samplers, sampler)(seed=seed))
-    choices = {name: optuna.distributions.CategoricalDistribution(list(range(len(OPERATIONS)))) for name in EDGE_NAMES}
+    choices: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution(list(range(len(OPERATIONS)))) for name in EDGE_NAMES}
     seen: dict[str, dict] = {}
     for _ in range(5 * n):
         trial = study.ask(choices)

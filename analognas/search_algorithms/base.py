@@ -76,7 +76,8 @@ def sample_admitted(space: ConfigSpace, n: int, constraints: Constraints, rng: n
         if len(found) >= n:
             return found[:n]
         seen += batch
-    raise InfeasibleError(f"Only {len(found)} of {len(seen):,} random architectures respect the limits ({constraints}).{_nearest(space, seen, constraints)}")
+    raise InfeasibleError(f"Only {len(found)} of {len(seen):,} random architectures respect the limits ({constraints})."
+                          + _nearest(space, seen, constraints))
 
 
 def _nearest(space: ConfigSpace, configs: Sequence[Mapping], constraints: Constraints) -> str:
@@ -156,7 +157,8 @@ class Optimizer(ABC):
 
     def settings(self) -> dict:
         "What it was made with, as plain data; a user's own rule (`allowed`) is code and stands there by its name."
-        values = {n: getattr(self, n, None) for n in inspect.signature(type(self).__init__).parameters if n not in ("self", "surrogate", "constraints")}
+        names = inspect.signature(type(self).__init__).parameters
+        values = {n: getattr(self, n, None) for n in names if n not in ("self", "surrogate", "evaluator", "constraints")}
         limits = asdict(self.constraints) | {"limits": dict(self.constraints.limits), "allowed": getattr(self.constraints.allowed, "__name__", None)}
         return values | {"constraints": limits}
 

@@ -118,7 +118,7 @@ def posterior(model, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def choose_batch(mean: np.ndarray, cov: np.ndarray, noise: float, best: float, more: np.ndarray, n: int) -> list[int]:
     "Positions of `n` candidates with the highest expected improvement plus `more` (n,), each chosen in the light of those before it."
-    cov, chosen = cov.copy(), []
+    cov, chosen = cov.copy(), list[int]()
     for _ in range(min(n, len(mean))):
         value = log_expected_improvement(mean, np.sqrt(np.maximum(np.diag(cov), 1e-12) + noise), best) + more
         value[chosen] = -np.inf
@@ -168,7 +168,7 @@ class BOptimizer(Optimizer):
                 return
             yield [pool[i] for i in self._choose(history, candidates, pool, X, min(self.batch_size, left, len(pool)), rng)]
 
-    def _choose(self, history: History, candidates: Candidates, pool: list[dict], X: np.ndarray, n: int, rng) -> Sequence[int]:
+    def _choose(self, history: History, candidates: Candidates, pool: list[dict], X: np.ndarray, n: int, rng) -> list[int]:
         "Positions in the pool of what to measure next."
         known = list(history.records.values())
         describe = lambda configs, x: [embed(history.space, configs) / np.sqrt(len(history.space)), x / np.sqrt(max(x.shape[1], 1))]
@@ -181,7 +181,7 @@ class BOptimizer(Optimizer):
                 mean, var = posterior(model, new)
                 chance += log_chance(mean, np.sqrt(var + noise_of(model)), name, worst)
             if not feasible.any():  # nothing to improve upon: look for what is allowed
-                return np.argsort(-chance, kind="stable")[:n]
+                return np.argsort(-chance, kind="stable")[:n].tolist()
             model, best = fit_gp(old, z), z[feasible].max()
         if self.acquisition == "thompson":
             some = rng.permutation(len(pool))[: 2 * JOINT]
@@ -191,4 +191,4 @@ class BOptimizer(Optimizer):
         (mean, var), noise = posterior(model, new), noise_of(model)
         likely = np.argsort(-log_expected_improvement(mean, np.sqrt(var + noise), best) - chance, kind="stable")[:JOINT]
         mean, cov = joint_posterior(model, new[likely])
-        return likely[choose_batch(mean, cov, noise, best, chance[likely], n)]
+        return likely[choose_batch(mean, cov, noise, best, chance[likely], n)].tolist()

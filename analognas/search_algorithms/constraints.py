@@ -103,4 +103,5 @@ class Constraints:
 
 def _respect(values: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> np.ndarray:
     "Where every value is at least as good as its limit."
-    return np.all([values[n] >= worst if QUANTITIES[n].maximise else values[n] <= worst for n, worst in limits.items()] or [True], axis=0)
+    ok = [values[n] >= worst if QUANTITIES[n].maximise else values[n] <= worst for n, worst in limits.items()]
+    return np.all(ok, axis=0) if ok else np.array(True)

@@ -4,10 +4,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from analognas.search_algorithms.bo import BOptimizer
 from analognas.search_algorithms.conformance import OptimizerConformance, ToyEvaluator, drive, problem
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea import EAOptimizer, LocalSearch, RegularizedEvolution
 from analognas.search_algorithms.ea_optimized import EAOptimizer as SurrogateEA
+from analognas.search_algorithms.pareto import NSGA2
+from analognas.search_algorithms.predictor_guided import PredictorGuided
 from analognas.search_algorithms.random_search import RandomSearch
 
 OPTIMIZERS = {  # name -> optimizer with a budget of some 40 architectures
@@ -20,16 +23,21 @@ OPTIMIZERS = {  # name -> optimizer with a budget of some 40 architectures
     "LocalSearch": lambda evaluator, **limits: LocalSearch(evaluator, 40, **limits),
     "LocalSearchAllNeighbours": lambda evaluator, **limits: LocalSearch(evaluator, 40, 1, 1000, **limits),
 }
+LEARNING = {  # those with a model of the scores, in which a shift of both columns is not the same numbers to the last bit
+    "BOptimizer": lambda evaluator, **limits: BOptimizer(evaluator, 25, 10, 5, **limits),
+    "PredictorGuided": lambda evaluator, **limits: PredictorGuided(evaluator, 40, 10, 10, **limits),
+    "NSGA2": lambda evaluator, **limits: NSGA2(evaluator, nb_evaluations=40, population_size=10, **limits),
+}
 
 
 def suite(name):
     "A test class for one optimizer."
     def make(self, evaluator, constraints, k_std):
-        return OPTIMIZERS[name](evaluator, constraints=constraints, k_std=k_std)
+        return (OPTIMIZERS | LEARNING)[name](evaluator, constraints=constraints, k_std=k_std)
     return type(f"Test{name}", (OptimizerConformance,), {"make": make})
 
 
-globals().update({f"Test{name}": suite(name) for name in OPTIMIZERS})
+globals().update({f"Test{name}": suite(name) for name in OPTIMIZERS | LEARNING})
 
 
 # ---- what holds for those that ship, and not for every optimizer that somebody may write ----------------------------
