@@ -26,7 +26,7 @@ OPTIMIZERS = {  # name -> optimizer with a budget of some 40 architectures
 LEARNING = {  # those with a model of the scores, in which a shift of both columns is not the same numbers to the last bit
     "BOptimizer": lambda evaluator, **limits: BOptimizer(evaluator, 25, 10, 5, **limits),
     "PredictorGuided": lambda evaluator, **limits: PredictorGuided(evaluator, 40, 10, 10, **limits),
-    "NSGA2": lambda evaluator, **limits: NSGA2(evaluator, nb_evaluations=40, population_size=10, **limits),
+    "NSGA2": lambda evaluator, **limits: NSGA2(evaluator, ("acc_1d", "avm"), 40, 10, **limits),
 }
 
 
