@@ -6,15 +6,19 @@
 __all__ = ['SMALL', 'MESSAGES_PER_TASK', 'local_cluster', 'measured_search', 'killer', 'bench_scale', 'batch_seconds',
            'simulate_cluster']
 
-# %% ../../nbs/85_bench.scale.ipynb #bb1bc403
+# %% ../../nbs/85_bench.scale.ipynb #d322f708
+import contextlib
 import heapq
+import logging
 import os
 import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +31,20 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.collect import LABEL_TIMES
 from ..training.protocol import Protocol
 
-# %% ../../nbs/85_bench.scale.ipynb #6207ec04
+# %% ../../nbs/85_bench.scale.ipynb #1c4c1686
 SMALL = Protocol(epochs=2, hwa_epochs=1, hwa_batch_size=64, n_rep=3, t_inference=LABEL_TIMES)
 
 
-def local_cluster(n: int):
-    "A Dask cluster of `n` worker processes of one thread each on this machine, and a client. `MissingExtraError` without Dask."
+@contextmanager
+def local_cluster(n: int) -> Iterator[Any]:
+    "A client of a Dask cluster of `n` worker processes, of one thread each, on this machine. `MissingExtraError` without Dask."
     try:
         from dask.distributed import Client, LocalCluster
     except ImportError as e:
         raise MissingExtraError("The bench of scale needs Dask: pip install 'analognas[distributed]'.") from e
-    cluster = LocalCluster(n_workers=n, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
-    return cluster, Client(cluster)
+    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "memory_limit": 0, "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=n, **how) as cluster, Client(cluster) as client:
+        yield client
 
 
 def measured_search(client,                                # a Dask client
@@ -56,7 +62,7 @@ def measured_search(client,                                # a Dask client
     worker.search()
     return worker, time.perf_counter() - start
 
-# %% ../../nbs/85_bench.scale.ipynb #736a27a2
+# %% ../../nbs/85_bench.scale.ipynb #3a0ada70
 def killer(pid: int, at: int) -> Callable[[str, int, dict], None]:
     "A callback that kills a process at the `at`-th evaluation."
     seen = []
@@ -75,27 +81,22 @@ def bench_scale(evaluations: int = 16,       # in each search
     "`speedup_2_workers`: seconds with one Dask worker over seconds with two; `lost_evaluations` of a search one of whose two workers is killed."
     check_number("rounds", rounds, low=1, integer=True)
     check_number("evaluations", evaluations, low=3, integer=True)
-    clusters = {n: local_cluster(n) for n in (1, 2)}
-    took: dict[int, list[float]] = {n: [] for n in clusters}
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for i in range(-1, rounds):  # the first turn gets the workers warm: they import PyTorch
-                for n, (_, client) in clusters.items():
-                    whole, seconds = measured_search(client, Path(folder) / f"{i}-{n}", evaluations, None, protocol)
-                    took[n] += [seconds] * (i >= 0)
-            client = clusters[2][1]
-            victim = next(iter(client.run(os.getpid).values()))
-            hurt, seconds = measured_search(client, Path(folder) / "killed", evaluations, killer(victim, max(1, evaluations // 3)), protocol)
-            arrived, same = len(hurt.evaluations), hurt.evaluations.equals(whole.evaluations)
-        finally:
-            for cluster, client in clusters.values():
-                client.close()
-                cluster.close()
+    took: dict[int, list[float]] = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        clients = {n: stack.enter_context(local_cluster(n)) for n in took}
+        for i in range(-1, rounds):  # the first turn gets the workers warm: they import PyTorch
+            for n, client in clients.items():
+                whole, seconds = measured_search(client, Path(folder) / f"{i}-{n}", evaluations, None, protocol)
+                took[n] += [seconds] * (i >= 0)
+        victim = next(iter(clients[2].run(os.getpid).values()))
+        stop = killer(victim, max(1, evaluations // 3))
+        hurt, seconds = measured_search(clients[2], Path(folder) / "killed", evaluations, stop, protocol)
+        arrived, same = len(hurt.evaluations), hurt.evaluations.equals(whole.evaluations)
     one, two = statistics.median(took[1]), statistics.median(took[2])
     return {"speedup_2_workers": one / two, "lost_evaluations": evaluations - arrived, "same_answers_after_kill": float(same),
             "seconds_1_worker": one, "seconds_2_workers": two, "seconds_killed": seconds, "evaluations": evaluations, "cores": os.cpu_count() or 1}
 
-# %% ../../nbs/85_bench.scale.ipynb #143122bb
+# %% ../../nbs/85_bench.scale.ipynb #1c04540a
 MESSAGES_PER_TASK = 10
 
 
