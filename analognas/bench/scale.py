@@ -25,6 +25,7 @@ import numpy as np
 from ..core import ConfigError, MissingExtraError, as_rng, check_number
 from ..datasets.load import load_dataset
 from ..evaluators.measured import MeasuredEvaluator
+from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.random_search import RandomSearch
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
@@ -55,7 +56,8 @@ def measured_search(client,                                # a Dask client
                     ) -> tuple[Worker, float]:             # the worker, its search done; seconds it took
     "Measure so many random architectures for digits on a Dask cluster."
     evaluator = MeasuredEvaluator(load_dataset("digits"), protocol, progress=False)
-    optimizer = RandomSearch(evaluator, evaluations, max_nb_param=0.02, batch_size=evaluations)
+    alike = Constraints(max_nb_param=0.02, limits={"depth": 20})  # one deep network among them, and the last worker is waited for
+    optimizer = RandomSearch(evaluator, evaluations, constraints=alike, batch_size=evaluations)
     worker = Worker(ConfigSpace("digits"), optimizer, runs=1, run_dir=run_dir, progress=False, executor=client.get_executor(pure=False),
                     send=lambda sent: client.scatter(sent, broadcast=True), on_evaluation=on_evaluation)
     start = time.perf_counter()
