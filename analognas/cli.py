@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .core import DATASETS, ConfigError, FileFormatError, InfeasibleError, MissingExtraError, check_choice
+from .core import DATASETS, ConfigError, FileFormatError, InfeasibleError, MissingExtraError, check_choice, load_extra
 
 # %% ../nbs/89_cli.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -53,12 +53,9 @@ def make_executor(text: str | None,                # "threads:4", "processes:2",
 
 def dask_executor(address: str, stack: contextlib.ExitStack) -> dict[str, Any]:
     "The cluster whose scheduler is at an address."
+    dask = load_extra("dask.distributed", "distributed")
     try:
-        from dask.distributed import Client
-    except ImportError as e:
-        raise MissingExtraError("--executor dask needs Dask: pip install 'analognas[distributed]'.") from e
-    try:
-        client = stack.enter_context(Client(address, timeout="10s"))
+        client = stack.enter_context(dask.Client(address, timeout="10s"))
     except (OSError, ValueError) as e:
         raise ConfigError(f"--executor dask:{address}: no Dask scheduler answers there ({e}).") from e
     return {"executor": client.get_executor(pure=False), "in_flight": 2 * max(1, sum(client.nthreads().values()))}

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'DRIFT_TIMES', 'DATASETS', 'ConfigError', 'FileFormatError',
-           'MissingExtraError', 'InfeasibleError', 'check_choice', 'check_number', 'as_rng', 'child_seeds',
-           'format_time', 'check_times', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic', 'write_json',
-           'read_json', 'cache_dir', 'process_alive']
+           'MissingExtraError', 'InfeasibleError', 'load_extra', 'check_choice', 'check_number', 'as_rng',
+           'child_seeds', 'format_time', 'check_times', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic',
+           'write_json', 'read_json', 'cache_dir', 'process_alive']
 
 # %% ../nbs/00_core.ipynb #09285743
 import difflib
+import importlib
 import json
 import os
 import tempfile
@@ -35,6 +36,16 @@ class MissingExtraError(ImportError):
 
 class InfeasibleError(RuntimeError):
     "No architecture that meets the constraints was found within the allowed effort."
+
+# %% ../nbs/00_core.ipynb #7c0de5e1
+def load_extra(module: str,   # such as "pymoo.core.problem"
+               extra: str,    # the extra of this package that installs it
+               ) -> Any:      # the module
+    "A module of an optional package; if it is missing, a `MissingExtraError` that says how to get it."
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        raise MissingExtraError(f'{module.partition(".")[0]} is not installed: pip install "analognas[{extra}]"') from e
 
 # %% ../nbs/00_core.ipynb #5abe9e2d
 def check_choice(what: str,               # what is being chosen, for the message: "dataset"

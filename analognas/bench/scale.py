@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import ConfigError, MissingExtraError, as_rng, check_number
+from ..core import ConfigError, as_rng, check_number, load_extra
 from ..datasets.load import load_dataset
 from ..evaluators.measured import MeasuredEvaluator
 from ..search_algorithms.constraints import Constraints
@@ -39,12 +39,9 @@ SMALL = Protocol(epochs=2, hwa_epochs=1, hwa_batch_size=64, n_rep=3, t_inference
 @contextmanager
 def local_cluster(n: int) -> Iterator[Any]:
     "A client of a Dask cluster of `n` worker processes, of one thread each, on this machine. `MissingExtraError` without Dask."
-    try:
-        from dask.distributed import Client, LocalCluster
-    except ImportError as e:
-        raise MissingExtraError("The bench of scale needs Dask: pip install 'analognas[distributed]'.") from e
+    dask = load_extra("dask.distributed", "distributed")
     how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "memory_limit": 0, "silence_logs": logging.CRITICAL}
-    with LocalCluster(n_workers=n, **how) as cluster, Client(cluster) as client:
+    with dask.LocalCluster(n_workers=n, **how) as cluster, dask.Client(cluster) as client:
         yield client
 
 

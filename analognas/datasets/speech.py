@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import DATASETS, ConfigError, FileFormatError, MissingExtraError
+from ..core import DATASETS, ConfigError, FileFormatError, load_extra
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/32_datasets.speech.ipynb #d696bbb7
@@ -46,10 +46,7 @@ def one_second(samples: np.ndarray) -> np.ndarray:
 
 def mfcc(second: np.ndarray) -> np.ndarray:
     "A second of sound as a picture: shape (1, 49, 10), moments by coefficients. Needs librosa: `pip install analognas[audio]`."
-    try:
-        import librosa
-    except ImportError as e:
-        raise MissingExtraError("Keyword spotting needs librosa: pip install 'analognas[audio]'") from e
+    librosa = load_extra("librosa", "audio")
     return librosa.feature.mfcc(y=second, sr=RATE, **MFCC).T[None].astype(np.float32)
 
 # %% ../../nbs/32_datasets.speech.ipynb #abc2042e

@@ -148,17 +148,21 @@ class RankModel:
         folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=seed)
         for seen, unseen in folds.split(X, groups=groups):
             learnt[unseen] = learner.fit(X[seen], z[seen], names, seed).predict(X[unseen])
-            line[unseen] = along(fit_line(X[seen], z[seen]), X[unseen])
+            line[unseen] = np.clip(along(fit_line(X[seen], z[seen]), X[unseen]), z[seen].min(), z[seen].max())
         once = np.unique(groups, return_index=True)[1]  # a network with many rows must not outvote the others
         mixes = [((1 - s) * learnt + s * line)[once] for s in SHARES]
         best = int(np.argmax(np.nan_to_num([kendalltau(mix, z[once])[0] for mix in mixes])))  # a constant ranks nothing
         errors = np.quantile(np.abs(z[once] - mixes[best]), ERROR_LEVELS)
         return cls(learner.fit(X, z, names, seed), fit_line(X, z), X.mean(0), SHARES[best], errors, NormalScores.fit(y))
 
+    def line_score(self, X: np.ndarray) -> np.ndarray:
+        "What the line says, held within the labels' scores, shape (n,)."
+        return np.clip(along(self.line, X), self.scores.scores[0], self.scores.scores[-1])
+
     def score(self, X: np.ndarray) -> np.ndarray:
         "Normal scores, shape (n,)."
         learnt = self.learner.predict(X) if self.share < 1 else 0.0
-        return np.asarray((1 - self.share) * learnt + (self.share * along(self.line, X) if self.share else 0.0))
+        return np.asarray((1 - self.share) * learnt + (self.share * self.line_score(X) if self.share else 0.0))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         "Labels, in their own unit, shape (n,)."

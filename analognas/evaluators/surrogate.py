@@ -132,7 +132,7 @@ MIN_ROWS = 10  # with fewer labels than that, five-fold cross-validation says no
 class BorrowedLabelsWarning(UserWarning):
     "An evaluator answers about a dataset that it was not fitted on."
 
-
+# %% ../../nbs/43_evaluators.surrogate.ipynb #8dd9e3ba
 class SurrogateEvaluator(Evaluator):
     """Three `RankModel`s: 1-day accuracy, AVM, 1-day standard deviation. Subclasses say which `learner` is in them.
 

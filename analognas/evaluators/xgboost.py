@@ -51,12 +51,15 @@ class XGBoostEvaluator(SurrogateEvaluator):
                 target: str = "acc_1d",             # or "avm", "std_1d"
                 ) -> pd.DataFrame:                  # shape (n, features + 1): one column per feature, then "base"
         """SHAP values in normal scores (standard deviations of the labels' ranks); a row adds up to the score that the prediction
-        is made from. "base" is the same in every row: the score of the average training row."""
+        is made from. "base" is the same in every row: the score of the average training row. Where the line is held within the labels'
+        range, its parts are shrunk alike (integrated gradients, Sundararajan and others, ICML 2017)."""
         self.query_pop(configs[:0])  # binds
         model = self._models[TARGETS.index(check_choice("target", target, TARGETS))]
         names, X = self._fitted.features(configs)
         assert isinstance(model.learner, Trees)  # for type checkers
         trees = model.learner.booster.predict(xgb.DMatrix(X, feature_names=names), pred_contribs=True)
-        slope, constant = model.line[:-1], model.line[-1]
-        line = np.column_stack([(X - model.centre) * slope, np.full(len(X), model.centre @ slope + constant)])
+        parts, base = (X - model.centre) * model.line[:-1], model.line_score(model.centre[None])
+        said, held = parts.sum(axis=1), model.line_score(X) - base
+        parts *= np.divide(held, said, out=np.ones(len(X)), where=said != 0)[:, None]
+        line = np.column_stack([parts, np.full(len(X), base)])
         return pd.DataFrame((1 - model.share) * trees + model.share * line, columns=[*names, "base"])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ANSWERS', 'Proposals', 'START_ROUNDS', 'History', 'sample_admitted', 'feasible_start', 'nearest_miss', 'SearchResult',
-           'Optimizer', 'Search']
+           'Optimizer', 'BudgetedOptimizer', 'Search']
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #103ad6db
 import inspect
@@ -179,6 +179,18 @@ class Optimizer(ABC):
                 raise
             interrupted = True
         return search.result(interrupted)
+
+# %% ../../nbs/51_search_algorithms.base.ipynb #b0d6e700
+class BudgetedOptimizer(Optimizer):
+    "An optimizer whose budget is a number of evaluations, its start included. Subclasses implement `propose`."
+
+    def __init__(self, evaluator: Evaluator, nb_evaluations: int, **limits):  # limits: as `Optimizer` takes them
+        super().__init__(evaluator, **limits)
+        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+
+    @property
+    def budget(self) -> int:
+        return self.nb_evaluations
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #53b2eae0
 class Search:

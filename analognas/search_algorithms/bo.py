@@ -16,9 +16,9 @@ from scipy.special import log_ndtr
 from scipy.stats import norm
 
 from ..analog.noise import torch_seed
-from ..core import InfeasibleError, MissingExtraError, check_choice, check_number
+from ..core import InfeasibleError, check_choice, check_number, load_extra
 from ..evaluators.base_evaluator import Evaluator
-from .base import History, Optimizer, Proposals
+from .base import BudgetedOptimizer, History, Proposals
 from .constraints import QUANTITIES, Constraints
 from .pool import Candidates, spread_start, warp
 from ..search_spaces.config_space import ConfigSpace
@@ -41,30 +41,19 @@ def embed(space: ConfigSpace,
     return np.column_stack(parts)
 
 # %% ../../nbs/55_search_algorithms.bo.ipynb #cafffc09
-def _botorch():
-    "BoTorch, or a `MissingExtraError` that says how to get it."
-    try:
-        import botorch
-        import gpytorch
-    except ImportError as e:
-        raise MissingExtraError('Bayesian optimization needs BoTorch: pip install "analognas[bo]"') from e
-    return botorch, gpytorch
-
-
 def fit_gp(parts: Sequence[np.ndarray],  # descriptions of n architectures, shape (n, columns) each
            y: np.ndarray,                # what was measured of them, shape (n,)
            ) -> Any:                     # a fitted botorch model; its inputs are the descriptions side by side
     "A Gaussian process whose kernel is a sum over descriptions; its few numbers maximise the posterior density."
+    botorch, gpytorch = load_extra("botorch", "bo"), load_extra("gpytorch", "bo")
     import torch
-    botorch, gpytorch = _botorch()
-    from botorch.models.transforms import Standardize
     kernels, start = [], 0
     for part in parts:
         dims = tuple(range(start, start := start + part.shape[1]))
         matern = gpytorch.kernels.MaternKernel(nu=2.5, active_dims=dims, lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5, 0.7))
         kernels.append(gpytorch.kernels.ScaleKernel(matern, outputscale_prior=gpytorch.priors.LogNormalPrior(-0.7, 0.7)))
     model = botorch.models.SingleTaskGP(torch.tensor(np.hstack(parts)), torch.tensor(np.asarray(y, float))[:, None],
-                                        covar_module=gpytorch.kernels.AdditiveKernel(*kernels), outcome_transform=Standardize(m=1))
+                                        covar_module=gpytorch.kernels.AdditiveKernel(*kernels), outcome_transform=botorch.models.transforms.Standardize(m=1))
     mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", botorch.exceptions.warnings.OptimizationWarning)  # a fit that stops early is still a fit
@@ -130,7 +119,7 @@ def choose_batch(mean: np.ndarray, cov: np.ndarray, noise: float, best: float, m
 ACQUISITIONS = ("ei", "thompson")
 
 
-class BOptimizer(Optimizer):
+class BOptimizer(BudgetedOptimizer):
     """Bayesian optimization with a Gaussian process, for evaluators that measure. Bad sizes raise `ConfigError`, and the first step
     `MissingExtraError` without BoTorch. The last batch may be smaller, so that `nb_evaluations` is never exceeded."""
 
@@ -144,15 +133,10 @@ class BOptimizer(Optimizer):
                  T_AVM: float | None = None,         # limit, percentage points lost over a month
                  constraints: Constraints | None = None,  # takes the place of the two limits
                  k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
         self.nb_start = int(check_number("nb_start", nb_start, low=2, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
         self.acquisition = check_choice("acquisition", acquisition, ACQUISITIONS)
-
-    @property
-    def budget(self) -> int:
-        return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         space = history.space

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..core import check_number
 from ..evaluators.base_evaluator import Evaluator
-from .base import History, Optimizer, Proposals
+from .base import BudgetedOptimizer, History, Proposals
 from .constraints import Constraints
-from .ea_optimized import Evolution, breed, draw_new, mutate
+from .ea_optimized import Evolution, breed, draw_new
+from .pool import mutate
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import ROLES
 
@@ -79,7 +80,7 @@ class EAOptimizer(Evolution):
         return self.mutate(space, crossover(space, parent, self.parent(population, rng), rng), rng, at_least=0)
 
 # %% ../../nbs/54_search_algorithms.ea.ipynb #dde5b1d3
-class RegularizedEvolution(Optimizer):
+class RegularizedEvolution(BudgetedOptimizer):
     "Evolution in which the oldest dies. Bad sizes raise `ConfigError`."
 
     def __init__(self,
@@ -92,15 +93,10 @@ class RegularizedEvolution(Optimizer):
                  T_AVM: float | None = None,         # limit, percentage points lost over a month
                  constraints: Constraints | None = None,  # takes the place of the two limits
                  k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
         self.population_size = int(check_number("population_size", population_size, low=2, integer=True))
         self.sample_size = int(check_number("sample_size", sample_size, low=1, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
-
-    @property
-    def budget(self) -> int:
-        return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         start = yield from first_feasible(history, self.population_size, self.nb_evaluations, rng)
@@ -116,7 +112,7 @@ class RegularizedEvolution(Optimizer):
         return mutate(space, max(drawn, key=lambda r: r["score"])["config"], None, rng)
 
 # %% ../../nbs/54_search_algorithms.ea.ipynb #0f884dd4
-class LocalSearch(Optimizer):
+class LocalSearch(BudgetedOptimizer):
     "Hill climbing from random starts. Bad sizes raise `ConfigError`."
 
     def __init__(self,
@@ -128,14 +124,9 @@ class LocalSearch(Optimizer):
                  T_AVM: float | None = None,         # limit, percentage points lost over a month
                  constraints: Constraints | None = None,  # takes the place of the two limits
                  k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
         self.nb_start = int(check_number("nb_start", nb_start, low=1, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
-
-    @property
-    def budget(self) -> int:
-        return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         n = self.nb_start

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..core import check_number
 from ..evaluators.base_evaluator import Evaluator
-from .base import History, Optimizer, Proposals, sample_admitted
+from .base import BudgetedOptimizer, History, Proposals, sample_admitted
 from .constraints import Constraints
 
 # %% ../../nbs/52_search_algorithms.random_search.ipynb #a58342e4
-class RandomSearch(Optimizer):
+class RandomSearch(BudgetedOptimizer):
     "Evaluates `nb_evaluations` different random architectures that respect what is known of them. Raises `ConfigError` for bad sizes."
 
     def __init__(self,
@@ -25,13 +25,8 @@ class RandomSearch(Optimizer):
                  batch_size: int = 50,               # architectures evaluated as one population
                  constraints: Constraints | None = None,  # takes the place of the two limits
                  k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(surrogate, max_nb_param, T_AVM, constraints, k_std)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+        super().__init__(surrogate, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
-
-    @property
-    def budget(self) -> int:
-        return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         stale = 0  # batches in a row that held nothing new: the allowed part of a small space is exhausted

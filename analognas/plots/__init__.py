@@ -1,0 +1,4 @@
+"""Figures. Everything public in the modules of this package can be imported from here."""
+from .accuracy import *
+from .search import *
+from .style import *
