@@ -85,12 +85,12 @@ def measure_search(problem: str, name: str, seed: int, n: int) -> dict:
 
 # %% ../../nbs/84_bench.search.ipynb #25f25dcf
 CONSTRAINED = ("random_search", "ea", "regularized_evolution", "local_search", "predictor_guided", "bo")
-FEWER = {"bo": 0.5, "optuna_gp": 0.1}  # share of the seeds for those that take long
+FEWER = {"bo": 0.1, "optuna_gp": 0.1}  # share of the seeds for those that take long
 
 
 def plan_of(seeds: int) -> list[tuple[str, int]]:
     "Every task, as a store takes them: (problem and optimizer as JSON, seed)."
-    pairs = [("plain", name) for name in [*OPTIMIZERS, *PEERS] if name != "nsga2"] + [("constrained", name) for name in CONSTRAINED]
+    pairs = [("plain", name) for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", "successive_halving")] + [("constrained", name) for name in CONSTRAINED]
     pairs += [("two_objectives", name) for name in ("random_search", "nsga2")]
     share = lambda problem, name: 1.0 if problem == "plain" and name in OPTIMIZERS else FEWER.get(name, 0.2)
     return [(json.dumps({"problem": p, "name": name}), s) for p, name in pairs for s in range(max(1, round(seeds * share(p, name))))]

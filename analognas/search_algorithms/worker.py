@@ -44,7 +44,8 @@ _OURS = "analognas.search_algorithms"
 OPTIMIZERS = {"ea_optimized": f"{_OURS}.ea_optimized:EAOptimizer", "random_search": f"{_OURS}.random_search:RandomSearch",
               "ea": f"{_OURS}.ea:EAOptimizer", "regularized_evolution": f"{_OURS}.ea:RegularizedEvolution",
               "local_search": f"{_OURS}.ea:LocalSearch", "bo": f"{_OURS}.bo:BOptimizer",
-              "predictor_guided": f"{_OURS}.predictor_guided:PredictorGuided", "nsga2": f"{_OURS}.pareto:NSGA2"}
+              "predictor_guided": f"{_OURS}.predictor_guided:PredictorGuided", "nsga2": f"{_OURS}.pareto:NSGA2",
+              "successive_halving": f"{_OURS}.halving:SuccessiveHalving"}
 
 
 def find_optimizer(name: str) -> type[Optimizer]:

@@ -6,7 +6,7 @@
 __all__ = ['logger', 'new_figure', 'View', 'Latest', 'slider', 'steps', 'choice', 'number', 'tick', 'button', 'close_widgets',
            'Panel']
 
-# %% ../../nbs/75_widgets.base.ipynb #b10bd8d6
+# %% ../../nbs/75_widgets.base.ipynb #8aa906e1
 import base64
 import html
 import io
@@ -27,7 +27,7 @@ from ..core import ConfigError, FileFormatError, InfeasibleError, MissingExtraEr
 
 logger = logging.getLogger(__name__)
 
-# %% ../../nbs/75_widgets.base.ipynb #2dd77f7f
+# %% ../../nbs/75_widgets.base.ipynb #a822ba8c
 def new_figure(width: float = 6.0, height: float = 3.6) -> Figure:  # inches
     "A figure that pyplot does not know of, for threads."
     return Figure(figsize=(width, height), layout="constrained")
@@ -51,7 +51,7 @@ class View:
 
 _DRAWING = threading.Lock()  # matplotlib's caches of fonts and text are shared by all figures
 
-# %% ../../nbs/75_widgets.base.ipynb #381e5ae3
+# %% ../../nbs/75_widgets.base.ipynb #64539f47
 class Latest:
     """Works through `work(item)`, a generator, in a thread; a newer item ends the older one's work at its next `yield`.
 
@@ -95,9 +95,9 @@ class Latest:
                 if self._items or self._closed:
                     break
 
-# %% ../../nbs/75_widgets.base.ipynb #82f2ae02
+# %% ../../nbs/75_widgets.base.ipynb #651ef11b
 _LABEL = {"description_width": "9.5em"}
-_WIDE = {"width": "24em"}
+_WIDE = {"width": "30em"}
 
 
 def slider(label: str, value: float, low: float, high: float, step: float, tooltip: str) -> W.Widget:
@@ -135,9 +135,12 @@ def button(label: str, tooltip: str, on_click: Callable[[], object]) -> W.Button
     made.on_click(lambda _: on_click())
     return made
 
-# %% ../../nbs/75_widgets.base.ipynb #ddb23cb3
-_STILL = ('<style>.jp-OutputArea:has(.analognas-panel) .analognas-still {display: none}</style><div class="analognas-still">'
-          '<p><i>As it was last shown. Run the cell to bring the panel back.</i></p>')
+# %% ../../nbs/75_widgets.base.ipynb #7548f594
+_STILL = """<style>
+.jp-OutputArea:has(.analognas-panel:not(.jupyter-widgets-disconnected)) .analognas-still,
+.jp-OutputArea:has(.analognas-still) .analognas-panel.jupyter-widgets-disconnected,
+.jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.analognas-panel)):has(+ .jp-OutputArea-child .analognas-still) {display: none}
+</style><div class="analognas-still"><p><i>As it was last shown. Run the cell to bring the panel back.</i></p>"""
 
 
 def close_widgets(widget: W.Widget) -> None:
