@@ -72,6 +72,11 @@ def _doctor(args) -> int:
     return print_report()
 
 
+def _lab(args) -> int:
+    from analognas.lab import open_lab
+    return open_lab(args.folder, args.page, tuple(args.options))
+
+
 def _search(args) -> int:
     from analognas.evaluators.xgboost import XGBoostEvaluator
     from analognas.search_algorithms.worker import Worker, find_optimizer
@@ -170,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the whole road once, in a few minutes", **formats)
     demo.add_argument("--run-dir", type=Path, help="where to keep everything; a new directory under runs/ if left out")
     demo.set_defaults(call=_demo)
+
+    lab = commands.add_parser("lab", help="JupyterLab on a copy of the lessons", **formats)
+    lab.add_argument("--folder", default="analognas-lessons", help="where the copy is, or goes; nothing in it is overwritten")
+    lab.add_argument("--page", action="store_true", help="the panels as a page without code (needs the extra `lab`)")
+    lab.add_argument("options", nargs="*", help="handed on to the server, after `--`: -- --no-browser --port=8888")
+    lab.set_defaults(call=_lab)
 
     doctor = commands.add_parser("doctor", help="what is installed, what works, how to mend what does not")
     doctor.set_defaults(call=_doctor)

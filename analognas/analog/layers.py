@@ -139,7 +139,9 @@ class AnalogLayer(SettlingWeights):
     "The forward pass over all tiles; `AnalogConv2d` and `AnalogLinear` bring their inputs into shape."
 
     def over_tiles(self, x: Tensor) -> Tensor:
-        "(N, G * C, ...) to (N, G * O, ...), bias included."
+        "(N, G * C, ...) to (N, G * O, ...), bias included; `ConfigError` for another number of inputs."
+        if x.shape[1] != (inputs := self.weight.shape[1] * self.op.groups):
+            raise ConfigError(f"This layer takes {inputs} inputs; got {x.shape[1]}.")
         self.settle()
         if self.training and torch.is_grad_enabled():
             self._seen = self._now()

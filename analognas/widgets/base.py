@@ -6,7 +6,7 @@
 __all__ = ['logger', 'new_figure', 'View', 'Latest', 'slider', 'steps', 'choice', 'number', 'tick', 'button', 'close_widgets',
            'Panel']
 
-# %% ../../nbs/75_widgets.base.ipynb #8aa906e1
+# %% ../../nbs/75_widgets.base.ipynb #b68e5ecd
 import base64
 import html
 import io
@@ -27,7 +27,7 @@ from ..core import ConfigError, FileFormatError, InfeasibleError, MissingExtraEr
 
 logger = logging.getLogger(__name__)
 
-# %% ../../nbs/75_widgets.base.ipynb #a822ba8c
+# %% ../../nbs/75_widgets.base.ipynb #e7714223
 def new_figure(width: float = 6.0, height: float = 3.6) -> Figure:  # inches
     "A figure that pyplot does not know of, for threads."
     return Figure(figsize=(width, height), layout="constrained")
@@ -45,13 +45,15 @@ class View:
         with _DRAWING:
             self.figure.savefig(buffer, format="png", dpi=100)
         picture, alt = base64.b64encode(buffer.getvalue()).decode(), html.escape(self.alt)
-        table = self.table.to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}") if len(self.table) else ""
-        return f'<img alt="{alt}" src="data:image/png;base64,{picture}" style="max-width: 100%">{table}'
+        table = self.table.to_html(index=False, border=0, classes="analognas-table", float_format=lambda x: f"{x:.4g}") if len(self.table) else ""
+        return f'<img alt="{alt}" src="data:image/png;base64,{picture}" style="max-width: 100%">{_TABLE if table else ""}{table}'
 
 
+_TABLE = """<style>.analognas-table {line-height: 1.4}
+.analognas-table th, .analognas-table td {text-align: left !important; padding: .1em 1em .1em 0}</style>"""
 _DRAWING = threading.Lock()  # matplotlib's caches of fonts and text are shared by all figures
 
-# %% ../../nbs/75_widgets.base.ipynb #64539f47
+# %% ../../nbs/75_widgets.base.ipynb #aeacff77
 class Latest:
     """Works through `work(item)`, a generator, in a thread; a newer item ends the older one's work at its next `yield`.
 
@@ -95,8 +97,8 @@ class Latest:
                 if self._items or self._closed:
                     break
 
-# %% ../../nbs/75_widgets.base.ipynb #651ef11b
-_LABEL = {"description_width": "9.5em"}
+# %% ../../nbs/75_widgets.base.ipynb #e7ae1d3c
+_LABEL = {"description_width": "11em"}
 _WIDE = {"width": "30em"}
 
 
@@ -135,7 +137,7 @@ def button(label: str, tooltip: str, on_click: Callable[[], object]) -> W.Button
     made.on_click(lambda _: on_click())
     return made
 
-# %% ../../nbs/75_widgets.base.ipynb #7548f594
+# %% ../../nbs/75_widgets.base.ipynb #693bc0cd
 _STILL = """<style>
 .jp-OutputArea:has(.analognas-panel:not(.jupyter-widgets-disconnected)) .analognas-still,
 .jp-OutputArea:has(.analognas-still) .analognas-panel.jupyter-widgets-disconnected,
@@ -158,12 +160,13 @@ class Panel(ABC):
     title: str = ""
 
     def __init__(self, controls: Mapping[str, W.Widget],    # name -> control that has a value
-                 buttons: Sequence[W.Button] = ()):         # shown under them
+                 buttons: Sequence[W.Button] = ()):         # shown above them
         self.controls = dict(controls)
         self.view: View | None = None   # what is shown now
         self._still: Any = None         # the handle of the output under the panel
-        self._status, self._output = W.HTML(), W.HTML(layout={"max-width": "56em"})
-        left = W.VBox([*self.controls.values(), W.HBox(list(buttons), layout={"flex_flow": "row wrap"}), self._status])
+        self._status, self._output = W.HTML(), W.HTML(layout={"flex": "1 1 26em", "min_width": "0"})  # shrinks rather than going below the controls
+        left = W.VBox([W.HBox(list(buttons), layout={"flex_flow": "row wrap"}), self._status, *self.controls.values()],
+                      layout={"flex": "0 0 auto", "max_width": "31em"})
         self.widget = W.VBox([W.HTML(f"<b>{html.escape(self.title)}</b>"), W.HBox([left, self._output], layout={"flex_flow": "row wrap"})])
         self.widget.add_class("analognas-panel")
         self._latest = Latest(self._answer, self.title)

@@ -264,3 +264,12 @@ def test_the_compiled_tile_agrees():
 def test_paddings_that_are_no_numbers_are_refused():
     with pytest.raises(ConfigError, match="same"):
         AnalogConv2d(nn.Conv2d(1, 1, 3, padding="same"), create_rpu_config())
+
+
+@pytest.mark.parametrize("digital, shape, takes", [(torch.nn.Linear(10, 3), (2, 11), 10), (torch.nn.Linear(10, 3), (2, 9), 10),
+                                                   (torch.nn.Conv2d(4, 2, 3), (1, 6, 8, 8), 4), (torch.nn.Conv2d(4, 2, 3, groups=2), (6, 8, 8), 4)])
+def test_other_numbers_of_inputs_are_refused_as_torch_refuses_them(digital, shape, takes):
+    with pytest.raises(RuntimeError):
+        digital(torch.zeros(shape))
+    with pytest.raises(ConfigError, match=f"takes {takes} inputs"):
+        to_analog(digital, create_rpu_config("pcm")).eval()(torch.zeros(shape))
