@@ -1,0 +1,342 @@
+"""The panel over a search: what it starts is the same search as without it, and nothing that happens to it loses anything."""
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+from ipywidgets.widgets.widget import _instances as live_widgets
+
+from analognas.core import ConfigError
+from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.search_algorithms import worker as worker_module
+from analognas.search_algorithms.ea import LocalSearch
+from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.run_directory import read_evaluations
+from analognas.search_algorithms.worker import OPTIMIZERS, Worker
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.widgets.search_dashboard import (
+    OPTIMIZER_SETTINGS,
+    SearchDashboard,
+    known_settings,
+    optimizer_for,
+    read_run,
+    settings_from,
+    show_run,
+)
+
+SPACE = ConfigSpace("digits")
+
+
+class Gate(ParamsEvaluator):
+    "Measures one architecture at a time, and only as many as it was let through; breaks at a given question."
+    measured = True
+
+    def __init__(self, let_through=10**9, breaks_at=None):
+        self.passes, self.asked, self.breaks_at = threading.Semaphore(let_through), 0, breaks_at
+
+    def _predict(self, configs):
+        self.passes.acquire()
+        self.asked += 1
+        if self.asked == self.breaks_at:
+            raise RuntimeError("the oven is cold")
+        return super()._predict(configs)
+
+
+@pytest.fixture
+def panel(tmp_path):
+    "Makes panels with a small search set, and closes them."
+    made = []
+
+    def make(evaluator, directory=tmp_path / "runs", **settings):
+        panel = SearchDashboard(SPACE, evaluator, directory)
+        made.append(panel)
+        for name, value in ({"population_size": 6, "nb_iter": 2, "T_AVM": "", "max_nb_param": "0.5", "seed": "4"} | settings).items():
+            panel.controls[name].value = value
+        assert panel.wait(60)
+        return panel
+
+    yield make
+    for one in made:
+        if isinstance(one._given, Gate):
+            one._given.passes.release(10**6)
+        one.close()
+
+
+def until(true, what="it", seconds=60):
+    "Wait, looking often."
+    for _ in range(seconds * 50):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def status(panel):
+    return panel._status.value
+
+
+def plain(runs=2, evaluator=None, path=None, **limits):
+    "The search of these tests without a panel."
+    optimizer = EAOptimizer(evaluator or Gate(), nb_iter=2, population_size=6, **{"max_nb_param": 0.5, "T_AVM": None} | limits)
+    worker = Worker(SPACE, optimizer, runs=runs, seed=4, run_dir=path, progress=False)
+    worker.search()
+    return worker
+
+
+# ---- the same search ------------------------------------------------------------------------------------------------
+
+def test_the_panel_runs_the_search_that_a_worker_runs(panel, tmp_path):
+    mine = panel(Gate())
+    assert "ready." in status(mine) and "2 × 18 architectures, and as many at random" in status(mine)
+    mine.buttons["start"].click()
+    assert mine.wait(120)
+    alone = plain(path=tmp_path / "alone")
+    pd.testing.assert_frame_equal(read_evaluations(mine.path), alone.evaluations)
+    assert f"finished: best {alone.best_acc:.2f} %, {len(alone.evaluations)} architectures evaluated" in status(mine)
+    assert mine.view.table["acc_1d (%)"][0] == alone.best_acc and mine.view.alt == show_run(alone).alt == show_run(mine.path).alt
+    mine_settings, theirs = (json.loads((p / "settings.json").read_text()) for p in (mine.path, tmp_path / "alone"))
+    assert mine_settings == theirs
+
+
+def test_paused_and_stopped_and_gone_on_with_it_is_still_the_same(panel, tmp_path):
+    gate = Gate(7)
+    mine = panel(gate)
+    mine.buttons["start"].click()
+    until(lambda: "running: 7 of" in status(mine), "seven evaluations")
+    assert mine.controls["seed"].disabled and mine.buttons["start"].disabled and not mine.buttons["stop"].disabled
+    mine.buttons["pause"].click()
+    gate.passes.release(5)                       # one is under way, and finished; then nothing new begins
+    until(lambda: "paused at 8 of" in status(mine), "the pause")
+    time.sleep(0.3)
+    assert gate.asked == 8 and mine.buttons["pause"].description == "continue"
+    mine.buttons["pause"].click()
+    until(lambda: "running: 12 of" in status(mine), "it to go on")
+    mine.buttons["stop"].click()
+    until(lambda: "stopping at" in status(mine), "the word")
+    gate.passes.release(1)
+    assert mine.wait(60) and "stopped at 13 of" in status(mine) and gate.asked == 13
+    assert not mine.buttons["start"].disabled and mine.buttons["pause"].description == "continue"
+    gate.passes.release(10**6)
+    mine.buttons["pause"].click()
+    until(lambda: "finished" in status(mine), "the end")
+    alone = plain(path=tmp_path / "alone")
+    pd.testing.assert_frame_equal(read_evaluations(mine.path), alone.evaluations)
+    assert gate.asked == len(alone.evaluations)  # nothing was asked twice
+
+
+def test_what_is_pressed_while_the_evaluator_loads_is_not_forgotten(panel):
+    gate = Gate()
+    mine = panel(gate)
+    bind, free = gate.bind, threading.Event()
+    gate.bind = lambda space: (free.wait(60), bind(space))[1]
+    mine.buttons["start"].click()
+    until(lambda: mine.search.worker is not None)
+    mine.buttons["pause"].click()
+    free.set()                                   # the worker now begins, and sets its own switch to go
+    until(lambda: "paused at" in status(mine), "the pause")
+    mine.buttons["stop"].click()
+    assert mine.wait(60) and "stopped at" in status(mine)
+
+
+# ---- what happens to panel and kernel -------------------------------------------------------------------------------
+
+def test_closing_stops_the_search_and_leaks_nothing(tmp_path):
+    before, threads = len(live_widgets), threading.active_count()
+    gate = Gate(5)
+    mine = SearchDashboard(SPACE, gate, tmp_path)
+    mine.controls["T_AVM"].value = ""
+    mine.buttons["start"].click()
+    until(lambda: gate.asked == 5)
+    gate.passes.release(10**6)
+    mine.close()
+    mine.search.join(60)
+    assert len(live_widgets) == before and threading.active_count() == threads
+    n = len(read_evaluations(mine.search.worker.run_dir))
+    assert 5 <= n <= 500 and read_run(mine.search.worker.run_dir).finished is False
+
+
+@pytest.mark.parametrize("pause", [True, False])
+def test_closing_while_paused_or_while_an_evaluation_takes_long_does_not_hang(tmp_path, pause):
+    gate = Gate(3)
+    mine = SearchDashboard(SPACE, gate, tmp_path)
+    mine.controls["T_AVM"].value = ""
+    mine.buttons["start"].click()
+    until(lambda: "running: 3 of" in status(mine))
+    if pause:
+        mine.buttons["pause"].click()
+        gate.passes.release(1)
+        until(lambda: "paused at 4" in status(mine))
+    mine.close()                                 # if not paused, it still waits at the gate
+    gate.passes.release(10**6)
+    mine.search.join(60)
+    assert mine.search.over and len(read_evaluations(mine.search.worker.run_dir)) == 4
+
+
+KILLED = """
+import os, sys
+from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.worker import Worker
+from analognas.search_spaces.config_space import ConfigSpace
+class Gate(ParamsEvaluator):
+    measured, asked = True, 0
+    def _predict(self, configs):
+        self.asked += 1
+        if self.asked == 14:
+            os._exit(9)
+        return super()._predict(configs)
+optimizer = EAOptimizer(Gate(), 2, 6, max_nb_param=0.5, T_AVM=None)
+Worker(ConfigSpace("digits"), optimizer, runs=2, seed=4, run_dir=sys.argv[1], progress=False).search()
+"""
+
+
+def test_a_killed_run_is_opened_and_gone_on_with(panel, tmp_path):
+    killed = tmp_path / "killed"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(killed)], env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == 9
+    mine = panel(Gate(), nb_iter=50, max_nb_param="3")
+    mine.controls["path"].value = f" {killed} "
+    mine.buttons["open"].click()
+    assert mine.wait(60) and "stopped at 13 of 72" in status(mine)
+    assert [mine.settings[n] for n in ("nb_iter", "max_nb_param", "T_AVM")] == [2, "0.5", ""]   # its own, not those before
+    mine.buttons["pause"].click()
+    until(lambda: "finished" in status(mine), "the end")
+    pd.testing.assert_frame_equal(read_evaluations(killed), plain(path=tmp_path / "alone").evaluations)
+
+
+def test_a_panel_made_on_a_run_directory_shows_it(tmp_path):
+    alone = plain(path=tmp_path / "alone")
+    mine = SearchDashboard(SPACE, Gate(), tmp_path / "alone")
+    mine.refresh()
+    assert mine.wait(60) and f"finished: best {alone.best_acc:.2f} %" in status(mine)
+    assert mine.view.alt == show_run(alone).alt and mine.controls["path"].options == (str(tmp_path / "alone"),)
+    mine.close()
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name, value, said", [
+    ("max_nb_param", "many", "the limit of parameters must be a number"), ("seed", "1.5", "seed must be a whole number"),
+    ("seed", "", "seed must be"),
+    ("T_AVM", "-3", "T_AVM must be a finite number at least 0"), ("limit", "x", "the limit of tiles must be a number")])
+def test_settings_that_are_not_possible_are_said_and_cost_nothing(panel, tmp_path, name, value, said):
+    mine = panel(Gate(), limit_of="tiles")
+    mine.buttons["start"].click()
+    assert mine.wait(120)
+    view, kept, runs = mine.view, mine.path, len(list((tmp_path / "runs").iterdir()))
+    mine.controls[name].value = value
+    assert mine.wait(60) and said in status(mine) and 'role="alert"' in status(mine)
+    mine.buttons["start"].click()                # nobody should, but somebody will
+    assert mine.wait(60) and said in status(mine)
+    assert (mine.path, len(list((tmp_path / "runs").iterdir()))) == (kept, runs) and mine.view.alt == view.alt
+    mine.controls[name].value = "1"
+    assert mine.wait(60) and "finished" in status(mine) and 'role="status"' in status(mine)
+
+
+def test_no_mutation_at_all_is_an_error(panel):
+    mine = panel(Gate(), mutation_prob_width=0.0, mutation_prob_depth=0.0, mutation_prob_other=0.0)
+    assert "At least one mutation probability must be above 0" in status(mine)
+
+
+def test_an_evaluator_that_breaks_is_reported_and_gone_on_with(panel, tmp_path):
+    gate = Gate(breaks_at=12)
+    mine = panel(gate)
+    mine.buttons["start"].click()
+    assert mine.wait(60)
+    assert "RuntimeError: the oven is cold" in status(mine) and "is kept in" in status(mine)
+    assert len(read_evaluations(mine.path)) == 11
+    mine.buttons["pause"].click()
+    until(lambda: "finished" in status(mine), "the end")
+    pd.testing.assert_frame_equal(read_evaluations(mine.path), plain(path=tmp_path / "alone").evaluations)
+
+
+def test_limits_that_nothing_meets(panel):
+    mine = panel(Gate(), T_AVM="0", std_1d="0", limit_of="depth", limit="1")
+    mine.buttons["start"].click()
+    assert mine.wait(120) and "No run found an allowed architecture" in status(mine)
+
+
+@pytest.mark.parametrize("text, said", [("", "Which run?"), ("nowhere/at/all", "holds no search to go on with")])
+def test_a_path_that_is_no_run(panel, text, said):
+    mine = panel(Gate())
+    mine.controls["path"].value = text
+    mine.buttons["open"].click()
+    assert mine.wait(60) and said in status(mine)
+
+
+def test_a_damaged_run_is_said(panel, tmp_path):
+    plain(path=tmp_path / "alone")
+    (tmp_path / "alone" / "settings.json").write_text("{")
+    mine = panel(Gate())
+    mine.controls["path"].value = str(tmp_path / "alone")
+    mine.buttons["open"].click()
+    assert mine.wait(60) and "is not valid JSON" in status(mine)
+
+
+def test_a_run_of_another_evaluator_is_shown_and_refused(panel, tmp_path):
+    plain(evaluator=ParamsEvaluator(), path=tmp_path / "alone")
+    (tmp_path / "alone" / "summary.json").unlink()
+    mine = panel(Gate(), directory=tmp_path)
+    mine.controls["path"].value = str(tmp_path / "alone")
+    mine.buttons["open"].click()
+    assert mine.wait(60) and "stopped at" in status(mine)
+    before = read_evaluations(tmp_path / "alone")
+    mine.buttons["pause"].click()
+    assert mine.wait(60) and "already in use by another search" in status(mine)
+    pd.testing.assert_frame_equal(read_evaluations(tmp_path / "alone"), before)
+
+
+# ---- controls -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["ea_optimized", "ea", "regularized_evolution", "local_search", "predictor_guided", "nsga2",
+                                  "random_search"])
+def test_settings_go_through_the_directory_and_back(name):
+    chosen = {"optimizer": name, "population_size": 12, "nb_iter": 5, "nb_evaluations": 70, "mutation_prob_width": 0.3,
+              "mutation_prob_depth": 0.4, "mutation_prob_other": 0.5, "k_std": 1.5, "max_nb_param": "0.7", "T_AVM": "", "std_1d": "2",
+              "limit_of": "tiles", "limit": "40", "inside": True}
+    optimizer = optimizer_for(chosen, ParamsEvaluator())
+    recorded = json.loads(json.dumps(worker_module.search_settings(SPACE, optimizer, 3, 9, False)))
+    back = settings_from(recorded)
+    known = known_settings(name)
+    expected = {k: v for k, v in chosen.items() if k not in OPTIMIZER_SETTINGS or k in known} | {"runs": 3, "seed": "9", "baseline": False}
+    assert {k: back[k] for k in expected} == expected
+    assert optimizer.constraints.limits == {"std_1d": 2.0, "tiles": 40.0}
+    assert all(getattr(optimizer, n) == chosen[n] for n in known)
+
+
+def test_only_what_an_optimizer_knows_can_be_set(panel):
+    mine = panel(Gate())
+    for name in ("random_search", "ea", "local_search", "ea_optimized"):
+        mine.controls["optimizer"].value = name
+        assert mine.wait(60)
+        assert {n for n in OPTIMIZER_SETTINGS if not mine.controls[n].disabled} == set(known_settings(name))
+        assert mine.controls["baseline"].disabled == (name == "random_search")
+    assert set(OPTIMIZERS) == {value for _, value in mine.controls["optimizer"].options}
+
+
+def test_every_control_and_button_says_what_it_is(panel):
+    mine = panel(Gate())
+    for widget in (*mine.controls.values(), *mine.buttons.values()):
+        assert widget.description and widget.tooltip
+
+
+def test_a_local_search_from_the_panel(panel, tmp_path):
+    mine = panel(ParamsEvaluator(), optimizer="local_search", nb_evaluations=30, runs=1, baseline=False)
+    mine.buttons["start"].click()
+    assert mine.wait(60)
+    optimizer = LocalSearch(ParamsEvaluator(), 30, max_nb_param=0.5)
+    alone = Worker(SPACE, optimizer, runs=1, seed=4, run_dir=tmp_path / "alone", baseline=False, progress=False)
+    alone.search()
+    pd.testing.assert_frame_equal(read_evaluations(mine.path), alone.evaluations)
+
+
+def test_what_can_be_shown_without_a_panel(tmp_path):
+    with pytest.raises(ConfigError, match="Nothing has been searched yet"):
+        show_run(Worker(SPACE, "random_search", ParamsEvaluator()))
+    with pytest.raises(ConfigError, match="space must be a ConfigSpace"):
+        SearchDashboard("digits")
+    view = show_run(plain(path=tmp_path / "alone").directory.path)
+    assert len(view.figure.axes) == 2 and len(view.table) == 5 and "Pareto front has" in view.alt
