@@ -5,13 +5,16 @@ BIN := .venv/bin
 # One thread a process: two test processes already keep two cores busy. Agg: draw without a screen.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: help setup demo test test-all lab check export clean-venv
+# SHOTS=/some/folder keeps pictures of what the browser tests saw.
+.PHONY: help setup demo test test-all test-browser lab docs check export clean-venv
 
 help:
 	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
-	@echo "make test       the tests, every notebook from top to bottom among them"
+	@echo "make test       the tests, every notebook from top to bottom among them; those in a browser where there is one"
 	@echo "make test-all   those and the slow ones"
-	@echo "make lab        JupyterLab, opened on the tutorials"
+	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"
+	@echo "make lab        JupyterLab, opened on a copy of the lessons"
+	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
 	@echo "make check      is the code what the notebooks say, and in order? types, style"
 	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
 	@echo "make clean-venv throw the installed environment away"
@@ -30,8 +33,19 @@ test: setup
 test-all: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(ARGS)
 
+test-browser: setup
+	@$(BIN)/python tests/browser/find_browser.py --install
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m browser $(ARGS) tests/browser
+
 lab: setup
-	$(BIN)/jupyter lab nbs/tutorials $(ARGS)
+	$(BIN)/analognas lab $(ARGS)
+
+# The tools live in an environment of their own: they would add buttons to JupyterLab.
+docs: setup
+	@test -x .venv/docs/bin/mkdocs || { $(BIN)/python -m venv .venv/docs && \
+	    .venv/docs/bin/pip install --quiet $$(sed -n 's/^docs_requirements = //p' settings.ini); }
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --config-file .ci/mkdocs.yml
+	@echo "Open _docs/index.html"
 
 check: setup
 	$(BIN)/python .ci/gate.py

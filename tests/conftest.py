@@ -1,6 +1,26 @@
-"""What all tests share: hypothesis draws the same examples every time, and no example fails for being slow."""
+"""What all tests share: hypothesis draws the same examples every time, and no example fails for being slow.
+
+Tests in tests/browser need a browser. Where there is none they are not even collected, and the last lines say so."""
+from pathlib import Path
+
+from browser.find_browser import find_browser
 from hypothesis import HealthCheck, settings
+
+BROWSER_TESTS = Path(__file__).resolve().parent / "browser"
 
 settings.register_profile("analognas", deadline=None, derandomize=True, max_examples=50,
                           suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("analognas")
+
+
+def pytest_ignore_collect(collection_path, config):
+    return True if collection_path == BROWSER_TESTS and find_browser()[0] is None else None
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    asked = [Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args]
+    program, why = find_browser()
+    if program is None and any(path == BROWSER_TESTS or path in BROWSER_TESTS.parents for path in asked):
+        terminalreporter.write_sep("=", "browser tests were NOT run", yellow=True)
+        terminalreporter.write_line(f"No panel and no lesson was opened in JupyterLab: {why}.")
+        terminalreporter.write_line("`make test-browser` sets a browser up, or says what to install, and runs them.")

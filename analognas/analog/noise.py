@@ -6,6 +6,8 @@
 __all__ = ['TABLE_SIZE', 'BLOCK', 'torch_seed', 'normal_table', 'philox', 'add_to_block', 'draw_key', 'add_normal_']
 
 # %% ../../nbs/21_analog.noise.ipynb #d7dc3ccd
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,11 +20,23 @@ from torch import Tensor
 from .compiled import by_loop, compiled, planes, without_gaps
 
 # %% ../../nbs/21_analog.noise.ipynb #7d919199
+_seeded = threading.RLock()  # PyTorch's generators belong to the whole process: two such blocks at once would mix their numbers
+
+
+def _renew_lock() -> None:
+    "In a forked process, where the thread that held the lock is not."
+    global _seeded
+    _seeded = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    "Within this block PyTorch draws from `seed`; afterwards its generators are as they were before."
+    "Within this block PyTorch draws from `seed`; afterwards its generators are as they were before. Other threads wait with such blocks until it ends."
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    with _seeded, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

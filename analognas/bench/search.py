@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'PEERS', 'T_AVM', 'REFERENCE', 'PROBLEMS', 'CONSTRAINED', 'FEWER', 'make', 'optuna_history',
-           'measure_search', 'plan_of', 'bench_search', 'sum_up', 'suggestion_seconds']
+           'measure_search', 'plan_of', 'bench_search', 'sum_up', 'load_search_bench', 'suggestion_seconds']
 
 # %% ../../nbs/84_bench.search.ipynb #803bcbbf
 import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core import check_number, load_extra
+from ..core import check_number, load_extra, read_json
 from ..evaluators.table import TableEvaluator, nasbench201_labels
 from ..search_algorithms.base import Optimizer, Search
 from ..search_algorithms.pareto import pareto_front
@@ -149,6 +150,11 @@ def _regrets(runs: Sequence[Mapping], best: float) -> tuple[dict[str, float], di
         regret = np.array([best - (r["best"][min(k, len(r["best"])) - 1] or 0.0) for r in runs])
         mean[str(k)], error[str(k)] = float(regret.mean()), float(regret.std(ddof=1) / np.sqrt(len(regret))) if len(regret) > 1 else 0.0
     return mean, error
+
+# %% ../../nbs/84_bench.search.ipynb #7dd0a714
+def load_search_bench() -> dict:
+    "What `bench_search` found with its defaults: see `sum_up`."
+    return read_json(Path(str(files("analognas.bench") / "search_AnalogNAS-Bench.json")))
 
 # %% ../../nbs/84_bench.search.ipynb #9cb1bf63
 def suggestion_seconds(name: str, observations: Sequence[int] = (10, 100, 1000)) -> dict[str, float]:

@@ -65,7 +65,8 @@ class Rungs(Evaluator):
             told = self.evaluators[r].query_pop([without_rung(configs[i]) for i in here])
             values[here] = np.column_stack([told.acc_1d, told.avm, told.std_1d, told.outside])
             measured &= told.measured
-        return Prediction(*values[:, :3].T, values[:, 3].astype(bool), measured and len(configs) > 0)
+        acc_1d, avm, std_1d, outside = values.T
+        return Prediction(acc_1d, avm, std_1d, outside.astype(bool), measured and len(configs) > 0)
 
     def get_evaluator_stat(self) -> dict:
         "What is known of each rung; rows and hours are of all together."

@@ -314,7 +314,7 @@ def test_only_what_an_optimizer_knows_can_be_set(panel):
         assert mine.wait(60)
         assert {n for n in OPTIMIZER_SETTINGS if not mine.controls[n].disabled} == set(known_settings(name))
         assert mine.controls["baseline"].disabled == (name == "random_search")
-    assert set(OPTIMIZERS) == {value for _, value in mine.controls["optimizer"].options}
+    assert set(OPTIMIZERS) - {"successive_halving"} == {value for _, value in mine.controls["optimizer"].options}
 
 
 def test_every_control_and_button_says_what_it_is(panel):
