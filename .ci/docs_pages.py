@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
-from readme import DIRECTIVE, HIDE  # noqa: E402 - mkdocs does not look for modules beside a hook
+from readme import DIRECTIVE, HIDE  # mkdocs does not look for modules beside a hook
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIALS = ("starter_notebook", "lesson_", "nas_search_demo", "teachers_guide")  # in this order, lessons by number

@@ -16,7 +16,9 @@ from .core import format_time, write_atomic
 from .datasets.load import load_dataset
 from .evaluators.table import TableEvaluator, nasbench201_labels
 from .evaluators.xgboost import XGBoostEvaluator
-from .plots import plot_best_so_far, plot_drift, save_figure
+from .plots.accuracy import plot_drift
+from .plots.search import plot_best_so_far
+from .plots.style import save_figure
 from .search_algorithms.ea_optimized import EAOptimizer
 from .search_algorithms.worker import Worker
 from .search_spaces.nasbench201 import NASBench201Space

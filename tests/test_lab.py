@@ -29,14 +29,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_an_installed_package_would_bring_the_lessons():
     "setup.py names every notebook of the tutorials as data, where `find_lessons` looks for them."
-    told = subprocess.run([sys.executable, "-c", "import runpy, setuptools; "
-                           "setuptools.setup = lambda **kw: print(*kw['data_files'][0][1], kw['data_files'][0][0]); runpy.run_path('setup.py')"], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = ("import runpy, setuptools; setuptools.setup = lambda **kw: print(*kw['data_files'][0][1], kw['data_files'][0][0]); "
+            "runpy.run_path('setup.py')")
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     *lessons, place = told.stdout.split()
-    assert place == "share/analognas/lessons" and {Path(p).name for p in lessons} == {p.name for p in (ROOT / "nbs" / "tutorials").glob("*.ipynb")}
+    assert place == "share/analognas/lessons"
+    assert {Path(p).name for p in lessons} == {p.name for p in (ROOT / "nbs" / "tutorials").glob("*.ipynb")}
 
 
 def test_the_command_hands_options_on(tmp_path):
-    told = subprocess.run([sys.executable, "-c", "from analognas.cli import main; main()", "lab", "--folder", str(tmp_path), "--", "--version"], capture_output=True, text=True,
-                          timeout=120, check=True)
+    command = [sys.executable, "-c", "from analognas.cli import main; main()", "lab", "--folder", str(tmp_path), "--", "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     copied, version = told.stdout.strip().splitlines()
     assert copied.endswith(f"lessons copied to {tmp_path}.") and version.split(".")[0] == "4"

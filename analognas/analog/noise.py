@@ -34,7 +34,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    "Within this block PyTorch draws from `seed`; afterwards its generators are as they were before. Other threads wait with such blocks until it ends."
+    "Within this block PyTorch draws from `seed`; afterwards its generators are as before. Such blocks of other threads wait for its end."
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with _seeded, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -91,7 +91,8 @@ FEWER = {"bo": 0.1, "optuna_gp": 0.1}  # share of the seeds for those that take 
 
 def plan_of(seeds: int) -> list[tuple[str, int]]:
     "Every task, as a store takes them: (problem and optimizer as JSON, seed)."
-    pairs = [("plain", name) for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", "successive_halving")] + [("constrained", name) for name in CONSTRAINED]
+    single = [name for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", "successive_halving")]  # those for one table and one objective
+    pairs = [("plain", name) for name in single] + [("constrained", name) for name in CONSTRAINED]
     pairs += [("two_objectives", name) for name in ("random_search", "nsga2")]
     share = lambda problem, name: 1.0 if problem == "plain" and name in OPTIMIZERS else FEWER.get(name, 0.2)
     return [(json.dumps({"problem": p, "name": name}), s) for p, name in pairs for s in range(max(1, round(seeds * share(p, name))))]

@@ -53,7 +53,8 @@ def fit_gp(parts: Sequence[np.ndarray],  # descriptions of n architectures, shap
         matern = gpytorch.kernels.MaternKernel(nu=2.5, active_dims=dims, lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5, 0.7))
         kernels.append(gpytorch.kernels.ScaleKernel(matern, outputscale_prior=gpytorch.priors.LogNormalPrior(-0.7, 0.7)))
     model = botorch.models.SingleTaskGP(torch.tensor(np.hstack(parts)), torch.tensor(np.asarray(y, float))[:, None],
-                                        covar_module=gpytorch.kernels.AdditiveKernel(*kernels), outcome_transform=botorch.models.transforms.Standardize(m=1))
+                                        covar_module=gpytorch.kernels.AdditiveKernel(*kernels),
+                                        outcome_transform=botorch.models.transforms.Standardize(m=1))
     mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", botorch.exceptions.warnings.OptimizationWarning)  # a fit that stops early is still a fit

@@ -70,9 +70,9 @@ class Rungs(Evaluator):
 
     def get_evaluator_stat(self) -> dict:
         "What is known of each rung; rows and hours are of all together."
-        each = [e.get_evaluator_stat() for e in self.evaluators]
-        told = [{k: v for k, v in s.items() if k not in e.growing} if hasattr(e, "growing") else s for s, e in zip(each, self.evaluators, strict=True)]
-        growing = {k: sum(s[k] for s, e in zip(each, self.evaluators, strict=True) if hasattr(e, "growing")) for k in self.growing}
+        each = [(e.get_evaluator_stat(), getattr(e, "growing", ())) for e in self.evaluators]
+        told = [{k: v for k, v in stat.items() if k not in growing} for stat, growing in each]
+        growing = {k: sum(stat[k] for stat, growing in each if k in growing) for k in self.growing}
         return super().get_evaluator_stat() | growing | {"rungs": told}
 
     def cost(self) -> pd.DataFrame:
@@ -85,7 +85,8 @@ class Rungs(Evaluator):
 class SuccessiveHalving(Optimizer):
     """Evaluates `nb_start` random architectures on the first rung, and on each further rung the best 1/`eta` of the one before.
 
-    `evaluator` is `Rungs`, the space one of `with_rungs`. Raises `ConfigError` for another evaluator, or a start too small to leave one for the last rung."""
+    `evaluator` is `Rungs`, the space one of `with_rungs`. Raises `ConfigError` for another evaluator, or a start too small to leave one
+    architecture for the last rung."""
 
     def __init__(self, evaluator: Evaluator,         # `Rungs`
                  nb_start: int = 27,                 # architectures on the first rung
@@ -129,5 +130,6 @@ class SuccessiveHalving(Optimizer):
             if len(found) >= self.nb_start:
                 break
         if len(found) < self.eta ** (len(self.sizes) - 1):
-            raise InfeasibleError(f"Only {len(found)} different architectures respect the limits ({self.early}): too few for {len(self.sizes)} rungs.")
+            raise InfeasibleError(f"Only {len(found)} different architectures respect the limits ({self.early}), "
+                                  f"too few for {len(self.sizes)} rungs.")
         return [without_rung(c) for c in list(found.values())[: self.nb_start]]

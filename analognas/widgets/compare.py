@@ -88,7 +88,9 @@ def as_entry(name: str, thing: Any, data: Any = None) -> Entry:
 def name_entries(candidates: Any, data: Any = None) -> dict[str, Any]:
     "Names for whatever is to be compared, as `name_candidates`; an `Entry` and a `DriftRecord` are welcome, too."
     own = (Entry, DriftRecord)
-    if candidates is None or not isinstance(candidates, Mapping | Sequence):
+    if candidates is None:  # the lesson's, by name
+        return name_candidates(None)
+    if not isinstance(candidates, Mapping | Sequence):
         candidates = [candidates] if isinstance(candidates, own) else name_candidates(candidates, data)
     if not isinstance(candidates, Mapping) and any(isinstance(c, own) for c in candidates):
         candidates = {getattr(c, "name", f"candidate {i + 1}"): c for i, c in enumerate(candidates)}

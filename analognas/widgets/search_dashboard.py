@@ -304,7 +304,8 @@ def _controls() -> dict[str, W.Widget]:
     "Everything that can be set."
     share = "share of children that differ in this, 0 to 1"
     return {
-        "optimizer": choice("optimizer", "ea_optimized", [(OPTIMIZER_LABELS[n], n) for n in OPTIMIZERS if n in OPTIMIZER_LABELS], "proposes new architectures"),
+        "optimizer": choice("optimizer", "ea_optimized", [(OPTIMIZER_LABELS[n], n) for n in OPTIMIZERS if n in OPTIMIZER_LABELS],
+                            "proposes new architectures"),
         "population_size": slider("population", 20, 2, 100, 1, "architectures in a generation"),
         "nb_iter": slider("generations", 10, 0, 200, 1, "how many times the population is renewed"),
         "nb_evaluations": slider("evaluations", 200, 10, 2000, 10, "architectures evaluated in each run"),

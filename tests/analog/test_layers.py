@@ -266,8 +266,9 @@ def test_paddings_that_are_no_numbers_are_refused():
         AnalogConv2d(nn.Conv2d(1, 1, 3, padding="same"), create_rpu_config())
 
 
-@pytest.mark.parametrize("digital, shape, takes", [(torch.nn.Linear(10, 3), (2, 11), 10), (torch.nn.Linear(10, 3), (2, 9), 10),
-                                                   (torch.nn.Conv2d(4, 2, 3), (1, 6, 8, 8), 4), (torch.nn.Conv2d(4, 2, 3, groups=2), (6, 8, 8), 4)])
+@pytest.mark.parametrize("digital, shape, takes", [
+    (nn.Linear(10, 3), (2, 11), 10), (nn.Linear(10, 3), (2, 9), 10),
+    (nn.Conv2d(4, 2, 3), (1, 6, 8, 8), 4), (nn.Conv2d(4, 2, 3, groups=2), (6, 8, 8), 4)])
 def test_other_numbers_of_inputs_are_refused_as_torch_refuses_them(digital, shape, takes):
     with pytest.raises(RuntimeError):
         digital(torch.zeros(shape))

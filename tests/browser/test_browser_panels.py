@@ -1,6 +1,10 @@
 """Panels under a user's hands: they render, answer the keyboard, and leave a picture behind."""
+import nbformat
+import pandas as pd
 import pytest
 from lab_page import WAIT, PanelOnPage
+
+from analognas.widgets.base import _STILL, View, new_figure
 
 pytestmark = pytest.mark.browser
 PARABOLA = '''
@@ -89,6 +93,22 @@ def test_a_search_from_start_to_stop(lab, open_notebook):
     notebook.shot("panel_SearchDashboard_stopped")
     assert int(notebook.run_cell(3)) > 0
     the_picture_outlives_kernel_and_page(panel, open_notebook)
+
+
+def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebook):
+    "JupyterLab does not trust a notebook that it did not save itself, and takes styles and scripts out of what it shows."
+    figure = new_figure(4, 2)
+    figure.subplots()
+    html = f"{_STILL}{View(figure, pd.DataFrame({'a': [1]}), 'an empty picture')._repr_html_()}</div>"
+    path = lab.write("elsewhere.ipynb", "panel")
+    nb = nbformat.read(lab.root / path, as_version=4)
+    nb.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
+    nbformat.write(nb, lab.root / path)
+    notebook = open_notebook(path)
+    picture = notebook.page.get_by_alt_text("an empty picture")
+    picture.wait_for()
+    assert picture.evaluate("e => e.naturalWidth") == 400
+    assert "Run the cell to bring the panel back" in notebook.page.locator(".jp-Notebook").inner_text()
 
 
 def one_sees_what_one_does(panel):

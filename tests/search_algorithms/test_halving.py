@@ -15,7 +15,7 @@ from analognas.search_spaces.config_space import ConfigSpace
 
 
 class Blurred(ToyEvaluator):
-    "The toy's answers, wrong by an amount that depends on the architecture only; high by 5 points, so that a hasty answer looks better than the truth."
+    "The toy's answers, wrong by an amount that depends on the architecture only; 5 points too high, so that hasty answers look better."
     def __init__(self, blur):
         self.blur = blur
 

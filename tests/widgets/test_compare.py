@@ -133,3 +133,13 @@ def test_errors_appear_in_the_panel():
     assert panel.wait(WAIT)
     assert "No measurement at" in panel._status.value
     panel.close()
+
+
+def test_without_candidates_it_compares_those_of_the_lessons():
+    mine = Compare()
+    try:
+        mine.refresh()
+        assert mine.wait(120) and "⚠" not in mine._status.value
+        assert list(mine.view.table.columns)[1:] == ["narrow", "wide", "wide (digital)"]
+    finally:
+        mine.close()
