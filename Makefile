@@ -10,7 +10,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 help:
 	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
-	@echo "make test       the tests, every notebook from top to bottom among them; those in a browser where there is one"
+	@echo "make test       the tests, every notebook from top to bottom among them"
 	@echo "make test-all   those and the slow ones"
 	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"
 	@echo "make lab        JupyterLab, opened on a copy of the lessons"
@@ -28,10 +28,10 @@ demo: setup
 	@$(BIN)/analognas demo $(ARGS)
 
 test: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)
 
 test-all: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not browser" $(ARGS)
 
 test-browser: setup
 	@$(BIN)/python tests/browser/find_browser.py --install

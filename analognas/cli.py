@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import inspect
 import json
+import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -47,8 +48,10 @@ def make_executor(text: str | None,                # "threads:4", "processes:2",
         return dask_executor(detail, stack)
     if not detail.isdecimal() or int(detail) < 1:
         raise ConfigError(f"--executor must say how many: {kind}:4; got {text!r}.")
-    pools: dict[str, Any] = {"threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor}
-    return {"executor": stack.enter_context(pools[kind](int(detail)))}
+    if kind == "threads":
+        return {"executor": stack.enter_context(ThreadPoolExecutor(int(detail)))}
+    fresh = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch's, may wait for ever
+    return {"executor": stack.enter_context(ProcessPoolExecutor(int(detail), fresh))}
 
 
 def dask_executor(address: str, stack: contextlib.ExitStack) -> dict[str, Any]:

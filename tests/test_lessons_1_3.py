@@ -50,6 +50,19 @@ def test_three_exercises_with_an_empty_cell_and_a_solution_each(name):
         ast.parse(code)
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_no_line_of_code_is_cut_at_the_edge_of_the_page(name):
+    code = [c.source for c in cells_of(name) if c.cell_type == "code"] + solutions_of(name)
+    assert [line for source in code for line in source.splitlines() if len(line) > 110] == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_headings_stand_in_markdown(name):
+    cells = cells_of(name)
+    assert "## Exercises" in [line for c in cells if c.cell_type == "markdown" for line in c.source.splitlines()]
+    assert not [c.source for c in cells if c.cell_type == "code" and re.search("^##", c.source, re.M)]
+
+
 @pytest.mark.parametrize("name", (*LESSONS, "teachers_guide"))
 def test_saved_outputs_are_small_and_hold_no_widget_and_no_error(name):
     nb = nbformat.read(TUTORIALS / f"{name}.ipynb", as_version=4)

@@ -48,6 +48,13 @@ def test_three_exercises_each_with_an_empty_cell_and_a_solution(name):
 
 
 @pytest.mark.parametrize("name", LESSONS)
+def test_no_line_of_code_is_cut_at_the_edge_of_the_page(name):
+    nb = read(name)
+    code = [c.source for c in nb.cells if c.cell_type == "code"] + solutions(nb)
+    assert [line for source in code for line in source.splitlines() if len(line) > 110] == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
 def test_a_goal_in_two_lines_and_a_picture_among_the_first_cells(name):
     nb = read(name)
     code = [c for c in nb.cells if c.cell_type == "code"]

@@ -79,7 +79,7 @@ def test_installs_once_and_again_when_something_changed(checkout):
     first = checkout.run()
     assert first.returncode == 0, first.stderr
     assert "2.9 GB" in first.stderr or "wheels" in first.stderr  # what is going to be downloaded
-    assert checkout.notes.read_text() == "install -c .constraints.txt -e .[audio,bench,bo,dev,distributed,moo]\n"
+    assert checkout.notes.read_text() == "install -c .constraints.txt -e .[audio,bench,bo,browser,dev,distributed,moo]\n"
 
     again = checkout.run()
     assert (again.returncode, again.stdout, again.stderr, checkout.installs) == (0, "", "", 1)

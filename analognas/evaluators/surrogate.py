@@ -145,6 +145,7 @@ class SurrogateEvaluator(Evaluator):
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
         self.about: dict = {}
         self._fitted: Any = None                 # the ConfigSpace of the labels; features are computed in it
+        self._chosen: Path | None = None         # shipped weights, chosen for the space last bound; None if fitted or named
         self._warned: set[str] = set()           # datasets for which borrowing was announced
         if folder is not None:
             self._load(Path(folder))
@@ -165,7 +166,7 @@ class SurrogateEvaluator(Evaluator):
         if ceiling is None and len(set(networks)) < len(labels):
             ceiling = {t: repeat_ceiling(labels.labels[:, i], networks) for i, t in enumerate(TARGETS)}
         self._models = _fit_models(X, labels.labels, names, networks, seed, self.learner)
-        self._fitted = space.for_dataset(space.info)  # a copy: what happens to the space later is no concern of this model
+        self._chosen, self._fitted = None, space.for_dataset(space.info)  # a copy: what happens to the space later is no concern of this model
         self.about = {"format": FORMAT, "learner": self.learner.__name__, "settings": dict(self.learner.settings), "seed": seed,
                       "label_set": labels.name, "rows": len(labels), "facts": labels.facts, "space": json.loads(space.to_json()),
                       "features": {n: [float(a), float(b)] for n, a, b in zip(names, X.min(0), X.max(0), strict=True)},
@@ -175,8 +176,9 @@ class SurrogateEvaluator(Evaluator):
         return self.bind(space)
 
     def _accept(self, space: ConfigSpace) -> None:
-        if self._fitted is None:
-            self._load(self._shipped(space))
+        if (self._fitted is None or self._chosen) and (best := self._shipped(space)) != self._chosen:
+            self._load(best)
+            self._chosen = best
         mine, theirs = self._fitted.feature_names, space.feature_names
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))

@@ -19,12 +19,13 @@ from .style import PALETTE, new_axes, style
 
 # %% ../../nbs/71_plots.accuracy.ipynb #84e70116
 def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
-    "One row per candidate and time: `t_inference` (s), mean, standard deviation, ends of the 95 % interval of the mean (percent)."
+    """One row per candidate and time: `t_inference` (s), mean, standard deviation, ends of the 95 % interval of the mean (percent),
+    which end at 0 and 100: two or three repeats say little."""
     rows = []
     for name, r in records.items():
         n = len(r.acc)
         half = student.ppf(0.975, n - 1) * r.std / np.sqrt(n) if n > 1 else np.zeros(len(r.mean))
-        rows += [{"candidate": name, "t_inference": t, "mean": m, "std": s, "low": m - h, "high": m + h}
+        rows += [{"candidate": name, "t_inference": t, "mean": m, "std": s, "low": max(m - h, 0.0), "high": min(m + h, 100.0)}
                  for t, m, s, h in zip(r.t_inference, r.mean, r.std, half, strict=True)]
     return pd.DataFrame(rows)
 

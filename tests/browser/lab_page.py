@@ -228,7 +228,8 @@ class PanelOnPage:
         return next(c for c in self.controls() if self.label(c) == label)
 
     def label(self, control) -> str:
-        return control.evaluate("e => (e.closest('label') || e.closest('.jupyter-widgets')?.querySelector('label') || e).innerText").strip()
+        return control.evaluate("e => (e.closest('label') ||"
+                                " e.closest('.widget-inline-hbox')?.querySelector('label') || e).innerText").strip()
 
     def kind(self, control) -> str:
         "slider, select-one, checkbox, button, text; number for the one beside a slider."

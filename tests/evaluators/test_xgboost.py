@@ -418,3 +418,18 @@ def test_normal_scores_are_monotone_and_keep_the_range(y):
 def test_normal_scores_there_and_back(y):
     y = np.array(y)
     assert np.allclose(NormalScores.fit(y).inverse(NormalScores.scores_of(y)), y, rtol=1e-9, atol=1e-6)
+
+
+def test_one_that_was_not_fitted_takes_the_weights_of_each_space_it_is_bound_to(fitted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BorrowedLabelsWarning)
+        mine = XGBoostEvaluator()
+        for name in ("CIFAR-10", "digits", "CIFAR-10"):
+            space = ConfigSpace(name)
+            config = space.sample_arch(rng=0)
+            assert mine.bind(space).query(config) == XGBoostEvaluator().bind(space).query(config)
+            assert mine.get_evaluator_stat()["label_set"] == name
+    other = copy.copy(fitted)   # a fitted one keeps what it has learned, and says that it borrows
+    with pytest.warns(BorrowedLabelsWarning):
+        other.bind(ConfigSpace("KWS"))
+    assert other.about["label_set"] == fitted.about["label_set"]

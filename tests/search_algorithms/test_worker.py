@@ -21,6 +21,7 @@ from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.halving import Rungs
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.run_directory import RunDirectory, make_new_directory, read_evaluations
 from analognas.search_algorithms.worker import OPTIMIZERS, Worker, describe, make_optimizer, optimizer_from
@@ -136,8 +137,9 @@ def test_a_directory_of_its_own_is_made(tmp_path, monkeypatch):
 
 def test_every_registered_optimizer_can_be_found_and_made_again():
     for name in OPTIMIZERS:
-        optimizer = make_optimizer(name, ParamsEvaluator())
-        again = optimizer_from(json.loads(json.dumps(describe(optimizer))), ParamsEvaluator())
+        evaluator = Rungs([ParamsEvaluator(), ParamsEvaluator()]) if name == "successive_halving" else ParamsEvaluator()
+        optimizer = make_optimizer(name, evaluator)
+        again = optimizer_from(json.loads(json.dumps(describe(optimizer))), evaluator)
         assert type(again) is type(optimizer) and describe(again) == describe(optimizer)
 
 
