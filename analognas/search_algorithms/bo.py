@@ -71,8 +71,8 @@ def log_expected_improvement(mean: np.ndarray, std: np.ndarray,  # of a measurem
 
 
 def log_chance(mean: np.ndarray, std: np.ndarray, quantity: str, worst: float) -> np.ndarray:
-    "Logarithm of the probability that a quantity respects its limit."
-    side = 1 if QUANTITIES[quantity].maximise else -1
+    "Logarithm of the probability that a quantity, or 'outside', respects its limit."
+    side = 1 if quantity in QUANTITIES and QUANTITIES[quantity].maximise else -1
     return log_ndtr(side * (mean - worst) / std)
 
 # %% ../../nbs/55_search_algorithms.bo.ipynb #010c4b55
@@ -161,7 +161,10 @@ class BOptimizer(BudgetedOptimizer):
         column = lambda name: np.array([r[name] for r in known], float)
         z, feasible, chance = warp(column("score")), column("feasible") > 0, np.zeros(len(pool))
         with torch_seed(int(rng.integers(2**31))):  # a fit that fails is tried again from a random start
-            for name, worst in self.constraints.of(known=False).items():
+            limits = self.constraints.of(known=False)
+            if self.constraints.inside and column("outside").any():
+                limits["outside"] = 0.5  # 0 is inside, 1 outside
+            for name, worst in limits.items():
                 model = fit_gp(old, column(name))
                 mean, var = posterior(model, new)
                 chance += log_chance(mean, np.sqrt(var + noise_of(model)), name, worst)
