@@ -19,9 +19,8 @@ def pytest_ignore_collect(collection_path, config):
 
 def pytest_terminal_summary(terminalreporter, config):
     asked = [Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args]
-    program, why = find_browser()
-    left_out = "not browser" in config.option.markexpr
-    if (program is None or left_out) and any(path == BROWSER_TESTS or path in BROWSER_TESTS.parents for path in asked):
+    why = find_browser()[1] or ("they are left to a command of their own" if "not browser" in config.option.markexpr else "")
+    if why and any(path == BROWSER_TESTS or path in BROWSER_TESTS.parents for path in asked):
         terminalreporter.write_sep("=", "browser tests were NOT run", yellow=True)
-        terminalreporter.write_line(f"No panel and no lesson was opened in JupyterLab{'' if program else ': ' + why}.")
-        terminalreporter.write_line("`make test-browser` sets a browser up where it may, or says what to install, and runs them.")
+        terminalreporter.write_line(f"No panel and no lesson was opened in JupyterLab: {why}.")
+        terminalreporter.write_line("`make test-browser` sets a browser up, or says what to install, and runs them.")

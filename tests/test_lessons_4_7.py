@@ -12,7 +12,6 @@ from nbclient import NotebookClient
 
 TUTORIALS = Path(__file__).resolve().parent.parent / "nbs" / "tutorials"
 LESSONS = ("lesson_4_evaluator", "lesson_5_optimizer", "lesson_6_from_search_to_chip", "lesson_7_pareto", "nas_search_demo")
-LONG = {"lesson_6_from_search_to_chip", "nas_search_demo"}  # they train networks
 DEMO = "nas_search_demo"
 
 
@@ -85,7 +84,8 @@ def test_every_decimal_number_in_prose_is_one_that_is_printed_or_set(name):
             assert [n for n in re.findall(r"\d+\.\d+", prose) if n not in known] == []
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in LESSONS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LESSONS)
 def test_solutions_run_after_the_lesson(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nb = read(name)

@@ -1,4 +1,6 @@
-"""Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab."""
+"""Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab.
+
+The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in JupyterLab itself."""
 from pathlib import Path
 
 import nbformat
@@ -13,7 +15,8 @@ def test_the_notebooks_are_found():
     assert len(NOTEBOOKS) > 20
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.parent.name == "tutorials" else ())
+                                  for p in NOTEBOOKS])
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a kernel starts where the client says; nothing may depend on the working directory
     nb = nbformat.read(path, as_version=4)

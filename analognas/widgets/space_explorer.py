@@ -314,8 +314,8 @@ class SpaceExplorer(Panel):
         add.layout.align_self = "flex-start"
         form = W.Accordion([W.VBox([*self._form.values(), add])], titles=["A hyperparameter of your own"], selected_index=None)
         left = self.widget.children[1].children[0]
-        *always, buttons, status = left.children
-        left.children = [*always, self._headline, self._box, buttons, status, form, self._text]
+        buttons, status, *always = left.children
+        left.children = [buttons, status, *always, self._headline, self._box, form, self._text]
         for control in (*always, *self._form.values()):
             control.layout.width = "auto"
         left.layout.width, left.layout.flex = "25em", "0 0 auto"            # narrow, so that the picture stays beside the controls

@@ -12,7 +12,7 @@ from ipywidgets.widgets.widget import _instances as live_widgets
 from analognas.analog.cost import hardware_cost
 from analognas.core import ConfigError, DatasetInfo
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
-from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.hyperparameter import Hyperparameter
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -263,7 +263,7 @@ def test_other_evaluators():
     assert "Predicted: ParamsEvaluator." in view.table.remark.tolist() and evaluator.space is None
     view = explore_space(space, config, Forgetful())
     assert "not in label set 'mine'" in view.alt and "tiles of 256×256" in view.alt
-    other = XGBoostEvaluator().bind(space)
+    other = XGBoostEvaluator(WEIGHTS / "digits").bind(space)
     assert "No prediction" in explore_space(NASBench201Space(), start_config(NASBench201Space()), other).alt
     assert other.space is space
 
