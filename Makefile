@@ -28,7 +28,7 @@ demo: setup
 	@$(BIN)/analognas demo $(ARGS)
 
 test: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
 test-all: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not browser" $(ARGS)

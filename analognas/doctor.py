@@ -128,7 +128,7 @@ def check_xgboost() -> Finding:
 
 # %% ../nbs/80_doctor.ipynb #8efd4d7f
 EXTRAS = {"bench": ("analognasbench", "optuna"), "bo": ("botorch",), "moo": ("pymoo", "moocore"), "distributed": ("dask", "distributed"),
-          "audio": ("librosa", "soundfile")}  # extra -> the modules it brings
+          "audio": ("librosa", "soundfile"), "lab": ("voila",), "browser": ("playwright", "pytest_playwright")}  # extra -> the modules it brings
 
 
 def check_extra(extra: str) -> Finding:

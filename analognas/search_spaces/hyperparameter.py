@@ -120,6 +120,9 @@ class KnobValues(Declaration):
         "The one form of an allowed value: 2.0 as 2, 0.55 + 1e-12 as 0.55, numpy numbers as Python's. Others stay as they are."
         if self.values is None:
             return float(value) if _is_number(value) else value
+        lookup, known = self._lookup
+        if type(value) in known and len(lookup) == len(self.values) and value in lookup:  # the quick way for the usual case
+            return lookup[value]
         i = self._match(value)
         return _plain(value) if i is None else self.values[i]
 

@@ -8,7 +8,7 @@ from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.conformance import EvaluatorConformance, check_evaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.evaluators.surrogate import BorrowedLabelsWarning
-from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
@@ -49,10 +49,10 @@ class TestXGBoostBorrowing(TestXGBoostOnDigits):
 
 
 def test_borrowing_is_announced_once_for_each_dataset():
-    evaluator = XGBoostEvaluator()
+    evaluator = XGBoostEvaluator(WEIGHTS / "digits")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for dataset in ("VWW", "VWW", "KWS", "VWW"):  # fitted on digits, or whatever VWW borrows from
+        for dataset in ("VWW", "VWW", "KWS", "VWW", "digits"):
             evaluator.bind(ConfigSpace(dataset))
     messages = [str(w.message) for w in caught if w.category is BorrowedLabelsWarning]
     assert len(messages) == 2 and "VWW" in messages[0] and "KWS" in messages[1]

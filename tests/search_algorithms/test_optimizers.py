@@ -15,6 +15,7 @@ from analognas.search_algorithms import ea
 from analognas.search_algorithms.base import History, Optimizer, Search, SearchResult
 from analognas.search_algorithms.constraints import QUANTITIES, Constraints, known_quantities
 from analognas.search_algorithms.ea_optimized import EAOptimizer, draw_new, mutate
+from analognas.search_algorithms.halving import with_rungs
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -420,7 +421,8 @@ def test_limits_as_a_whole():
 
 
 def test_a_limit_that_is_met_exactly_is_met():
-    space, configs = ConfigSpace("digits"), ConfigSpace("digits").sample_arch_uniformly(20, 0)
+    space = with_rungs(ConfigSpace("digits"), 3)
+    configs = space.sample_arch_uniformly(20, 0)
     for name in (q for q, about in QUANTITIES.items() if about.known):
         for config in configs[:5]:
             exact = float(known_quantities(space, [config], [name])[name][0])
