@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .core import DATASETS, ConfigError, FileFormatError, InfeasibleError, MissingExtraError, check_choice, load_extra
+from .core import DATASETS, ConfigError, FileFormatError, InfeasibleError, MissingExtraError, check_choice, check_number, load_extra
 
 # %% ../nbs/89_cli.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -137,11 +137,13 @@ def _run_bench(args) -> dict[str, Any]:
         from analognas.bench.baselines import bench_baselines
         from analognas.datasets.load import load_dataset
         from analognas.evaluators.xgboost import XGBoostEvaluator
-        table = bench_baselines(load_dataset(args.dataset, args.root), XGBoostEvaluator(), args.store or Path("labels/baselines.sqlite"))
+        data, store = load_dataset(args.dataset, args.root), args.store or Path("labels/baselines.sqlite")
+        seeds = 1 if args.seeds is None else int(check_number("seeds", args.seeds, low=1, integer=True))
+        table = bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
         return {"rows": table.drop(columns="drift").to_dict("records")}
     if args.what == "search":
         from analognas.bench.search import bench_search
-        return bench_search(args.store or Path("labels/search.sqlite"), args.seeds)
+        return bench_search(args.store or Path("labels/search.sqlite"), 100 if args.seeds is None else args.seeds)
     if args.what == "scale":
         from analognas.bench.scale import bench_scale
         return bench_scale()
@@ -245,7 +247,7 @@ def _bench_arguments(commands, formats) -> None:
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
     bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
     bench.add_argument("--store", type=Path, help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out")
-    bench.add_argument("--seeds", type=int, default=100, help="search: runs of each optimizer")
+    bench.add_argument("--seeds", type=int, help="search: runs of each optimizer (100 if left out); baselines: trainings of each network (1)")
     bench.set_defaults(call=_bench)
 
 # %% ../nbs/89_cli.ipynb #a5505aa4

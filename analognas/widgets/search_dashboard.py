@@ -7,7 +7,8 @@ __all__ = ['logger', 'BEST_SHOWN', 'RUN', 'PAUSE', 'STOP', 'OURS', 'OPTIMIZER_LA
            'LIMITABLE', 'REDRAW', 'DRAWING_SHARE', 'RunRecord', 'budget_of', 'read_run', 'best_table', 'tells_params',
            'runs_over', 'front_objectives', 'limits_of', 'in_words', 'draw_run', 'show_run', 'SearchThread',
            'known_settings', 'read_number', 'constraints_from', 'optimizer_for', 'settings_from', 'new_run_path',
-           'runs_in', 'reopen', 'how_far', 'finished_words', 'error_words', 'nothing_yet', 'SearchDashboard']
+           'runs_in', 'reopen', 'how_far', 'finished_words', 'error_words', 'nothing_yet', 'SteeredSearch',
+           'SearchDashboard']
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #5c523bae
 import inspect
@@ -384,9 +385,8 @@ def nothing_yet() -> View:
     return View(figure, pd.DataFrame(), "Nothing has been searched yet.")
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #cf30fcaa
-class SearchDashboard(Panel):
-    "Drives a `Worker`: choose, start, pause, stop, open again. Whatever happens to the panel, the run directory has everything."
-    title = "Search for an architecture"
+class SteeredSearch(Panel):
+    "The buttons, and the `Worker` in a thread that they start, pause and stop. What is shown of it is the subclass's."
 
     def __init__(self, space: ConfigSpace | None = None,     # what is searched; None is `ConfigSpace()`
                  evaluator: Evaluator | None = None,         # who answers; None is the shipped `XGBoostEvaluator`
@@ -493,7 +493,20 @@ class SearchDashboard(Panel):
         worker.run_dir = new_run_path(self.folder, self.space.dataset)
         return worker
 
-    # ------------------------------------------------------------------ what is shown
+    def close(self) -> None:
+        "End the panel. A search under way stops when what it evaluates is written; a slow evaluator is not waited for."
+        self._closing = True
+        self._want(STOP)
+        self._woken.set()
+        super().close()
+        if self.search is not None:
+            self.search.join(2.0)
+
+# %% ../../nbs/77_widgets.search_dashboard.ipynb #cc40cab6
+class SearchDashboard(SteeredSearch):
+    "Drives a `Worker`: choose, start, pause, stop, open again. Whatever happens to the panel, the run directory has everything."
+    title = "Search for an architecture"
+
     def views(self, settings: dict) -> Iterator[View]:
         "The run that is shown, again and again while it grows, and nothing where nothing changed."
         self._me = threading.get_ident()
@@ -589,12 +602,3 @@ class SearchDashboard(Panel):
         worker = self._worker(self.settings)
         beside = ", and as many at random" if worker.baseline and self.settings["optimizer"] != "random_search" else ""
         self.say(f"{self._state(record, False)} 'start' searches anew: {worker.runs} × {worker.optimizer.budget:,} architectures{beside}.")
-
-    def close(self) -> None:
-        "End the panel. A search under way stops when what it evaluates is written; a slow evaluator is not waited for."
-        self._closing = True
-        self._want(STOP)
-        self._woken.set()
-        super().close()
-        if self.search is not None:
-            self.search.join(2.0)
