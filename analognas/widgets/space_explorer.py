@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['CROWD', 'NAMES', 'GIVEN', 'Judge', 'find_judge', 'Answer', 'explore_space', 'knob', 'add_in_words', 'start_config',
-           'SpaceExplorer']
+           'ConfigPanel', 'SpaceExplorer']
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #30509113
 import copy
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -270,56 +270,17 @@ def _as_text(config: Mapping) -> str:
             f'onclick="{_COPY}">Copy the config</button><pre style="white-space: pre-wrap; word-break: normal; user-select: text; line-height: 1.3">'
             f"{html.escape(repr(dict(config)))}</pre>")
 
-# %% ../../nbs/76_widgets.space_explorer.ipynb #2d89ab84
-class SpaceExplorer(Panel):
-    "Move hyperparameters, see the network, its costs and what the evaluator expects. Raises `ConfigError` for a space that builds no networks."
-    title = "Explore a search space"
+# %% ../../nbs/76_widgets.space_explorer.ipynb #e7c500c0
+class ConfigPanel(Panel):
+    "A control for each hyperparameter of `space`; `config` is what they say. Subclasses put `_headline`, `_box` and `_text` somewhere."
+    space: ConfigSpace
 
-    def __init__(self,
-                 space: ConfigSpace | None = None,      # one of your own; None: those that come with the package
-                 evaluator: Evaluator | None = None,    # None: the shipped ones
-                 seed: int = 0):                        # of the architectures that are sampled
-        if space is not None and not space.builds_networks:
-            raise ConfigError("SpaceExplorer draws networks, and this custom space cannot build any: give ConfigSpace a `network` function.")
-        self._given, self._evaluator, self._rng = space, evaluator, as_rng(seed)
-        self._judged: tuple[ConfigSpace, Judge] | None = None
+    def __init__(self, controls: Mapping[str, W.Widget], buttons: Sequence[W.Button]):
         self._knobs: dict[str, W.Widget] = {}
         self._news, self._hold = "", False
-        info = space.info if space else dataset_info("CIFAR-10")
-        self._datasets = DATASETS | {info.name: info}
-        self._kinds: dict[str, Callable[[DatasetInfo], ConfigSpace]] = {RESNET_LIKE: ConfigSpace, NASBENCH201: NASBench201Space}
-        if space is not None:
-            self._kinds = {GIVEN: space.for_dataset} | self._kinds
-        super().__init__(self._choices(info), [button("Sample an architecture", "draw a random one", self.sample),
-                                               button("Reset", "back to the start, without hyperparameters of your own", self.reset)])
-        self._furnish()
-        self.reset()
-
-    def _choices(self, info: DatasetInfo) -> dict[str, W.Widget]:
-        "The controls that are always there."
-        return {"dataset": choice("dataset", info.name, list(self._datasets), "whose inputs and classes the network gets"),
-                "kind": choice("search space", next(iter(self._kinds)), list(self._kinds), "which family of networks"),
-                "chip": choice("chip", "hermes", list(CHIPS), "whose tiles, latency and energy are counted"),
-                "known": tick("sample within the fitted range", True, "only networks like those the evaluator was fitted on")}
-
-    def _furnish(self) -> None:
-        "What the controls of hyperparameters, the form for new ones and the config are shown in."
         self._headline, self._text = W.HTML(), W.HTML()
         self._box = W.VBox(layout={"max_height": "29em", "overflow": "hidden auto", "border": "1px solid #ccc", "flex": "0 0 auto"})
-        self._form = {"name": number("name", None, "a name that the space does not have yet"),
-                      "type": choice("type", "discrete", TYPES, "numbers apart, a continuum, or categories without order"),
-                      "values": number("values", None, "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in 3, 5, 7")}
-        self._form["name"].placeholder, self._form["values"].placeholder = "kernel", "1 to 5, or 3, 5, 7"
-        add = button("Add it", "add this hyperparameter to the space shown", self.add)
-        add.layout.align_self = "flex-start"
-        form = W.Accordion([W.VBox([*self._form.values(), add])], titles=["A hyperparameter of your own"], selected_index=None)
-        left = self.widget.children[1].children[0]
-        buttons, status, *always = left.children
-        left.children = [buttons, status, *always, self._headline, self._box, form, self._text]
-        for control in (*always, *self._form.values()):
-            control.layout.width = "auto"
-        left.layout.width, left.layout.flex = "25em", "0 0 auto"            # narrow, so that the picture stays beside the controls
-        self._output.layout.flex, self._output.layout.min_width, self._output.layout.max_width = "1 1 30em", "0", "58em"
+        super().__init__(controls, buttons)
 
     @property
     def config(self) -> dict:
@@ -340,6 +301,80 @@ class SpaceExplorer(Panel):
     def settings(self) -> dict:
         "What `views` needs; the space is never changed, only replaced."
         return super().settings | {"space": self.space, "config": self.config, "news": self._news}
+
+    def _use(self, space: ConfigSpace, config: Mapping, news: str = "") -> None:
+        "Show another space: new controls in place of the old ones."
+        old, self.space, self._news = self._box.children, space, news
+        self._knobs = {h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle) for h in space.hyperparameters}
+        for control in self._knobs.values():
+            control.layout.width = "auto"
+        self._box.children = list(self._knobs.values())
+        for control in old:
+            close_widgets(control)
+        for control in self._knobs.values():
+            control.observe(self._knob_moved, "value")
+        self._headline.value = f"<small>{html.escape(repr(space).splitlines()[0])}</small>"
+        self._turned()
+
+    def _knob_moved(self, change: object) -> None:
+        if not self._hold:
+            self._news = ""
+            self._turned()
+
+    def _turned(self) -> None:
+        "Hide what does not matter, show the config, ask for the picture."
+        config = self.config
+        for n, control in self._knobs.items():
+            control.layout.display = None if self.space.is_active(n, config) else "none"
+        self._text.value = _as_text(config)
+        self.refresh()
+
+# %% ../../nbs/76_widgets.space_explorer.ipynb #2d89ab84
+class SpaceExplorer(ConfigPanel):
+    "Move hyperparameters, see the network, its costs and what the evaluator expects. Raises `ConfigError` for a space that builds no networks."
+    title = "Explore a search space"
+
+    def __init__(self,
+                 space: ConfigSpace | None = None,      # one of your own; None: those that come with the package
+                 evaluator: Evaluator | None = None,    # None: the shipped ones
+                 seed: int = 0):                        # of the architectures that are sampled
+        if space is not None and not space.builds_networks:
+            raise ConfigError("SpaceExplorer draws networks, and this custom space cannot build any: give ConfigSpace a `network` function.")
+        self._given, self._evaluator, self._rng = space, evaluator, as_rng(seed)
+        self._judged: tuple[ConfigSpace, Judge] | None = None
+        info = space.info if space else dataset_info("CIFAR-10")
+        self._datasets = DATASETS | {info.name: info}
+        self._kinds: dict[str, Callable[[DatasetInfo], ConfigSpace]] = {RESNET_LIKE: ConfigSpace, NASBENCH201: NASBench201Space}
+        if space is not None:
+            self._kinds = {GIVEN: space.for_dataset} | self._kinds
+        super().__init__(self._choices(info), [button("Sample an architecture", "draw a random one", self.sample),
+                                               button("Reset", "back to the start, without hyperparameters of your own", self.reset)])
+        self._furnish()
+        self.reset()
+
+    def _choices(self, info: DatasetInfo) -> dict[str, W.Widget]:
+        "The controls that are always there."
+        return {"dataset": choice("dataset", info.name, list(self._datasets), "whose inputs and classes the network gets"),
+                "kind": choice("search space", next(iter(self._kinds)), list(self._kinds), "which family of networks"),
+                "chip": choice("chip", "hermes", list(CHIPS), "whose tiles, latency and energy are counted"),
+                "known": tick("sample within the fitted range", True, "only networks like those the evaluator was fitted on")}
+
+    def _furnish(self) -> None:
+        "Where the hyperparameters, the form for new ones and the config are."
+        self._form = {"name": number("name", None, "a name that the space does not have yet"),
+                      "type": choice("type", "discrete", TYPES, "numbers apart, a continuum, or categories without order"),
+                      "values": number("values", None, "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in 3, 5, 7")}
+        self._form["name"].placeholder, self._form["values"].placeholder = "kernel", "1 to 5, or 3, 5, 7"
+        add = button("Add it", "add this hyperparameter to the space shown", self.add)
+        add.layout.align_self = "flex-start"
+        form = W.Accordion([W.VBox([*self._form.values(), add])], titles=["A hyperparameter of your own"], selected_index=None)
+        left = self.widget.children[1].children[0]
+        buttons, status, *always = left.children
+        left.children = [buttons, status, *always, self._headline, self._box, form, self._text]
+        for control in (*always, *self._form.values()):
+            control.layout.width = "auto"
+        left.layout.width, left.layout.flex = "25em", "0 0 auto"            # narrow, so that the picture stays beside the controls
+        self._output.layout.flex, self._output.layout.min_width, self._output.layout.max_width = "1 1 30em", "0", "58em"
 
     def sample(self) -> None:
         "Show a random architecture; with the box ticked, one that the evaluator was fitted for, if there is one among 300."
@@ -384,20 +419,6 @@ class SpaceExplorer(Panel):
             self._judged = space, find_judge(space, self._evaluator)
         return self._judged[1]
 
-    def _use(self, space: ConfigSpace, config: Mapping, news: str = "") -> None:
-        "Show another space: new controls in place of the old ones."
-        old, self.space, self._news = self._box.children, space, news
-        self._knobs = {h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle) for h in space.hyperparameters}
-        for control in self._knobs.values():
-            control.layout.width = "auto"
-        self._box.children = list(self._knobs.values())
-        for control in old:
-            close_widgets(control)
-        for control in self._knobs.values():
-            control.observe(self._knob_moved, "value")
-        self._headline.value = f"<small>{html.escape(repr(space).splitlines()[0])}</small>"
-        self._turned()
-
     def _moved(self, change: Any) -> None:
         if change["owner"] is self.controls["kind"]:
             self.reset()
@@ -405,16 +426,3 @@ class SpaceExplorer(Panel):
             self._use(self.space.for_dataset(self._datasets[change["new"]]), self.config)
         else:
             self.refresh()
-
-    def _knob_moved(self, change: object) -> None:
-        if not self._hold:
-            self._news = ""
-            self._turned()
-
-    def _turned(self) -> None:
-        "Hide what does not matter, show the config, ask for the picture."
-        config = self.config
-        for n, control in self._knobs.items():
-            control.layout.display = None if self.space.is_active(n, config) else "none"
-        self._text.value = _as_text(config)
-        self.refresh()
