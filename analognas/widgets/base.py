@@ -71,6 +71,11 @@ class Latest:
             self._items = [item]
             self._changed.notify_all()
 
+    @property
+    def overtaken(self) -> bool:
+        "Is there something newer to do, or nothing more at all? Long work may ask between its `yield`s."
+        return bool(self._items or self._closed)
+
     def wait(self, timeout: float | None = None) -> bool:
         "Until there is nothing left to do; False if that took longer than `timeout` seconds."
         with self._changed:
@@ -94,7 +99,7 @@ class Latest:
                     return
                 item, self._busy = self._items.pop(), True
             for _ in self._work(item):
-                if self._items or self._closed:
+                if self.overtaken:
                     break
 
 # %% ../../nbs/75_widgets.base.ipynb #e7ae1d3c

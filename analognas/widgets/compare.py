@@ -337,5 +337,5 @@ class Compare(Panel):
             self.say("Training and converting the candidates, which takes a few seconds ...")
             self._shown = Compared([as_entry(name, c, self._data) for name, c in self._given.items()], self._evaluator)
         s = self._shown.settings(settings)
-        for records in self._shown.measured(s, lambda: bool(self._latest._items or self._latest._closed), quick=True):
+        for records in self._shown.measured(s, lambda: self._latest.overtaken, quick=True):
             yield self._shown.view(s, records)

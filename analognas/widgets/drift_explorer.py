@@ -554,7 +554,7 @@ class DriftExplorer(Panel):
 
     def overtaken(self) -> bool:
         "Has another question come in, or the end?"
-        return bool(self._latest._items or self._latest._closed)
+        return self._latest.overtaken
 
     def views(self, settings: dict) -> Iterator[View]:
         "A quick estimate, then better ones."
