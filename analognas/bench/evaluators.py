@@ -32,6 +32,7 @@ def bench_evaluators(names: Sequence[str] = tuple(SHIPPED)) -> dict[str, dict[st
         for target, short in SHORT.items():
             row |= {f"{short}_tau": h["surrogate"][target]["tau"], f"{short}_tau_low": h["surrogate"][target]["low"],
                     f"{short}_tau_high": h["surrogate"][target]["high"],
+                    f"{short}_tau_new_networks": h["new_networks"][target]["tau"],
                     f"{short}_tau_ceiling": h["ceiling"][target]["tau"] if h["ceiling"] else None,
                     f"{short}_coverage_90": h["coverage_90"][target]}
             row |= {f"{short}_{baseline}_tau": h[baseline][target]["tau"] for baseline in ("params_only", "linear", "linear_features")}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..core import FileFormatError
 from .rank_model import Learner
 from .surrogate import SurrogateEvaluator
+from ..training.labels import TARGETS
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #42bd39c3
 MEMBERS, WIDTH, DROPOUT = 5, 32, 0.3       # networks; units in each of the two hidden layers; share of units left out in training
@@ -24,17 +25,17 @@ STEPS, LR, DECAY, REACH = 150, 0.01, 0.1, 4.0  # full-batch AdamW steps; peak ra
 
 
 def _votes(x: Tensor, state: dict[str, Tensor], mask=lambda y: y) -> Tensor:
-    "What each member says of standardised features x, shape (n, d): (MEMBERS, n)."
+    "What each member says of standardised features x, shape (n, d): (MEMBERS, n, k)."
     y = x.expand(len(state["w0"]), *x.shape)
     for i in range(3):
         y = torch.baddbmm(state[f"b{i}"], y, state[f"w{i}"])
         y = mask(nn.functional.silu(y)) if i < 2 else y
-    return y[..., 0]
+    return y
 
 
-def _first_weights(d: int, generator: torch.Generator) -> dict[str, Tensor]:
+def _first_weights(d: int, k: int, generator: torch.Generator) -> dict[str, Tensor]:
     "He initialisation; the last layer starts small."
-    sizes, state = (d, WIDTH, WIDTH, 1), {}
+    sizes, state = (d, WIDTH, WIDTH, k), {}
     for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
         state[f"w{i}"] = torch.randn(MEMBERS, a, b, generator=generator) * ((2 / a) ** 0.5 if i < 2 else 0.1 * (2 / a) ** 0.5)
         state[f"b{i}"] = torch.zeros(MEMBERS, 1, b)
@@ -54,19 +55,20 @@ class Networks(Learner):
         return ((x - self.state["mean"]) / self.state["scale"]).clamp(-REACH, REACH)
 
     @classmethod
-    def fit(cls, X, z, names, seed):
+    def fit(cls, X, Z, names, pool, seed):
         generator, scale = torch.Generator().manual_seed(seed), X.std(0)
         state = {"mean": torch.tensor(X.mean(0)), "scale": torch.tensor(np.where(scale > 0, scale, 1.0))}
-        self, weights, target = cls(names, state), _first_weights(X.shape[1], generator), torch.tensor(z, dtype=torch.float32)
+        self, weights, target = cls(names, state), _first_weights(X.shape[1], Z.shape[1], generator), torch.tensor(Z, dtype=torch.float32)
         x, drop = self._standard(X).float(), lambda y: y * (torch.rand(y.shape, generator=generator) > DROPOUT) / (1 - DROPOUT)
         optimizer = torch.optim.AdamW([w.requires_grad_() for w in weights.values()], LR, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
         for _ in range(STEPS):
             optimizer.zero_grad()
-            (_votes(x, weights, drop) - target).square().mean(1).sum().backward()
+            (_votes(x, weights, drop) - target).square().mean(1).sum().backward()  # each member and column has an error of its own
             optimizer.step()
             schedule.step()
         state |= {k: w.detach().double() for k, w in weights.items()}  # double: a row's answer hardly depends on its company
+        state |= {k: state[k][..., : len(TARGETS)].clone() for k in ("w2", "b2")}  # the other columns helped to learn, and are not asked for
         return self
 
     def predict(self, X):
@@ -83,12 +85,13 @@ class Networks(Learner):
             self = cls(list(state.pop("features")), state)
             if not state["mean"].shape == state["scale"].shape == (len(self.feature_names),):
                 raise ValueError(f"its {len(state['mean'])} features have {len(self.feature_names)} names")
-            self.predict(np.zeros((1, len(self.feature_names))))
+            if self.predict(np.zeros((1, len(self.feature_names)))).shape != (1, len(TARGETS)):
+                raise ValueError(f"it does not predict the {len(TARGETS)} targets")
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, pickle.UnpicklingError) as e:
             raise FileFormatError(f"{path.name} is not an ensemble of networks: {e}") from e
         return self
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #6d2476d8
 class MLPEvaluator(SurrogateEvaluator):
-    "An ensemble of networks and a line for each target. Raises as `SurrogateEvaluator` does; comes without shipped weights."
+    "An ensemble of networks for the three targets. Raises as `SurrogateEvaluator` does; comes without shipped weights."
     learner = Networks

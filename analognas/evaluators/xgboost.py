@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xgboost as xgb
 
@@ -37,7 +36,7 @@ def shipped_weights(space: ConfigSpace) -> Path:
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #e6b8eedf
 class XGBoostEvaluator(SurrogateEvaluator):
-    """Boosted trees and a line for each of 1-day accuracy, AVM and 1-day standard deviation.
+    """Boosted trees for 1-day accuracy, AVM and 1-day standard deviation.
 
     Without `folder`, shipped weights are chosen when the evaluator is bound to a space. Raises `ConfigError` for a space it knows
     nothing about and `FileFormatError` for damaged weights; warns `BorrowedLabelsWarning` when it answers about another dataset."""
@@ -51,15 +50,9 @@ class XGBoostEvaluator(SurrogateEvaluator):
                 target: str = "acc_1d",             # or "avm", "std_1d"
                 ) -> pd.DataFrame:                  # shape (n, features + 1): one column per feature, then "base"
         """SHAP values in normal scores (standard deviations of the labels' ranks); a row adds up to the score that the prediction
-        is made from. "base" is the same in every row: the score of the average training row. Where the line is held within the labels'
-        range, its parts are shrunk alike (integrated gradients, Sundararajan and others, ICML 2017)."""
+        is made from. "base" is the same in every row: the mean score of what the trees were taught with."""
         self.query_pop(configs[:0])  # binds
-        model = self._models[TARGETS.index(check_choice("target", target, TARGETS))]
+        k = TARGETS.index(check_choice("target", target, TARGETS))
         names, X = self._fitted.features(configs)
-        assert isinstance(model.learner, Trees)  # for type checkers
-        trees = model.learner.booster.predict(xgb.DMatrix(X, feature_names=names), pred_contribs=True)
-        parts, base = (X - model.centre) * model.line[:-1], model.line_score(model.centre[None])
-        said, held = parts.sum(axis=1), model.line_score(X) - base
-        parts *= np.divide(held, said, out=np.ones(len(X)), where=said != 0)[:, None]
-        line = np.column_stack([parts, np.full(len(X), base)])
-        return pd.DataFrame((1 - model.share) * trees + model.share * line, columns=[*names, "base"])
+        parts = self._model.learner.booster.predict(xgb.DMatrix(X, feature_names=names), pred_contribs=True)
+        return pd.DataFrame(parts[:, k], columns=[*names, "base"])

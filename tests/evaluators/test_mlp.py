@@ -17,18 +17,20 @@ from analognas.training.labels import TARGETS, LabelSet
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)) * [1, 10, 0] + [0, 5, 7]  # the last feature is constant
-Z = np.sin(X[:, 0]) + X[:, 1] / 10
+TRUTH = lambda x: np.column_stack([np.sin(x[:, 0]) + x[:, 1] / 10, x[:, 0], x[:, 1], x[:, 0] * x[:, 1]])  # the fourth helps, and is not asked for
+Z = TRUTH(X)
 
 
 @pytest.fixture(scope="module")
 def networks():
-    return Networks.fit(X, Z, ["a", "b", "c"], seed=0)
+    return Networks.fit(X, Z, ["a", "b", "c"], X[:0], seed=0)
 
 
 def test_it_learns_what_bends(networks):
     new = RNG.normal(size=(300, 3)) * [1, 10, 0] + [0, 5, 7]
-    truth = np.sin(new[:, 0]) + new[:, 1] / 10
-    assert np.corrcoef(networks.predict(new), truth)[0, 1] > 0.9
+    said = networks.predict(new)
+    assert said.shape == (300, 3)
+    assert all(np.corrcoef(said[:, k], TRUTH(new)[:, k])[0, 1] > 0.9 for k in range(3))
 
 
 def test_the_answer_is_the_mean_of_so_many_ordinary_networks(networks):
@@ -39,9 +41,9 @@ def test_the_answer_is_the_mean_of_so_many_ordinary_networks(networks):
         layers = [nn.Linear(*s[f"w{i}"].shape[1:], dtype=torch.float64) for i in range(3)]
         for i, layer in enumerate(layers):
             layer.load_state_dict({"weight": s[f"w{i}"][k].T, "bias": s[f"b{i}"][k, 0]})
-        votes.append(nn.Sequential(layers[0], nn.SiLU(), layers[1], nn.SiLU(), layers[2])(x)[:, 0].detach().numpy())
+        votes.append(nn.Sequential(layers[0], nn.SiLU(), layers[1], nn.SiLU(), layers[2])(x).detach().numpy())
     assert np.allclose(np.mean(votes, axis=0), networks.predict(X), atol=1e-12)
-    assert len({round(float(v[0]), 9) for v in votes}) == MEMBERS  # the members differ, or there would be nothing to average
+    assert len({round(float(v[0, 0]), 9) for v in votes}) == MEMBERS  # the members differ, or there would be nothing to average
 
 
 def test_far_away_it_answers_as_at_the_edge(networks):
@@ -52,7 +54,7 @@ def test_far_away_it_answers_as_at_the_edge(networks):
 def test_the_seed_decides_and_leaves_the_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    a, b, c = (Networks.fit(X, Z, ["a", "b", "c"], seed=s).predict(X) for s in (1, 1, 2))
+    a, b, c = (Networks.fit(X, Z, ["a", "b", "c"], X[:0], seed=s).predict(X) for s in (1, 1, 2))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -73,7 +75,7 @@ class Trap:
         return print, ("code ran",)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 50, pickle.dumps({"a": 1}), "cut", "trap", "fewer features", "no weights", "a list"])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 50, pickle.dumps({"a": 1}), "cut", "trap", "fewer features", "fewer targets", "no weights", "a list"])
 def test_other_files_are_refused_and_run_nothing(networks, tmp_path, content, capsys):
     path = tmp_path / "w.pt"
     networks.save(path)
@@ -83,6 +85,8 @@ def test_other_files_are_refused_and_run_nothing(networks, tmp_path, content, ca
         path.write_bytes(path.read_bytes()[:-200])
     else:
         torch.save({"trap": Trap(), "fewer features": {"features": ["a"], **networks.state}, "no weights": {"features": ["a"]},
+                    "fewer targets": {"features": ["a", "b", "c"], **networks.state, "w2": networks.state["w2"][..., :1],
+                                      "b2": networks.state["b2"][..., :1]},
                     "a list": [1, 2]}[content], path)
     with pytest.raises(FileFormatError, match="w.pt is not an ensemble of networks"):
         Networks.load(path)
