@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab.
 
-The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in JupyterLab itself."""
+The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in JupyterLab itself. So does the notebook that
+cross-validates every learner on every label set; what it says of the shipped weights is tested in tests/evaluators/test_shipped.py."""
 from pathlib import Path
 
 import nbformat
@@ -9,14 +10,14 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
+SLOW = {"48_evaluators.shipped"} | {p.stem for p in NOTEBOOKS if p.parent.name == "tutorials"}
 
 
 def test_the_notebooks_are_found():
     assert len(NOTEBOOKS) > 20
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.parent.name == "tutorials" else ())
-                                  for p in NOTEBOOKS])
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in NOTEBOOKS])
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a kernel starts where the client says; nothing may depend on the working directory
     nb = nbformat.read(path, as_version=4)

@@ -105,8 +105,8 @@ def randomised_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
 
 
 def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    """scikit-learn's kernel ridge regression, by Nyström's method, with the Matérn kernel of standardised features. The principal components of the
-    columns are fitted, each with a penalty of its own (generalised cross-validation): what the columns share stands out, the rest is smoothed away."""
+    """scikit-learn's kernel ridge regression, by Nyström's method, with the Matérn kernel of standardised features. The principal components of
+    the columns are fitted, each with a penalty of its own (generalised cross-validation): what the columns share stands out, the rest is smoothed."""
     kernel = Matern(REACH * np.sqrt(X.shape[1]), nu=2.5)
     smooth = RidgeCV(np.logspace(-3, 2, 16), alpha_per_target=True)
     return make_pipeline(StandardScaler(), Nystroem(kernel=kernel, n_components=min(len(X), 1000), random_state=seed),
@@ -118,8 +118,8 @@ TEACHERS = ((boosted_trees, 1), (randomised_trees, 1), (kernel_ridge, 2))  # and
 
 def teach(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
     "The teachers' mean, weighted by their votes."
-    said = [(teacher(X, Z, seed), votes) for teacher, votes in TEACHERS]
-    return lambda X_new: sum(votes * predict(X_new) for predict, votes in said) / sum(votes for _, votes in said)
+    said, votes = [teacher(X, Z, seed) for teacher, _ in TEACHERS], [v for _, v in TEACHERS]
+    return lambda X_new: np.average([predict(X_new) for predict in said], axis=0, weights=votes)
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #cbaae853
 class Trees(Learner):

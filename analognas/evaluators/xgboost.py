@@ -54,5 +54,7 @@ class XGBoostEvaluator(SurrogateEvaluator):
         self.query_pop(configs[:0])  # binds
         k = TARGETS.index(check_choice("target", target, TARGETS))
         names, X = self._fitted.features(configs)
-        parts = self._model.learner.booster.predict(xgb.DMatrix(X, feature_names=names), pred_contribs=True)
+        learner = self._model.learner
+        assert isinstance(learner, Trees)  # for type checkers
+        parts = learner.booster.predict(xgb.DMatrix(X, feature_names=names), pred_contribs=True)
         return pd.DataFrame(parts[:, k], columns=[*names, "base"])

@@ -17,8 +17,8 @@ from analognas.training.labels import TARGETS, LabelSet
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)) * [1, 10, 0] + [0, 5, 7]  # the last feature is constant
-TRUTH = lambda x: np.column_stack([np.sin(x[:, 0]) + x[:, 1] / 10, x[:, 0], x[:, 1], x[:, 0] * x[:, 1]])  # the fourth helps, and is not asked for
-Z = TRUTH(X)
+Z_OF = lambda x: np.column_stack([np.sin(x[:, 0]) + x[:, 1] / 10, x[:, 0], x[:, 1], x[:, 0] * x[:, 1]])  # three targets, and one that helps
+Z = Z_OF(X)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_it_learns_what_bends(networks):
     new = RNG.normal(size=(300, 3)) * [1, 10, 0] + [0, 5, 7]
     said = networks.predict(new)
     assert said.shape == (300, 3)
-    assert all(np.corrcoef(said[:, k], TRUTH(new)[:, k])[0, 1] > 0.9 for k in range(3))
+    assert all(np.corrcoef(said[:, k], Z_OF(new)[:, k])[0, 1] > 0.9 for k in range(3))
 
 
 def test_the_answer_is_the_mean_of_so_many_ordinary_networks(networks):
@@ -75,7 +75,8 @@ class Trap:
         return print, ("code ran",)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 50, pickle.dumps({"a": 1}), "cut", "trap", "fewer features", "fewer targets", "no weights", "a list"])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 50, pickle.dumps({"a": 1}), "cut", "trap", "fewer features", "fewer targets",
+                                     "no weights", "a list"])
 def test_other_files_are_refused_and_run_nothing(networks, tmp_path, content, capsys):
     path = tmp_path / "w.pt"
     networks.save(path)

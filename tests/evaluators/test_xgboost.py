@@ -12,6 +12,9 @@ import xgboost as xgb
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
+from sklearn.preprocessing import StandardScaler
 
 from analognas.core import ConfigError, FileFormatError
 from analognas.evaluators.conformance import EvaluatorConformance
@@ -189,10 +192,7 @@ def test_a_constant_column_stays_one():
 
 
 def test_the_kernel_ridge_is_the_mean_of_a_gaussian_process():
-    "Closed form with one column: K (K + a I)^-1 z, a by generalised cross-validation; scikit-learn's process with that noise says the same."
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern
-    from sklearn.preprocessing import StandardScaler
+    "One column: a by generalised cross-validation, then K (K + a I)^-1 z; scikit-learn's process with that noise says the same."
     X, Y = problem("valley", 400)
     z = Y[:120, :1] - Y[:120, :1].mean()
     said = rank_model.kernel_ridge(X[:120], z, 0)(X[120:])[:, 0]
