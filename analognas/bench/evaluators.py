@@ -30,9 +30,10 @@ def figures_of(about: Mapping) -> dict[str, float | None]:
     for target, short in SHORT.items():
         row |= {f"{short}_tau": h["surrogate"][target]["tau"], f"{short}_tau_low": h["surrogate"][target]["low"],
                 f"{short}_tau_high": h["surrogate"][target]["high"],
-                f"{short}_tau_new_networks": h["new_networks"][target]["tau"],
-                f"{short}_tau_ceiling": h["ceiling"][target]["tau"] if h["ceiling"] else None,
-                f"{short}_coverage_90": h["coverage_90"][target]}
+                f"{short}_tau_new_networks": h["new_networks"][target]["tau"] if h["new_networks"] else None}
+        row |= {f"{short}_tau_ceiling{end}": h["ceiling"][target][key] if h["ceiling"] else None
+                for end, key in (("", "tau"), ("_low", "low"), ("_high", "high"))}
+        row[f"{short}_coverage_90"] = h["coverage_90"][target]
         row |= {f"{short}_{baseline}_tau": h[baseline][target]["tau"] for baseline in BASELINES}
     return row | {f"{baseline}_tau": row[f"acc_{baseline}_tau"] for baseline in BASELINES}
 
