@@ -106,23 +106,30 @@ def _measure(args) -> int:
     except json.JSONDecodeError as e:
         raise ConfigError(f"--config must be a JSON object of hyperparameters; got {args.config!r} ({e}).") from e
     space.validate(config)
-    found = measure(lambda: space.network(config), data, None, Protocol(n_rep=args.n_rep), args.seed)
+    found = measure(lambda: space.network(config), data, None, Protocol(n_rep=args.n_rep), args.seed, device=args.device)
     print(json.dumps({"config": config, "dataset": data.info.name} | found.to_dict(), indent=1))
     return 0
 
 
 def _collect(args) -> int:
     from analognas.datasets.load import load_dataset
-    from analognas.training.collect import PLANS, Plan, collect
-    from analognas.training.labels import label_set, save_label_set
+    from analognas.training.collect import Tally, collect, find_plan
+    from analognas.training.protocol import check_device
+    check_device(args.device)
     data = load_dataset(args.dataset, args.root)
-    space = make_space(args.space or args.dataset).for_dataset(data.info)
-    wanted = {k: v for k in ("n", "repeats", "max_params", "max_macs", "seed") if (v := getattr(args, k)) is not None}
-    store = collect(space, data, args.store, replace(PLANS.get(data.info.name, Plan()), **wanted), device=args.device)
+    name, plan = find_plan(data.info.name, args.plan, args.device)
+    wanted = {k: v for k in ("n", "repeats", "min_params", "max_params", "max_macs", "seed") if (v := getattr(args, k)) is not None}
+    if "n" in wanted and "repeats" not in wanted:
+        wanted["repeats"] = min(plan.repeats, wanted["n"])
+    print(f"plan {name} of {data.info.name}{', changed' if wanted else ''}", file=sys.stderr)
+    space, tally = make_space(args.space or args.dataset).for_dataset(data.info), Tally()
+    try:
+        store = collect(space, data, args.store, replace(plan, **wanted), device=args.device, processes=args.processes,
+                        minutes=args.minutes, export=args.export, reopen=args.reopen, tally=tally)
+    finally:
+        print(f"rows {tally.rows}, epochs {tally.epochs}, seconds {tally.seconds:.1f}")
     counts = store.counts()
     print(", ".join(f"{v} {k}" for k, v in counts.items()))
-    if args.export and counts["done"]:
-        print("written:", save_label_set(label_set(args.export.name, store, space), args.export.parent))
     return 0 if counts["failed"] == 0 else 1
 
 # %% ../nbs/89_cli.ipynb #90fdcb71
@@ -221,6 +228,7 @@ def _measure_arguments(commands, formats) -> None:
     measure.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
     measure.add_argument("--n-rep", type=int, default=10, help="repeats, each freshly programmed")
     measure.add_argument("--seed", type=int, default=0, help="of weights, batches and noise")
+    measure.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
     measure.set_defaults(call=_measure)
 
 
@@ -229,14 +237,19 @@ def _collect_arguments(commands, formats) -> None:
     collect.add_argument("dataset", help="what to train and test on")
     collect.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
     collect.add_argument("--space", help="space to sample from; the ResNet-like one of the dataset if left out")
+    collect.add_argument("--plan", help="how each is trained: full, cpu or quick; the dearest that suits the device if left out")
     collect.add_argument("--store", type=Path, default=Path("labels/labels.sqlite"), help="made if missing, continued if there")
     for name, kind, what in (("-n", int, "architectures"), ("--repeats", int, "so many of them are trained three times, to measure the noise"),
+                             ("--min-params", float, "smallest number of parameters; sizes are even over its logarithm"),
                              ("--max-params", float, "largest number of parameters"),
                              ("--max-macs", float, "largest number of multiply-accumulates for one input"),
                              ("--seed", int, "of the sample and of each measurement")):
         collect.add_argument(name, type=kind, help=f"{what}; as the dataset's plan says if left out")
     collect.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
-    collect.add_argument("--export", type=Path, help="write the finished labels as FOLDER/NAME.csv and .json")
+    collect.add_argument("--processes", type=int, default=1, help="so many side by side on one store")
+    collect.add_argument("--minutes", type=float, help="begin nothing that cannot be ended within so many; no limit if left out")
+    collect.add_argument("--reopen", action="store_true", help="try the architectures that failed once more")
+    collect.add_argument("--export", type=Path, help="write finished rows as they come: FOLDER/NAME for NAME.csv and NAME.json")
     collect.set_defaults(call=_collect)
 
 
@@ -262,3 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"analognas {args.command}: interrupted.", file=sys.stderr)
         return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -79,6 +79,7 @@ def stream_drift(model: Any,                           # an analog network, from
                  n_rep: int = 10,                      # repeats, each freshly programmed
                  seed: int = 0,                        # of all noise in the measurement
                  batch_size: int | None = None,        # inputs at a time; None: what suits the device
+                 first: int = 0,                       # repeats before this one are left out: they were measured already
                  ) -> Iterator[tuple[int, float, float]]:  # repeat, time in seconds, accuracy in percent
     "The readings of `measure_drift`, one by one. The network's trained weights stay as they were."
     check_number("n_rep", n_rep, low=1, integer=True)
@@ -91,7 +92,7 @@ def stream_drift(model: Any,                           # an analog network, from
     modes = [(m, m.training) for m in model.modules()]
     try:
         batch = fitting_batch(model.eval(), x) if batch_size is None else check_number("batch_size", batch_size, low=1, integer=True)
-        for i, s in enumerate(child_seeds(seed, n_rep)):
+        for i, s in list(enumerate(child_seeds(seed, n_rep)))[first:]:
             noise = s
             for j, t in enumerate(times):
                 with torch_seed(noise):  # a consumer of the stream may draw numbers in between

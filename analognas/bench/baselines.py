@@ -9,7 +9,7 @@ __all__ = ['RESNETS', 'LIMITS', 'THOROUGH', 'count_parameters', 'resnet_width', 
 # %% ../../nbs/83_bench.baselines.ipynb #ffbe79d1
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
 from ..search_spaces.config_space import ConfigSpace
-from ..training.collect import describe_measurements, measure_task
+from ..training.collect import Collector, describe_measurements
 from ..training.labels import LabelStore
 from ..training.protocol import Protocol
 
@@ -92,12 +92,10 @@ def bench_baselines(data: Dataset,                     # what to train and test 
     "Train and measure all entrants; one row each, with a `DriftRecord` in the column `drift`."
     space = ConfigSpace(data.info)
     entrants, rpu_config = find_entrants(space, evaluator.bind(space), limits), create_rpu_config()
-    results = LabelStore(store, describe_measurements(space, data, protocol=asdict(protocol)))
+    results = LabelStore(store, describe_measurements(space, data, protocol, "pcm"))
     results.add([(json.dumps(d), seed) for d in entrants.descriptions for seed in seeds])
     with tqdm(total=len(entrants.descriptions) * len(seeds), desc="networks", disable=not progress) as bar:
-        while task := results.claim():
-            measure_task(entrants, data, results, task, rpu_config, protocol)
-            bar.update()
+        Collector(entrants, data, results, rpu_config, protocol).run(bar.update)
     return table_of(entrants, results)
 
 

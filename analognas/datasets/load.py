@@ -6,6 +6,7 @@
 __all__ = ['SPLIT_SEED', 'TEST_SHARE', 'load_dataset']
 
 # %% ../../nbs/33_datasets.load.ipynb #cfb06913
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ def _digits() -> Dataset:
     images = (images - images[train].mean()) / images[train].std()
     labels = torch.tensor(y, dtype=torch.long)
     source = f"scikit-learn's load_digits; stratified split, {TEST_SHARE:.0%} test, random_state {SPLIT_SEED}"
-    return Dataset(dataset_info("digits"), images[train], labels[train], images[test], labels[test], source)
+    return Dataset(dataset_info("digits"), images[train], labels[train], images[test], labels[test], source,
+                   hashlib.sha256(x.tobytes()).hexdigest())
 
 # %% ../../nbs/33_datasets.load.ipynb #62fcb6fe
 def load_dataset(name: str | DatasetInfo,         # "digits", "CIFAR-10", "KWS", "VWW", or a record of your own

@@ -119,4 +119,6 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     for part, name in ((~test, "training"), (test, "test")):
         if absent := sorted(set(range(len(CLASSES))) - set(y[part])):
             raise FileFormatError(f"The {name} part of {root} has no clips of {', '.join(CLASSES[c] for c in absent)}.")
-    return standardised(DATASETS["KWS"], (x[~test], y[~test]), (x[test], y[test]), f"Speech Commands ({root.name}), split by {how}; librosa MFCC")
+    speakers = np.unique([speaker(f) for f, _, _ in clips], return_inverse=True)[1][found["kept"]]
+    source = f"Speech Commands ({root.name}), split by {how}; librosa MFCC"
+    return standardised(DATASETS["KWS"], (x[~test], y[~test]), (x[test], y[test]), source, str(found["content"]), speakers[~test])

@@ -446,31 +446,34 @@ class Findings:
                    protocol=None,        # a Protocol; None is the default one
                    rpu_config=None,      # the chip; None is the "pcm" preset
                    seed: int = 0,        # of weights, batches and noise
-                   space: ConfigSpace | None = None):  # builds the network, a smaller skeleton say; None is the searched one
+                   space: ConfigSpace | None = None,  # builds the network, a smaller skeleton say; None is the searched one
+                   device: str = "cpu"):  # where to train and measure, such as cuda
         """Train the best architecture digitally and hardware-aware, program it, and measure it over a month.
 
         Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the hardware-aware trained weights in
         `network.pt`, the `state_dict` of the digital network: `torch.load(path, weights_only=True)`."""
         config, space = self.best_config, self.config_space if space is None else space
-        self.measurement, facts, weights = train_and_measure(config, space, data, protocol, rpu_config, seed, self.progress)
+        self.measurement, facts, weights = train_and_measure(config, space, data, protocol, rpu_config, seed, self.progress, device)
         self.directory.write("measured.json", facts | self.measurement.to_dict())
         self.directory.write_file("network.pt", weights)
         return self.measurement
 
 
-def train_and_measure(config: Mapping, space: ConfigSpace, data, protocol, rpu_config, seed: int, progress: bool) -> tuple[Any, dict, bytes]:
+def train_and_measure(config: Mapping, space: ConfigSpace, data, protocol, rpu_config, seed: int, progress: bool,
+                      device: str = "cpu") -> tuple[Any, dict, bytes]:
     "A `Measurement` of an architecture, how it was made, and the hardware-aware trained weights as a file."
     import torch  # only where networks are trained, like aihwkit
 
     from analognas.analog.convert import digital_state
     from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, measure
+    from analognas.training.protocol import Protocol, device_name, measure
     data, protocol = load_dataset(space.dataset) if data is None else data, Protocol() if protocol is None else protocol
     space = space if data.info == space.info else space.for_dataset(data.info)
-    found = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress)
+    found = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress, device)
     weights = io.BytesIO()
-    torch.save(digital_state(found.model), weights)
-    facts = {"config": dict(config), "dataset": data.info.name, "source": data.source, "seed": seed, "protocol": vars(protocol)}
+    torch.save({k: v.cpu() for k, v in digital_state(found.model).items()}, weights)  # readable where there is no GPU
+    facts = {"config": dict(config), "dataset": data.info.name, "source": data.source, "seed": seed, "protocol": vars(protocol),
+             "device": device_name(device)}
     return found, facts, weights.getvalue()
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #42a397d7

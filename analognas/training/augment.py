@@ -20,7 +20,9 @@ class Augment:
     crop: int = 0          # move images by up to so many pixels in both directions; the border repeats
     flip: bool = False     # mirror half of the images left to right
     cutout: int = 0        # cover a square of so many pixels with zeros, which is the mean of normalised images
-    shift: int = 0         # move features in time (the last axis) by up to so many frames; the border repeats
+    shift: int = 0         # move features in time (the rows) by up to so many rows; the border repeats
+    mask_time: int = 0     # cover a band of at most so many moments (rows) with zeros
+    mask_bands: int = 0    # cover a band of at most so many coefficients (columns) with zeros
     noise: float = 0.0     # standard deviation of Gaussian noise, in the units of the inputs
 
     def __post_init__(self):
@@ -29,25 +31,37 @@ class Augment:
                 check_number(f.name, getattr(self, f.name), low=0, integer=f.type is int)
 
     def __call__(self, x: Tensor,                                # a batch, shape (n, channels, height, width)
-                 generator: torch.Generator | None = None,       # on the CPU; None is PyTorch's own
+                 generator: torch.Generator | None = None,       # None: PyTorch's own, of the batch's device
                  ) -> Tensor:                                    # the changed batch; `x` stays as it is
         "Change every example of a batch, each in its own way. Raises `ConfigError` for another number of dimensions."
         if x.dim() != 4:
             raise ConfigError(f"Augmentation needs a batch of shape (n, channels, height, width); got {tuple(x.shape)}.")
         if self.crop or self.shift:
-            x = _move(x, self._draw(x, self.crop, generator), self._draw(x, max(self.crop, self.shift), generator))
+            down = _draw(x, max(self.crop, self.shift), generator)
+            x = _move(x, down, _draw(x, self.crop, generator))
         if self.flip:
-            mirror = torch.rand(len(x), generator=generator).lt(0.5).to(x.device)
+            mirror = _uniform(x, generator) < 0.5
             x = torch.where(mirror[:, None, None, None], x.flip(3), x)
         if self.cutout:
             x = _cover(x, self.cutout, generator)
+        for axis, most in ((2, self.mask_time), (3, self.mask_bands)):
+            if most:
+                x = _mask(x, axis, most, generator)
         if self.noise:
-            x = x + self.noise * torch.randn(x.shape, generator=generator).to(x)
+            device = x.device if generator is None else generator.device
+            x = x + self.noise * torch.randn(x.shape, generator=generator, device=device).to(x)
         return x
 
-    @staticmethod
-    def _draw(x: Tensor, most: int, generator) -> Tensor:
-        return torch.randint(-most, most + 1, (len(x),), generator=generator).to(x.device)
+
+def _uniform(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    "One number from 0 to 1 for each example, shape (n,), on the device of `x`."
+    device = x.device if generator is None else generator.device
+    return torch.rand(len(x), generator=generator, device=device).to(x.device)
+
+
+def _draw(x: Tensor, most: int, generator: torch.Generator | None) -> Tensor:
+    "One whole number from -most to most for each example, shape (n,)."
+    return (_uniform(x, generator) * (2 * most + 1)).long() - most
 
 
 def _move(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
@@ -55,24 +69,35 @@ def _move(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     n, _, h, w = x.shape
     rows = (torch.arange(h, device=x.device) - down[:, None]).clamp(0, h - 1)
     columns = (torch.arange(w, device=x.device) - right[:, None]).clamp(0, w - 1)
-    return x.permute(0, 2, 3, 1)[torch.arange(n, device=x.device)[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    examples = torch.arange(n, device=x.device)[:, None, None]
+    return x.permute(0, 2, 3, 1)[examples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _cover(x: Tensor, size: int, generator) -> Tensor:
+def _cover(x: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
     "Zeros in a square around a random pixel of each example; at the border a part of the square."
     inside = []
     for axis in (2, 3):
-        centre = torch.randint(0, x.shape[axis], (len(x),), generator=generator)
-        at = torch.arange(x.shape[axis]) - centre[:, None] + size // 2
-        inside.append(((at >= 0) & (at < size)).to(x.device))
+        centre = (_uniform(x, generator) * x.shape[axis]).long()
+        at = torch.arange(x.shape[axis], device=x.device) - centre[:, None] + size // 2
+        inside.append((at >= 0) & (at < size))
     covered = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return torch.where(covered, torch.zeros((), dtype=x.dtype, device=x.device), x)
+    return x.masked_fill(covered, 0)
+
+
+def _mask(x: Tensor, axis: int, most: int, generator: torch.Generator | None) -> Tensor:
+    "Zeros in a band across one axis: its width is 0 to `most`, its place anywhere inside."
+    size = x.shape[axis]
+    width = (_uniform(x, generator) * (min(most, size) + 1)).long()
+    start = (_uniform(x, generator) * (size - width + 1)).long()
+    at = torch.arange(size, device=x.device)
+    band = (at >= start[:, None]) & (at < (start + width)[:, None])
+    return x.masked_fill(band.view(len(x), 1, *((size, 1) if axis == 2 else (1, size))), 0)
 
 # %% ../../nbs/34_training.augment.ipynb #1f16abc0
 AUGMENT = {"digits": Augment(crop=1),
            "CIFAR-10": Augment(crop=4, flip=True, cutout=8),
            "VWW": Augment(crop=8, flip=True),
-           "KWS": Augment(shift=5, noise=0.1)}
+           "KWS": Augment(shift=5, mask_time=8, mask_bands=2, noise=0.1)}
 
 
 def augment_for(info: DatasetInfo) -> Augment:

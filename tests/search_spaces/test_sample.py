@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
 from analognas.core import ConfigError, InfeasibleError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.search_spaces.sample import latin_hypercube, sample_distinct
+from analognas.search_spaces.sample import latin_hypercube, sample_distinct, sample_evenly
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 1000))
@@ -115,3 +116,48 @@ def test_a_cap_that_cannot_be_checked_is_refused():
 def test_multiply_accumulates_are_capped():
     space = ConfigSpace("digits")
     assert max(space.stats(sample_distinct(space, 20, 0, max_macs=3e5))["macs"]) <= 3e5
+
+
+# ---- even over sizes ------------------------------------------------------------------------------------------------
+
+KWS = ConfigSpace("KWS")
+RANGE = dict(min_params=1_500, max_params=60_000)
+
+
+@pytest.fixture(scope="module")
+def even():
+    return sample_evenly(KWS, 96, 0, **RANGE, max_macs=6e6)
+
+
+def parameters(configs):
+    "Counted on the networks themselves."
+    return np.array([sum(p.numel() for p in KWS.network(c).parameters()) for c in configs])
+
+
+def test_sizes_are_uniform_over_the_logarithm(even):
+    "Kolmogorov-Smirnov against the uniform distribution; a low-discrepancy sequence is far closer than chance."
+    share = (np.log(parameters(even)) - np.log(1_500)) / (np.log(60_000) - np.log(1_500))
+    for part in (12, 24, 48, 96):  # however far a collection gets
+        assert stats.kstest(share[:part], "uniform").statistic < 1.5 / part**0.7
+
+
+def test_evenly_drawn_ones_are_different_and_within_the_caps(even):
+    assert len({KWS.key(c) for c in even}) == 96
+    assert parameters(even).max() <= 60_000
+    assert KWS.stats(even)["macs"].max() <= 6e6
+
+
+def test_more_of_a_sample_only_adds_to_its_end(even):
+    assert sample_evenly(KWS, 10, 0, **RANGE, max_macs=6e6) == even[:10]
+
+
+def test_another_seed_is_another_sample(even):
+    other = sample_evenly(KWS, 96, 1, **RANGE, max_macs=6e6)
+    assert len({KWS.key(c) for c in other} & {KWS.key(c) for c in even}) < 48
+
+
+def test_sizes_that_the_caps_leave_empty_are_named():
+    with pytest.raises(InfeasibleError, match="No architecture of about .* parameters is left .* with 1,000,000 macs"):
+        sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e6, max_macs=1e6)
+    with pytest.raises(ConfigError, match="max_params must be"):
+        sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e4)

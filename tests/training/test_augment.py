@@ -26,7 +26,7 @@ def shifted(image, down, right):
     return ndimage.shift(image, (0, down, right), order=0, mode="nearest")
 
 
-@pytest.mark.parametrize("how, downs, rights", [(Augment(crop=2), range(-2, 3), range(-2, 3)), (Augment(shift=3), [0], range(-3, 4))])
+@pytest.mark.parametrize("how, downs, rights", [(Augment(crop=2), range(-2, 3), range(-2, 3)), (Augment(shift=3), range(-3, 4), [0])])
 def test_every_example_is_moved_by_an_allowed_amount_and_all_amounts_occur(x, how, downs, rights):
     seen = set()
     for before, after in zip(x.numpy(), how(x, seeded()).numpy(), strict=True):
@@ -50,6 +50,38 @@ def test_cutout_covers_one_square(x):
         assert 2 <= len(rows) <= 4 and 2 <= len(columns) <= 4  # at the border at least half of the square is seen
         assert mask.sum() == len(rows) * len(columns) and np.ptp(rows) == len(rows) - 1
     assert torch.equal(Augment(cutout=4)(x, seeded())[~changed[:, None].expand_as(x)], x[~changed[:, None].expand_as(x)])
+
+
+@pytest.mark.parametrize("how, axis, most", [(Augment(mask_time=4), 1, 4), (Augment(mask_bands=3), 2, 3)])
+def test_masks_cover_one_band_of_every_width_up_to_the_largest(x, how, axis, most):
+    widths = set()
+    for covered in (how(x, seeded()) == 0).all(1).numpy():
+        lines = np.flatnonzero(covered.all(2 - axis))
+        assert covered.sum() == len(lines) * covered.shape[2 - axis]  # whole lines, nothing else
+        assert len(lines) == 0 or np.ptp(lines) == len(lines) - 1
+        widths.add(len(lines))
+    assert widths == set(range(most + 1))
+
+
+def test_a_band_as_wide_as_the_picture_covers_at_most_the_picture(x):
+    assert Augment(mask_bands=100)(x, seeded()).shape == x.shape
+
+
+def test_words_are_moved_in_time_and_not_in_pitch():
+    "A clip has moments as rows (49) and coefficients as columns (10): a tone stays in its column."
+    tone = torch.zeros(8, 1, 49, 10)
+    tone[:, :, 20:29, 3] = 1
+    moved = Augment(shift=5)(tone, seeded())
+    assert torch.equal(moved.sum((1, 2)), tone.sum((1, 2)))
+    assert not torch.equal(moved, tone)
+
+
+def test_without_a_generator_the_seed_of_pytorch_decides(x):
+    every = Augment(crop=2, flip=True, cutout=3, mask_time=2, mask_bands=2, noise=1.0)
+    torch.manual_seed(3)
+    first = every(x)
+    torch.manual_seed(3)
+    assert torch.equal(every(x), first)
 
 
 def test_noise_has_the_standard_deviation_asked_for(x):

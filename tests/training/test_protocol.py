@@ -1,17 +1,19 @@
 """The recipe: it trains, it repeats, its numbers are what they say, and nonsense is refused before the work begins."""
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from aihwkit.simulator.parameters.enums import NoiseManagementType
 from torch import nn
 
 from analognas.analog.convert import digital_state
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
-from analognas.training.protocol import Protocol, measure, some_of, train_digital, train_hardware_aware
+from analognas.training.protocol import Checkpoint, Protocol, measure, some_of, train_digital, train_hardware_aware
 
 TINY = Protocol(epochs=3, hwa_epochs=1, n_rep=2, batch_size=32, hwa_batch_size=64)
 
@@ -191,3 +193,96 @@ def test_any_dataset_of_the_right_kind():
     mine = Dataset(DatasetInfo("two", (2, 3, 3), 2), x[:150], y[:150], x[150:], y[150:])
     r = measure(lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 2)), mine, protocol=TINY, progress=False)
     assert r.acc_digital > 95 and r.drift.acc_1d > 90
+
+
+# ---- held out -------------------------------------------------------------------------------------------------------
+
+def test_a_protocol_that_holds_out_never_looks_at_the_test_part(data):
+    "With nonsense in place of the test part the result is the same."
+    how = replace(TINY, validation=0.2)
+    nonsense = replace(data, x_test=torch.full_like(data.x_test, 1e3))
+    first, second = (measure(make, d, protocol=how, seed=1, progress=False) for d in (data, nonsense))
+    assert np.array_equal(first.drift.acc, second.drift.acc)
+    assert first.acc_digital == second.acc_digital
+    assert first.acc_digital * 96 / 100 == pytest.approx(round(first.acc_digital * 96 / 100))  # a fifth of 480 examples
+
+
+# ---- killed, and gone on with ---------------------------------------------------------------------------------------
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(n):
+    "A function that raises when it is called for the n-th time."
+    calls = iter(range(1, n))
+
+    def call():
+        if next(calls, None) is None:
+            raise Killed
+    return call
+
+
+STEPS = TINY.epochs + 1 + TINY.hwa_epochs + 1 + TINY.n_rep  # epochs, the ends of both trainings, repeats
+
+
+@pytest.mark.parametrize("n", range(1, STEPS + 1))
+def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, tmp_path, n):
+    path = tmp_path / "c.pt"
+    with pytest.raises(Killed):
+        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(n)))
+    rest = Checkpoint(path)
+    again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=rest)
+    assert np.array_equal(again.drift.acc, result.drift.acc)
+    assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
+    for name, value in digital_state(result.model).items():
+        assert torch.equal(digital_state(again.model)[name], value), name
+    lost_at_most_one = TINY.epochs + TINY.hwa_epochs - max(0, n - 1)
+    assert rest.epochs <= max(lost_at_most_one, 0) + 1
+
+
+def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
+    path = tmp_path / "c.pt"
+    with pytest.raises(Killed):
+        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(2)))
+    with pytest.raises(ConfigError, match="belongs to another measurement"):
+        measure(make, data, protocol=TINY, seed=4, progress=False, checkpoint=Checkpoint(path))
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"no archive", lambda raw: b""])
+def test_a_damaged_checkpoint_starts_over_and_says_so(data, result, tmp_path, caplog, damage):
+    path = tmp_path / "c.pt"
+    with pytest.raises(Killed):
+        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(3)))
+    path.write_bytes(damage(path.read_bytes()))
+    again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path))
+    assert np.array_equal(again.drift.acc, result.drift.acc)
+    assert "starts over" in caplog.text
+
+
+def test_a_checkpoint_that_would_run_code_is_not_run(data, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (tmp_path / "ran").touch, ()
+    torch.save({"about": Payload()}, tmp_path / "c.pt")
+    measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(tmp_path / "c.pt"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, caplog):
+    "Their state is no plain tensors; the digital training is kept all the same."
+    chip = create_rpu_config()
+    chip.forward.noise_management = NoiseManagementType.ABS_MAX  # not covered by the fast layers
+    path = tmp_path / "c.pt"
+    with pytest.raises(Killed):
+        measure(make, data, chip, TINY, 3, False, checkpoint=Checkpoint(path, killed_after(TINY.epochs + 2)))
+    rest = Checkpoint(path)
+    measure(make, data, chip, TINY, 3, False, checkpoint=rest)
+    assert "starts over" in caplog.text
+    assert rest.state["phase"] == "hardware-aware"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "nowhere"])
+def test_a_device_that_does_not_work_is_named(data, device):
+    with pytest.raises(ConfigError, match=f"The device '{device}' cannot be used"):
+        measure(make, data, protocol=TINY, progress=False, device=device)

@@ -1,0 +1,114 @@
+"""Held-out examples and hashes of content: nothing is lost, nothing is seen twice, copies are the same data."""
+import hashlib
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from analognas.core import ConfigError, DatasetInfo
+from analognas.datasets.base import Dataset, content_hash, files_hash, hold_out
+from analognas.datasets.images import load_folder, load_vww
+from analognas.datasets.load import load_dataset
+
+
+@pytest.fixture
+def data():
+    "Sixty numbered examples of three classes, ten speakers."
+    x = torch.arange(60.0).view(60, 1, 1, 1)
+    y = torch.arange(60) % 3
+    return Dataset(DatasetInfo("numbers", (1, 1, 1), 3), x, y, x + 100, y, "numbers", groups=torch.arange(60) // 6)
+
+
+def numbers(x):
+    return set(x.flatten().int().tolist())
+
+
+@pytest.mark.parametrize("by_group", [True, False])
+def test_every_training_example_is_on_one_side_with_its_own_label(data, by_group):
+    data = data if by_group else replace(data, groups=None)
+    part = hold_out(data, 0.2)
+    kept, held = numbers(part.x_train), numbers(part.x_test)
+    assert kept | held == set(range(60))
+    assert not kept & held
+    assert len(held) == 12
+    for x, y in (part.train, part.test):
+        assert torch.equal(x.flatten().long() % 3, y)
+    assert "20%" in part.source
+
+
+def test_speakers_are_not_split(data):
+    part = hold_out(data, 0.3)
+    assert not {n // 6 for n in numbers(part.x_train)} & {n // 6 for n in numbers(part.x_test)}
+    assert torch.equal(part.groups, part.x_train.flatten().long() // 6)
+
+
+def test_without_groups_classes_keep_their_proportions(data):
+    part = hold_out(replace(data, groups=None), 0.2)
+    assert torch.bincount(part.y_test).tolist() == [4, 4, 4]
+
+
+def test_the_test_part_is_never_seen(data):
+    assert not {n for n in numbers(hold_out(data, 0.5).x_test) if n >= 100}
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan"), 0.001])
+def test_a_share_that_leaves_a_side_empty_is_refused(data, share):
+    with pytest.raises(ConfigError):
+        hold_out(replace(data, groups=None), share)
+
+
+def test_groups_of_another_length_are_refused(data):
+    with pytest.raises(ConfigError, match=r"groups must have one number for each of the 60 training examples; got shape \(3,\)"):
+        replace(data, groups=torch.arange(3))
+
+
+def pictures(root, seed=0):
+    rng = np.random.default_rng(seed)
+    for split, n in (("train", 3), ("test", 2)):
+        for name in ("no_person", "person"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(n):
+                Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(root / split / name / f"{i}.png")
+    return root
+
+
+INFO = DatasetInfo("VWW", (3, 6, 5), 2)
+
+
+def test_visual_wake_words_from_an_image_folder(tmp_path):
+    data = load_vww(pictures(tmp_path / "vww"), INFO)
+    assert data.y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.y_test.tolist() == [0, 0, 1, 1]
+
+
+def test_the_same_files_in_another_folder_are_the_same_data(tmp_path):
+    first = load_vww(pictures(tmp_path / "a"), INFO)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert content_hash(load_vww(tmp_path / "b", INFO)) == content_hash(first)
+    assert content_hash(load_vww(tmp_path / "a", INFO)) == content_hash(first)  # from the cache
+
+
+def test_another_pixel_or_another_label_is_other_data(tmp_path):
+    first = content_hash(load_vww(pictures(tmp_path / "a"), INFO))
+    assert content_hash(load_vww(pictures(tmp_path / "b", seed=1), INFO)) != first
+    turned = pictures(tmp_path / "c")
+    (turned / "train" / "person" / "0.png").rename(turned / "train" / "no_person" / "3.png")
+    assert content_hash(load_vww(turned, INFO)) != first
+    assert content_hash(load_folder(DatasetInfo("other", (3, 6, 5), 2), tmp_path / "a")) == first
+
+
+def test_a_hash_of_files_is_one_of_their_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"2").digest()]
+    assert files_hash([tmp_path / "a", tmp_path / "b"]) == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_tensors_of_ones_own_are_told_apart_too(data):
+    changed = replace(data, x_test=data.x_test + 1)
+    assert content_hash(data) == content_hash(replace(data, source="elsewhere"))
+    assert content_hash(data) != content_hash(changed)
+    assert content_hash(load_dataset("digits")) == content_hash(load_dataset("digits"))
