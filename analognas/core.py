@@ -6,7 +6,7 @@
 __all__ = ['SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'DRIFT_TIMES', 'DATASETS', 'ConfigError', 'FileFormatError',
            'MissingExtraError', 'InfeasibleError', 'load_extra', 'check_choice', 'check_number', 'as_rng',
            'child_seeds', 'format_time', 'check_times', 'DriftRecord', 'DatasetInfo', 'dataset_info', 'write_atomic',
-           'write_json', 'read_json', 'cache_dir', 'process_alive']
+           'write_json', 'read_json', 'cache_dir', 'process_alive', 'process_realm', 'process_start']
 
 # %% ../nbs/00_core.ipynb #09285743
 import difflib
@@ -248,3 +248,25 @@ def process_alive(pid: int) -> bool:
     except OSError:          # no Linux, or it ended this moment
         return True
     return state not in "ZX"
+
+# %% ../nbs/00_core.ipynb #c0ffee01
+def process_realm() -> str | None:
+    """Name what process numbers are counted within: this start of the machine, and the container.
+
+    Within one realm a number and a start time are one process for certain. None where the system
+    does not say (only Linux does)."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def process_start(pid: int) -> str | None:
+    "Say when a process started, in clock ticks since boot; None where the system does not say."
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    after_name = stat.rpartition(")")[2].split()  # from the third field on; a name may hold blanks
+    return after_name[22 - 3]  # field 22, `starttime`: proc(5)

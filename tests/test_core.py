@@ -3,7 +3,10 @@ import json
 import math
 import os
 import pickle
+import shutil
 import stat
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 
 from analognas import core
 from analognas.core import (DATASETS, ConfigError, DatasetInfo, DriftRecord, FileFormatError, InfeasibleError, MissingExtraError,
-                            as_rng, check_choice, check_number, child_seeds, dataset_info, read_json, write_atomic, write_json)
+                            as_rng, check_choice, check_number, child_seeds, dataset_info, process_realm, process_start, read_json,
+                            write_atomic, write_json)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-2**80, 2**80)
 
@@ -241,3 +245,33 @@ def test_cache_dir(monkeypatch, tmp_path):
 def test_format_time(t):
     assume(t not in (1, 60, 3600, 86400, 2592000))
     assert core.format_time(t) == f"{t:g} s"
+
+
+# ---- processes ------------------------------------------------------------------------------------------------------
+
+def test_a_process_says_when_it_started_whatever_it_is_called(tmp_path):
+    "Against the clock that the kernel counts with; the name holds what ends a name in /proc."
+    program = shutil.copy(shutil.which("sleep"), tmp_path / "a) S 1 (b")
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with subprocess.Popen([program, "600"]) as process:
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+        start = process_start(process.pid)
+        process.kill()
+    assert int(before * ticks) <= int(start) <= int(after * ticks) + 1
+    assert process_start(process.pid) is None  # it has ended
+
+
+def test_a_realm_is_one_start_of_the_machine_and_one_container(monkeypatch):
+    realm = process_realm()
+    monkeypatch.setattr(core.os, "readlink", lambda path: "pid:[another container]")
+    assert realm is None or process_realm() != realm
+    monkeypatch.undo()
+    assert process_realm() == realm
+
+
+def test_where_the_system_does_not_say(monkeypatch):
+    def missing(*args, **kwargs):
+        raise FileNotFoundError
+    monkeypatch.setattr(core.Path, "read_text", missing)
+    assert process_realm() is None and process_start(os.getpid()) is None
