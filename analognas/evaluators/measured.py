@@ -75,7 +75,7 @@ class MeasuredEvaluator(Evaluator):
             raise ConfigError(f"The space builds networks for {space.info}, the data are {self.data.info}. Bind space.for_dataset(data.info).")
         if not space.builds_networks:
             raise ConfigError("This space cannot build networks, so none can be measured: give ConfigSpace a `network` function.")
-        facts = describe_measurements(space, self.data, self.protocol, self.preset, self.device, seed=self.seed)
+        facts = describe_measurements(space, self.data, self.protocol, self.preset, self.device) | {"seed": self.seed}
         self.store = LabelStore(self._path, facts)
 
     def _known(self, space: ConfigSpace) -> dict[str, list[float]]:

@@ -91,11 +91,11 @@ SMALL = Protocol(epochs=8, hwa_epochs=3, hwa_batch_size=64, n_rep=10, t_inferenc
 LONG = Protocol(lr=0.1, hwa_lr=0.02, hwa_batch_size=64, n_rep=20, t_inference=LABEL_TIMES, augment=True, validation=0.1)
 BY_CPU = replace(LONG, weight_decay=2e-4)
 KWS_CPU = replace(LONG, epochs=40, hwa_epochs=8)
-CIFAR_CPU = replace(BY_CPU, epochs=15, hwa_epochs=3, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04,
+CIFAR_CPU = replace(BY_CPU, epochs=10, hwa_epochs=2, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04,
                     resolution=16, augment=Augment(crop=2, flip=True))
 CIFAR_FULL = replace(BY_CPU, epochs=24, hwa_epochs=5, batch_size=256, hwa_batch_size=256, lr=0.4, hwa_lr=0.06,
                      augment=Augment(crop=4, flip=True))
-VWW_CPU = replace(BY_CPU, epochs=16, hwa_epochs=3, resolution=48, augment=Augment(crop=4, flip=True))
+VWW_CPU = replace(BY_CPU, epochs=12, hwa_epochs=3, resolution=48, augment=Augment(crop=4, flip=True))
 VWW_FULL = replace(BY_CPU, epochs=24, hwa_epochs=5, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04)
 KWS_QUICK = replace(SMALL, lr=0.1, hwa_lr=0.05, max_train=2000, max_test=464)
 CIFAR_QUICK = replace(SMALL, epochs=6, hwa_epochs=2, lr=0.1, hwa_lr=0.05, max_train=3000, max_test=500, n_rep=8, resolution=16)
@@ -103,12 +103,13 @@ CIFAR_QUICK = replace(SMALL, epochs=6, hwa_epochs=2, lr=0.1, hwa_lr=0.05, max_tr
 PLANS: dict[str, dict[str, Plan]] = {
     "digits": {"quick": Plan(replace(SMALL, n_rep=15), max_macs=1.5e6)},
     "KWS": {"cpu": Plan(KWS_CPU, n=120, min_params=1_500, max_params=60_000, max_macs=6e6),
+            "brief": Plan(replace(KWS_CPU, epochs=10, hwa_epochs=2), n=120, repeats=0, min_params=1_500, max_params=60_000, max_macs=6e6),
             "quick": Plan(KWS_QUICK, n=300, max_macs=3e6)},
     "CIFAR-10": {"full": Plan(CIFAR_FULL, n=120, min_params=5_000, max_params=500_000, max_macs=1e8),
-                 "cpu": Plan(CIFAR_CPU, n=60, repeats=8, min_params=3_000, max_params=200_000, max_macs=4e7),
+                 "cpu": Plan(CIFAR_CPU, n=60, repeats=8, min_params=3_000, max_params=100_000, max_macs=2e7),
                  "quick": Plan(CIFAR_QUICK, n=150, max_params=500_000, max_macs=4e7)},
     "VWW": {"full": Plan(VWW_FULL, n=60, repeats=8, min_params=3_000, max_params=200_000, max_macs=2e8),
-            "cpu": Plan(VWW_CPU, n=60, repeats=8, min_params=2_000, max_params=30_000, max_macs=8e7)}}
+            "cpu": Plan(VWW_CPU, n=60, repeats=8, min_params=2_000, max_params=20_000, max_macs=6e7)}}
 
 
 def find_plan(dataset: str,              # a name; one that has no plans gets `Plan()`
@@ -278,6 +279,14 @@ def _heartbeat(store: LabelStore, id: int) -> Iterator[None]:
         thread.join()
 
 # %% ../../nbs/38_training.collect.ipynb #ba7b844e
+@dataclass
+class Tally:
+    "What one call of `collect` has done."
+    rows: int = 0           # measurements finished
+    epochs: int = 0         # of training
+    seconds: float = 0.0    # wall-clock time
+
+
 @dataclass(frozen=True)
 class _Job:
     "What a process needs to take part."
@@ -316,8 +325,8 @@ def _take_part(job: _Job, epochs: Any) -> None:
             epochs.value += collector.epochs
 
 
-def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], Any]) -> int:
-    "Run processes until all have ended, calling `watch` now and then; return the number of epochs they finished."
+def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], Any], tally: Tally) -> None:
+    "Run processes until all have ended, calling `watch` now and then. The tally gets the epochs they finished, also after Ctrl-C."
     tensors = {k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test", "groups")}
     torch.save({k: v for k, v in tensors.items() if v is not None}, job.tensors)
     fresh = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch's, may wait for ever
@@ -334,21 +343,13 @@ def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], 
             watch()
     finally:
         for process in crew:
-            process.join()  # after an interruption, which reaches all of them
+            process.join()  # after Ctrl-C, which reaches all of them
+        tally.epochs += epochs.value
     if died := [process.exitcode for process in crew if process.exitcode]:
         logging.getLogger("analognas").warning("%d of %d processes died (exit status %s); what they had begun is open again.",
                                                len(died), processes, ", ".join(map(str, died)))
-    return epochs.value
 
 # %% ../../nbs/38_training.collect.ipynb #be089a33
-@dataclass
-class Tally:
-    "What one call of `collect` has done."
-    rows: int = 0           # measurements finished
-    epochs: int = 0         # of training
-    seconds: float = 0.0    # wall-clock time
-
-
 class _Watch:
     "The progress bar, and the label set that is written as rows come in."
 
@@ -421,7 +422,7 @@ def collect(space: ConfigSpace,           # what to sample architectures from
             with tempfile.TemporaryDirectory() as folder:
                 job = _Job(space, data.info, data.source, data.content, Path(folder) / "data.pt", store.path, facts, plan.preset,
                            plan.protocol, device, seconds, os.getpid())
-                tally.epochs += _side_by_side(job, data, processes, watch)
+                _side_by_side(job, data, processes, watch, tally)
     finally:
         watch.close()
     if store.counts()["claimed"] == 0:

@@ -156,13 +156,12 @@ class Checkpoint:
     def write(self, **facts: Any) -> None:
         "Write the file anew, with these facts."
         self.state |= facts
+        if self.path is not None:
+            buffer = io.BytesIO()
+            torch.save(self.state | {"seconds": self.seconds}, buffer)
+            write_atomic(self.path, buffer.getvalue())
         if self.after_epoch is not None:
             self.after_epoch()
-        if self.path is None:
-            return
-        buffer = io.BytesIO()
-        torch.save(self.state | {"seconds": self.seconds}, buffer)
-        write_atomic(self.path, buffer.getvalue())
 
     def drop(self) -> None:
         "Delete the file: its measurement is finished."

@@ -1,5 +1,6 @@
 """Collecting: killed at any moment and started again, the table is that of an unbroken run."""
 import json
+import math
 import os
 import random
 import signal
@@ -7,15 +8,18 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import quick_collection
+import torch
 from quick_collection import PLAN, QUICK, N, run, small_space, some_digits
 
 from analognas.core import ConfigError
+from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training import collect as module
-from analognas.training.labels import LabelStore, label_table
+from analognas.training.labels import LabelStore, label_set, label_table, load_label_set
 from analognas.training.protocol import Protocol
 
 
@@ -34,7 +38,7 @@ def done(path):
 
 
 def facts_of(data):
-    return module.describe_measurements(small_space(), data, plan=asdict(PLAN))
+    return module.describe_measurements(small_space(), data, PLAN.protocol, PLAN.preset)
 
 
 def test_killed_and_started_again(tmp_path, data):
@@ -91,9 +95,28 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
 def test_another_protocol_is_refused(tmp_path, data):
     path = tmp_path / "s.sqlite"
     LabelStore(path, facts_of(data))
-    for change in (dict(seed=3), dict(protocol=Protocol()), dict(n=N + 1)):
-        with pytest.raises(ConfigError, match="collected differently: plan was"):
+    for change, what in ((dict(preset="reram"), "preset was"), (dict(protocol=Protocol()), "n_test was|protocol was")):
+        with pytest.raises(ConfigError, match=f"collected differently: .*{what}"):
             module.collect(small_space(), data, path, replace(PLAN, **change), progress=False)
+
+
+def test_other_data_are_refused_wherever_their_folder_lies(tmp_path, data):
+    path = tmp_path / "s.sqlite"
+    LabelStore(path, facts_of(data))
+    with pytest.raises(ConfigError, match="collected differently: data_sha256 was"):
+        module.collect(small_space(), replace(data, x_train=data.x_train + 1), path, PLAN, progress=False)
+    assert module.describe_measurements(small_space(), replace(data, source="elsewhere"), PLAN.protocol, "pcm")["data_sha256"] \
+        == facts_of(data)["data_sha256"]
+
+
+def test_a_further_sample_goes_into_the_same_store_and_is_told_apart(tmp_path, data):
+    path = tmp_path / "s.sqlite"
+    for seed in (2, 7):
+        store = module.collect(small_space(), data, path, replace(PLAN, n=2, seed=seed), progress=False)
+    labels = label_set("both", store, small_space())
+    assert [(part["seed"], part["rows"]) for part in labels.facts["parts"]] == [(2, 2), (7, 2)]
+    assert labels.table["part"].tolist() == [0, 0, 1, 1]
+    assert labels.table["seed"].tolist() == [2, 2, 7, 7]
 
 
 @pytest.mark.parametrize("change, says", [
@@ -114,16 +137,137 @@ def test_impossible_settings_leave_no_store_behind(tmp_path, data):
 
 
 def test_facts_are_plain_json(data):
-    facts = facts_of(data)
-    plan = json.loads(json.dumps(facts))["plan"]
-    assert plan["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
+    facts = json.loads(json.dumps(facts_of(data)))
+    assert facts["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
+    assert facts["protocol"]["validation"] == 0
     assert facts["n_train"] == 200
-    assert (plan["n"], plan["max_params"], plan["seed"], plan["repeats"]) == (N, 8_000, 2, 0)
+    assert facts["part"]["device"] == "cpu"
+    assert set(facts["part"]["versions"]) == {"aihwkit", "torch", "numpy"}
+
+
+@pytest.mark.parametrize("dataset, name", [(d, p) for d in module.PLANS for p in module.PLANS[d]])
+def test_every_plan_can_be_carried_out(dataset, name):
+    "Its sample exists, keeps its caps, and at most a quarter of any beginning are repeats."
+    plan, space = module.PLANS[dataset][name], ConfigSpace(dataset)
+    tasks = plan.tasks(space)
+    assert len(set(tasks)) == len(tasks) == plan.n + 2 * min(plan.repeats, math.ceil(plan.n / module.BETWEEN_REPEATS))
+    known = space.stats([json.loads(key) for key, _ in tasks])
+    assert known["params"].max() <= plan.max_params
+    assert known["macs"].max() <= plan.max_macs
+    for end in range(1, len(tasks) + 1):
+        assert sum(seed != plan.seed for _, seed in tasks[:end]) <= end / 4
+    if name != "quick":
+        assert plan.protocol.n_rep >= 20
+        assert plan.protocol.validation == 0.1
+
+
+def test_the_plan_that_suits_the_device_is_taken():
+    assert module.find_plan("CIFAR-10")[0] == "cpu"
+    assert module.find_plan("CIFAR-10", None, "cuda")[0] == "full"
+    assert module.find_plan("digits", None, "cuda")[0] == "quick"
+    with pytest.raises(ConfigError, match="Unknown plan for KWS 'ful'"):
+        module.find_plan("KWS", "ful")
+
+
+def test_a_device_that_does_not_work_claims_nothing(tmp_path, data):
+    with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
+        module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, device="cuda:99")
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_ones_can_be_tried_again(tmp_path, data, monkeypatch):
+    measure = module.measure
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("no luck")
+    monkeypatch.setattr(module, "measure", broken)
+    path, plan = tmp_path / "s.sqlite", replace(PLAN, n=3)
+    assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
+    monkeypatch.setattr(module, "measure", measure)
+    assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
+    assert module.collect(small_space(), data, path, plan, progress=False, reopen=True).counts()["done"] == 3
+
+
+def test_processes_share_the_work_and_give_the_table_of_one(tmp_path, data):
+    "With rows exported on the way, and a tally."
+    alone, tally = label_table(run(tmp_path / "alone.sqlite")), module.Tally()
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, processes=2,
+                           export=tmp_path / "labels" / "mine", tally=tally)
+    assert store.counts() == {"open": 0, "claimed": 0, "done": N, "failed": 0}
+    drop = ["seconds", "part"]
+    assert label_table(store).drop(columns=drop).equals(alone.drop(columns=drop))
+    exported = load_label_set("mine", tmp_path / "labels")
+    assert len(exported) == N
+    assert exported.facts["unfinished"] == 0
+    assert (tally.rows, tally.epochs) == (N, 2 * N)  # one digital and one hardware-aware epoch each
+    assert not (tmp_path / "s.sqlite.checkpoints").exists()
+
+
+def test_a_space_that_cannot_be_sent_is_refused(tmp_path, data):
+    space = ConfigSpace("digits", "custom", lambda config, input_dim, classes: None)
+    space.add_hyperparameter("hidden", "discrete", 1, 100)
+    with pytest.raises(ConfigError, match="Define its network function in a module, or use processes=1"):
+        module.collect(space, data, tmp_path / "s.sqlite", replace(PLAN, max_params=None), progress=False, processes=2)
+
+
+def test_nothing_is_begun_that_cannot_be_ended(tmp_path, data):
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, minutes=0)
+    assert store.counts() == {"open": N, "claimed": 0, "done": 0, "failed": 0}
+    store = module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, minutes=60)
+    assert store.counts()["done"] == N
+
+
+def test_what_is_too_dear_is_left_and_the_smaller_ones_are_begun(tmp_path, data, monkeypatch):
+    "The estimate is replaced by one that grows with the network: those above the limit stay open, in whatever order they come."
+    space = ConfigSpace("digits")
+    plan = replace(PLAN, n=8, max_params=20_000)
+    macs = space.stats(plan.sample(space))["macs"]
+    limit = float(np.median(macs))
+    seconds = iter(lambda: 0, 1)
+    monkeypatch.setattr(module, "seconds_needed", lambda network, *a: 3600.0 if count_macs(network) > limit else next(seconds))
+    store = module.collect(space, data, tmp_path / "s.sqlite", plan, progress=False, minutes=30)
+    done = [space.stats([config])["macs"][0] for config, *_ in store.rows()]
+    assert sorted(done) == sorted(m for m in macs if m <= limit)
+    assert store.counts()["open"] == sum(macs > limit)
+
+
+def count_macs(network):
+    "Counted while it runs, by hooks."
+    total = []
+
+    def count(module_, inputs, output):
+        total.append(module_.weight[0].numel() * output[0].numel())
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    network.eval()(torch.zeros(1, 1, 8, 8))
+    for hook in hooks:
+        hook.remove()
+    return sum(total)
+
+
+def test_the_estimate_is_of_the_order_of_the_truth(data):
+    "Not a test of speed: both are taken here and now, and may differ several times over."
+    space, how = small_space(), replace(QUICK, epochs=20, hwa_epochs=20)
+    network = space.network({"hidden": 50})
+    guess = module.seconds_needed(network, data, module.create_rpu_config(), how)
+    truth = module.measure(lambda: space.network({"hidden": 50}), data, protocol=how, progress=False).seconds
+    assert truth / 20 < guess < 20 * truth
+
+
+def test_a_worker_whose_parent_is_gone_gives_its_task_back(tmp_path, data):
+    store = LabelStore(tmp_path / "s.sqlite", facts_of(data))
+    store.add([('{"hidden": 5}', 0)])
+    orphan = module.Collector(small_space(), data, store, module.create_rpu_config(), QUICK, parent=-1)
+    with pytest.raises(KeyboardInterrupt):
+        orphan.run()
+    assert store.counts()["open"] == 1
+    assert list((tmp_path / "s.sqlite.checkpoints").iterdir())  # its first epoch is kept
 
 
 def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
     store = module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=2, repeats=1), progress=False)
     table = label_table(store)
     names = small_space().get_hyperparameters()
-    assert table["seed"].tolist() == [2, 3, 4, 2] and len(table[names].drop_duplicates()) == 2
-    assert table.loc[:2, "acc_digital"].nunique() > 1
+    assert table["seed"].tolist() == [2, 2, 3, 4]  # as many new ones as there are first, then the repeats
+    assert len(table[names].drop_duplicates()) == 2
+    assert table.loc[[0, 2, 3], "acc_digital"].nunique() > 1
+    assert table.loc[[0, 2, 3], names].drop_duplicates().shape[0] == 1
