@@ -44,7 +44,7 @@ class Converters:
 @cache
 def top_level(limit: float, step: float, bound: float, dtype: torch.dtype) -> float:
     "The largest voltage a DAC gives: `limit` rounded to a level, in the arithmetic of `dtype`, and no more than `bound`."
-    top = torch.tensor(limit, dtype=dtype)
+    top = torch.tensor(limit, dtype=dtype, device="cpu")
     return min(float((top / step).round() * step if step and limit < float("inf") else top), bound)
 
 
@@ -64,9 +64,9 @@ def volts(x: Tensor,             # activations (N, C, ...)
 
 def dac_by_torch(x: Tensor, r: Tensor | None, c: Converters) -> Tensor:
     "`dac`, as PyTorch's calls."
-    s = volts(x, r)
     if c.perfect:
-        return s
+        return volts(x, r)
+    s = x if r is None else x / per_channel(r, x)
     if c.inp_step:
         s = (s / c.inp_step).round_().mul_(c.inp_step)
     top = top_level(float("inf") if r is None else 1.0, c.inp_step, c.inp_bound, x.dtype)
@@ -120,7 +120,7 @@ def adc_values(codes: Tensor,    # from `adc_codes`, in a floating-point type
 def clamp_passes_at_bound() -> bool:
     "Does `torch.clamp` of this version pass the gradient of a value that equals the bound?"
     with torch.enable_grad():
-        x = torch.ones(1, requires_grad=True)
+        x = torch.ones(1, device="cpu", requires_grad=True)
         x.clamp(-1.0, 1.0).sum().backward()
     assert x.grad is not None
     return bool(x.grad)
@@ -135,7 +135,7 @@ class Reading(NamedTuple):
     "What an ADC made of the currents of a tile."
     y: Tensor                       # digital outputs
     codes: Tensor | None = None     # whole numbers in the smallest type that holds them
-    outside: Tensor | None = None   # where the ADC clipped, boolean; None: nowhere
+    outside: Tensor | None = None   # where the ADC clipped, boolean; None: surely nowhere
 
 
 def code_type(c: Converters, dtype: torch.dtype) -> tuple[torch.dtype, float]:
@@ -151,8 +151,9 @@ def read_out_by_torch(y: Tensor, factor: Tensor, c: Converters, keep: bool) -> R
     out = adc_values(codes, c) * per_channel(factor, y)
     if not keep:
         return Reading(out)
-    outside = None if c.perfect else ~within(codes * (c.out_step or 1.0), c.out_bound)
-    return Reading(out, codes.clamp(-top, top).to(kind, copy=True), outside if outside is not None and bool(outside.any()) else None)
+    never = c.perfect or c.out_bound == float("inf")
+    outside = None if never else ~within(codes * (c.out_step or 1.0), c.out_bound)
+    return Reading(out, codes.clamp(-top, top).to(kind, copy=True), outside)
 
 # %% ../../nbs/22_analog.converters.ipynb #60fff2ac
 @compiled()

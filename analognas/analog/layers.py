@@ -15,8 +15,9 @@ from aihwkit.simulator.parameters.enums import WeightRemapType
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from .compiled import by_loop
 from .converters import Converters, per_channel
-from .product import AnalogProduct, ConvOp, LinearOp, copies, product, unfolded_size
+from .product import AnalogProduct, ConvOp, LinearOp, Taps, copies, product, unfolded_size, wide
 from .tiles import Block, as_kernel, clipped, cut, initial_scale, modified, remapped_scale
 from ..core import ConfigError
 
@@ -49,6 +50,8 @@ class MappedWeights(nn.Module):
             self.out_scaling = nn.Parameter(torch.ones_like(self.scale if mapping.out_scaling_columnwise else self.range_batches))
         self.hardware: list[TileState] | None = None
         self._seen: tuple[int, int] | None = None  # weights that training last used: their address and how often they had changed
+        self._ranges_set: tuple[int, int] | None = None  # likewise of `range_batches`, once set
+        self._range_steps = 0  # how often a tile's range has got data since `train` last looked
         self.rescale()
 
     def matrix(self) -> Tensor:
@@ -85,11 +88,16 @@ class TileState:
     devices: list     # one record for each group, of whoever programmed them
 
 # %% ../../nbs/25_analog.layers.ipynb #d7200bf9
+def _state(v: Tensor) -> tuple[int, int]:
+    "Where a tensor lies and how often it has changed; the host knows both."
+    return v.data_ptr(), v._version
+
+
 class SettlingWeights(MappedWeights):
     "Weights that are clipped and remapped after each step of whatever optimizer moved them."
 
     def _now(self) -> tuple[int, int]:
-        return self.weight.data_ptr(), self.weight._version
+        return _state(self.weight)
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -145,7 +153,7 @@ class AnalogLayer(SettlingWeights):
         self.settle()
         if self.training and torch.is_grad_enabled():
             self._seen = self._now()
-        grouped = x.view(len(x), self.op.groups, -1, *x.shape[2:])
+        grouped = x.unflatten(1, (self.op.groups, self.weight.shape[1]))
         rows: dict[int, Tensor] = {}  # of each cut of the outputs, summed over the cuts of the inputs
         for k, b in enumerate(self.blocks):
             part = x[:, b.channels] if self.op.groups == 1 else grouped[:, :, b.channels].flatten(1, 2)
@@ -154,7 +162,8 @@ class AnalogLayer(SettlingWeights):
         if len(rows) == 1:
             y = rows[0]
         else:
-            y = torch.cat([v.view(len(x), self.op.groups, -1, *v.shape[2:]) for v in rows.values()], 2).flatten(1, 2)
+            parts = [v.unflatten(1, (self.op.groups, -1)) for v in rows.values()]
+            y = torch.cat(parts, 2).flatten(1, 2)
         return y if self.bias is None else y + per_channel(self.bias, y)
 
     def _tile(self, x: Tensor, b: Block, state: TileState | None) -> Tensor:
@@ -169,8 +178,8 @@ class AnalogLayer(SettlingWeights):
             self._initialise_range(x, b)
         r = None if self.input_range is None else self.input_range[b.i, b.j]
         if torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad or r is not None and r.requires_grad):
-            taps = as_kernel(kernel.new_ones(1, 1, w.shape[2]), b, self.op.kernel)[0]
-            y = AnalogProduct.apply(x, kernel, r, factor, taps, self.op, c, config.pre_post.input_range)
+            rule, taps = config.pre_post.input_range, self._taps(b)
+            y = AnalogProduct.apply(x, kernel, r, factor, taps, self.op, c, rule)
         else:
             y = product(x, kernel, r, factor, self.op, c)
         return y if self.out_scaling is None else y * per_channel(self.out_scale(b).flatten(), y)
@@ -185,22 +194,44 @@ class AnalogLayer(SettlingWeights):
         "Running mean over the first batches of a multiple of the unfolded input's standard deviation."
         assert self.input_range is not None
         rule, batches, r = self.rpu_config.pre_post.input_range, self.range_batches[b.i, b.j], self.input_range[b.i, b.j]
-        if not bool((batches < rule.init_from_data).any()):
+        if self._needs_no_data(x, batches):
             return
-        std = unfolded_std(x, as_kernel(x.new_ones(1, 1, b.cols.stop - b.cols.start), b, self.op.kernel)[0], self.op)
+        std, early = unfolded_std(x, self._taps(b), self.op), batches < rule.init_from_data
         new = (r * batches + rule.init_std_alpha * std) / (batches + 1)
-        counts = (batches < rule.init_from_data) & (std > 0)
-        r.copy_(torch.where(counts, new, r).abs())
+        counts = early & (std > 0)
+        r.copy_(torch.where(early, torch.where(counts, new, r).abs(), r))
         batches += counts
+
+    def _needs_no_data(self, x: Tensor, batches: Tensor) -> bool:
+        "Are all ranges of a tile set? In main memory it is looked up, elsewhere `train` has to."
+        first = self.rpu_config.pre_post.input_range.init_from_data
+        if by_loop(x):
+            return not bool((batches < first).any())
+        done = first == 0 or self._ranges_set == _state(self.range_batches)
+        self._range_steps += not done
+        return done
+
+    def train(self, mode: bool = True):
+        "Set the mode; after enough steps on a GPU, also look whether data has set all input ranges."
+        first = self.rpu_config.pre_post.input_range.init_from_data
+        if self._range_steps >= max(1, first * len(self.blocks)):
+            done = not bool((self.range_batches < first).any())
+            self._ranges_set = _state(self.range_batches) if done else None
+            self._range_steps = 0
+        return super().train(mode)
+
+    def _taps(self, b: Block) -> Taps:
+        "Which weights of a block's kernel are on its tile."
+        return Taps(b.channels.stop - b.channels.start, self.op.kernel, b.pad)
 
 # %% ../../nbs/25_analog.layers.ipynb #b455b184
 def unfolded_std(x: Tensor,      # (N, G * C, ...)
-                 taps: Tensor,   # (C, *kernel), which weights are on the tile
+                 taps: Taps,     # which weights are on the tile
                  op: ConvOp | LinearOp,
                  ) -> Tensor:    # (G,)
     "Standard deviation of what the rows of the unfolded input would hold."
     count, total = copies(x, taps, op), unfolded_size(x, taps, op)
-    grouped = x.view(len(x), op.groups, *count.shape)
+    grouped = x.to(wide(x.dtype)).view(len(x), op.groups, *count.shape)
     first, second = ((v.sum(0) * count).flatten(1).double().sum(1) for v in (grouped, grouped.square()))
     return ((second - first**2 / total).clamp(min=0) / (total - 1)).sqrt().to(x.dtype)
 
@@ -232,7 +263,7 @@ class AnalogLinear(AnalogLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         "(..., inputs) to (..., outputs)."
-        return self.over_tiles(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+        return self.over_tiles(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], len(self.weight))
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, tiles={len(self.blocks)}"

@@ -24,7 +24,7 @@ from ..core import DRIFT_TIMES, ConfigError, DriftRecord, check_number, check_ti
 # %% ../../nbs/28_analog.measure.ipynb #adc8d3c2
 @torch.no_grad()
 def accuracy(model: nn.Module,        # maps (N, C, H, W) to (N, classes)
-             x: Tensor,               # inputs, shape (N, C, H, W)
+             x: Tensor,               # inputs, shape (N, C, H, W); they go to where the model is
              y: Tensor,               # class indices, shape (N,)
              batch_size: int = 256,   # inputs at a time
              ) -> float:              # percent
@@ -33,10 +33,12 @@ def accuracy(model: nn.Module,        # maps (N, C, H, W) to (N, classes)
         raise ConfigError(f"Inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}.")
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
-    hits = sum(int((model(a).argmax(1) == b).sum()) for a, b in zip(x.split(batch_size), y.split(batch_size), strict=True))
+    device = next(model.parameters(), x).device
+    answers = (model(v.to(device)).argmax(1) for v in x.split(batch_size))
+    hits = [(a == b.to(a.device)).sum() for a, b in zip(answers, y.split(batch_size), strict=True)]
     for module, training in modes:  # each as it was: parts of a network may be frozen
         module.training = training
-    return 100.0 * hits / len(x)
+    return 100.0 * int(torch.stack(hits).sum()) / len(x)  # a GPU is asked once, at the end
 
 # %% ../../nbs/28_analog.measure.ipynb #369f78f9
 CACHE_VALUES = 2**19     # activations of one layer that a CPU's cache holds: 2 MB
@@ -51,11 +53,12 @@ def fitting_batch(model: nn.Module,  # in evaluation mode
     sizes: list[int] = []
     hooks = [m.register_forward_hook(lambda _m, i, o: sizes.append(max(v.numel() for v in (*i, o) if isinstance(v, Tensor))))
              for m in model.modules() if not list(m.children())]
+    device = next(model.parameters(), x).device
     with torch_seed(0):  # noise that nobody looks at
-        model(x[:1])
+        model(x[:1].to(device))
     for hook in hooks:
         hook.remove()
-    room = CACHE_VALUES if x.device.type == "cpu" else torch.cuda.mem_get_info(x.device)[0] // (4 * 4 * 8)
+    room = CACHE_VALUES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // (4 * 4 * 8)
     return int(min(max(room // max(sizes, default=1), 1), LARGEST_BATCH))
 
 # %% ../../nbs/28_analog.measure.ipynb #e353b2f1

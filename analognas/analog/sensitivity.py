@@ -62,6 +62,7 @@ def layer_sensitivity(model: nn.Module,             # an analog network of fast 
         raise ConfigError(f"Sensitivity needs fast analog layers; {', '.join(slow)} run on aihwkit's tiles.")
     if "" in layers:
         raise ConfigError("Sensitivity compares the layers of a network; this is a single layer.")
+    x, y = (v.to(next(model.parameters()).device) for v in (x, y))
     modes = [(m, m.training) for m in model.modules()]
     batch = fitting_batch(model.eval(), x)
     with digital_layers(model, list(layers)):
