@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Measures labels on a machine with a GPU, 16 cores and no network: a CSV and a JSON in $OUT.
 #   bash .ci/gpu_campaign.sh CIFAR-10|VWW MINUTES
-# First, where there is a network, fill .gpu, which git ignores and which travels along:
+# First, where there is a network, fill .gpu (git ignores it; it travels along):
 #   pip download --no-deps -d .gpu --python-version 3.12 --platform manylinux_2_28_x86_64 aihwkit==1.2.0
 #   cp DATA/unpack.py DATA/cifar10_jpeg.npz .gpu/    # vww_96_jpeg.npz for VWW
-#   cp EARLIER/CIFAR-10.sqlite .gpu/                 # if there is one: goes on with it
+#   cp EARLIER/CIFAR-10.sqlite .gpu/               # to go on with it
 set -euo pipefail
 name=$1 end=$((SECONDS + $2 * 60)) work=$(mktemp -d)
 case $name in
@@ -18,19 +18,19 @@ python3 .gpu/unpack.py "$work" $part
 export PYTHONPATH=$PWD:$work/kit ANALOGNAS_CACHE=$work OMP_NUM_THREADS=1
 if [ -f ".gpu/$name.sqlite" ]; then install -m 644 ".gpu/$name.sqlite" "$OUT/"; fi
 
-collect() {  # processes, minutes; status 1, some rows failed, is no reason to stop
-    python3 -m analognas.cli collect "$name" --root "$root" --plan full --device cuda --processes "$1" \
-        --minutes "$2" --store "$OUT/$name.sqlite" --export "$OUT/$name" || [ $? -eq 1 ]
+collect() {  # processes, seconds, options; a failed row, time over or Ctrl-C is no reason to stop
+    timeout -s INT "$2" python3 -m analognas.cli collect "$name" --root "$root" --plan full --device cuda \
+        --processes "$1" --store "$OUT/$name.sqlite" --export "$OUT/$name" "${@:3}" || case $? in 1 | 124 | 130) ;; *) exit 1 ;; esac
 }
-# TODO what counts as work: epochs a second, from the last line "rows N, epochs E, seconds S"
-rate() {
+rate() {  # epochs a second, from the line "rows N, epochs E, seconds S"
     awk -F '[ ,]+' '{ print > "/dev/stderr" } $1 == "rows" && $6 > 0 { r = $4 / $6 } END { print r + 0 }'
 }
 
-four=$(collect 4 1 | rate)
-eight=$(collect 8 1 | rate)
+four=$(collect 4 75 | rate)
+eight=$(collect 8 75 | rate)
 best=$(awk -v a="$four" -v b="$eight" 'BEGIN { print (b > a) ? 8 : 4 }')
 echo "epochs a second: $four with 4 processes, $eight with 8; going on with $best"
-left=$(awk -v s=$((end - SECONDS - 20)) 'BEGIN { printf "%.1f", s / 60 }')
-collect "$best" "$left"
+left=$((end - SECONDS - 20))
+collect "$best" "$left" --minutes "$(awk -v s="$left" 'BEGIN { print s / 60 }')"
+rm -rf "$OUT"/*.checkpoints
 ls -l "$OUT"
