@@ -40,7 +40,7 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.sample import sample_distinct, sample_evenly
 from .augment import Augment
 from .labels import LabelStore, label_set, save_label_set
-from .protocol import Checkpoint, Protocol, check_device, device_name, measure, splits
+from .protocol import Checkpoint, Protocol, check_device, device_name, measure, prepare, splits
 
 # %% ../../nbs/38_training.collect.ipynb #a0daf766
 @dataclass(frozen=True)
@@ -186,6 +186,9 @@ class Collector:
     end: float | None = None          # `time.monotonic()` by which every measurement must have ended; None is no limit
     epochs: int = 0                   # finished so far
     parent: int | None = None         # the process that waits for this one; without it, it ends
+
+    def __post_init__(self):
+        self.data, self.protocol = prepare(self.data, self.protocol, self.device)
     too_dear: float = float("inf")    # MACs of the smallest network that could not be ended in time
 
     def run(self, after: Callable[[], Any] = lambda: None) -> None:
@@ -289,11 +292,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Job:
-    "What a process needs to take part."
+    "What a process needs to take part; data and protocol as `prepare` gave them."
     space: Any
-    info: Any             # the dataset's record, source and hash; its tensors lie in a file
-    source: str
-    content: str
+    info: Any             # the dataset's record; its tensors lie in a file
     tensors: Path
     store: Path
     facts: dict
@@ -306,8 +307,7 @@ class _Job:
     def collector(self) -> Collector:
         "Open data and store in this process."
         end = None if self.seconds is None else time.monotonic() + self.seconds
-        data = Dataset(self.info, source=self.source, content=self.content,
-                       **torch.load(self.tensors, mmap=True, weights_only=True))
+        data = Dataset(self.info, **torch.load(self.tensors, mmap=True, weights_only=True))
         store = LabelStore(self.store, self.facts)
         return Collector(self.space, data, store, create_rpu_config(self.preset), self.protocol, self.device, end, parent=self.parent)
 
@@ -327,8 +327,7 @@ def _take_part(job: _Job, epochs: Any) -> None:
 
 def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], Any], tally: Tally) -> None:
     "Run processes until all have ended, calling `watch` now and then. The tally gets the epochs they finished, also after Ctrl-C."
-    tensors = {k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test", "groups")}
-    torch.save({k: v for k, v in tensors.items() if v is not None}, job.tensors)
+    torch.save({k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test")}, job.tensors)
     fresh = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch's, may wait for ever
     epochs = fresh.Value("q", 0)
     crew = [fresh.Process(target=_take_part, args=(job, epochs), daemon=True) for _ in range(processes)]
@@ -367,9 +366,9 @@ class _Watch:
         counts = self.store.counts()
         self.tally.seconds = time.perf_counter() - self.start
         self.tally.rows = counts["done"] - self.before
-        self.bar.n = counts["done"] + counts["failed"]
         an_hour = f"{3600 * self.tally.rows / self.tally.seconds:.1f}"
-        self.bar.set_postfix(failed=counts["failed"], rows_an_hour=an_hour)
+        self.bar.set_postfix(failed=counts["failed"], rows_an_hour=an_hour, refresh=False)
+        self.bar.update(counts["done"] + counts["failed"] - self.bar.n)
         if self.export is not None and counts["done"] > max(self.written, 0):
             save_label_set(label_set(self.export.name, self.store, self.space), self.export.parent)
             self.written = counts["done"]
@@ -420,9 +419,10 @@ def collect(space: ConfigSpace,           # what to sample architectures from
                 tally.epochs += collector.epochs
         else:
             with tempfile.TemporaryDirectory() as folder:
-                job = _Job(space, data.info, data.source, data.content, Path(folder) / "data.pt", store.path, facts, plan.preset,
-                           plan.protocol, device, seconds, os.getpid())
-                _side_by_side(job, data, processes, watch, tally)
+                ready, protocol = prepare(data, plan.protocol)
+                job = _Job(space, ready.info, Path(folder) / "data.pt", store.path, facts, plan.preset, protocol, device, seconds,
+                           os.getpid())
+                _side_by_side(job, ready, processes, watch, tally)
     finally:
         watch.close()
     if store.counts()["claimed"] == 0:
