@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
-.PHONY: help setup demo test test-all test-browser lab docs check export clean-venv
+.PHONY: help setup demo test test-all test-browser lab docs check export release clean-venv
 
 help:
 	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
 	@echo "make check      is the code what the notebooks say, and in order? types, style"
 	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
+	@echo "make release    wheel and source distribution in dist/, tried in an empty environment"
 	@echo "make clean-venv throw the installed environment away"
 	@echo
 	@echo "The first of them installs everything into .venv: Python 3.12 to 3.14 and up to 12 GB of free disk are needed."
@@ -56,6 +57,9 @@ export: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python .ci/readme.py
+
+release: setup
+	$(BIN)/python .ci/release.py
 
 clean-venv:
 	rm -rf .venv
