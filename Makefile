@@ -41,10 +41,14 @@ test-browser: setup
 lab: setup
 	$(BIN)/analognas lab $(ARGS)
 
-# The tools live in an environment of their own: they would add buttons to JupyterLab.
+# The tools live in an environment of their own: they would add buttons to JupyterLab. It is made anew
+# when settings.ini asks for other tools.
 docs: setup
-	@test -x .venv/docs/bin/mkdocs || { $(BIN)/python -m venv .venv/docs && \
-	    .venv/docs/bin/pip install --quiet $$(sed -n 's/^docs_requirements = //p' settings.ini); }
+	@sed -n 's/^docs_requirements = //p' settings.ini | tr ' ' '\n' > .venv/docs.txt
+	@cmp -s .venv/docs.txt .venv/docs/requirements.txt || { \
+	    $(BIN)/python -m venv --clear .venv/docs && \
+	    .venv/docs/bin/pip install --quiet -r .venv/docs.txt && \
+	    cp .venv/docs.txt .venv/docs/requirements.txt; }
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --config-file .ci/mkdocs.yml
 	@echo "Open _docs/index.html"
 
