@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
-.PHONY: help setup demo test test-all test-browser lab docs check export clean-venv
+.PHONY: help setup demo test test-all test-browser lab docs check export release clean-venv
 
 help:
 	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
 	@echo "make check      is the code what the notebooks say, and in order? types, style"
 	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
+	@echo "make release    wheel and source distribution in dist/, tried in an empty environment"
 	@echo "make clean-venv throw the installed environment away"
 	@echo
 	@echo "The first of them installs everything into .venv: Python 3.12 to 3.14 and up to 12 GB of free disk are needed."
@@ -40,10 +41,14 @@ test-browser: setup
 lab: setup
 	$(BIN)/analognas lab $(ARGS)
 
-# The tools live in an environment of their own: they would add buttons to JupyterLab.
+# The tools live in an environment of their own: they would add buttons to JupyterLab. It is made anew
+# when settings.ini asks for other tools.
 docs: setup
-	@test -x .venv/docs/bin/mkdocs || { $(BIN)/python -m venv .venv/docs && \
-	    .venv/docs/bin/pip install --quiet $$(sed -n 's/^docs_requirements = //p' settings.ini); }
+	@sed -n 's/^docs_requirements = //p' settings.ini | tr ' ' '\n' > .venv/docs.txt
+	@cmp -s .venv/docs.txt .venv/docs/requirements.txt || { \
+	    $(BIN)/python -m venv --clear .venv/docs && \
+	    .venv/docs/bin/pip install --quiet -r .venv/docs.txt && \
+	    cp .venv/docs.txt .venv/docs/requirements.txt; }
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --config-file .ci/mkdocs.yml
 	@echo "Open _docs/index.html"
 
@@ -56,6 +61,9 @@ export: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python .ci/readme.py
+
+release: setup
+	$(BIN)/python .ci/release.py
 
 clean-venv:
 	rm -rf .venv

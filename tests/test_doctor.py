@@ -1,13 +1,18 @@
 """The doctor says what is broken and how to mend it."""
 import builtins
 import importlib.metadata
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from analognas import doctor
 from analognas.doctor import EXTRAS, Finding
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def break_import(monkeypatch, name: str, error: Exception) -> None:
@@ -144,6 +149,48 @@ def test_cache_folder_that_cannot_be_written(monkeypatch, tmp_path):
     assert not finding.ok and "ANALOGNAS_CACHE" in finding.remedy
     monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "new" / "cache"))
     assert doctor.check_cache().ok and list((tmp_path / "new" / "cache").iterdir()) == []
+
+
+@pytest.fixture
+def crowded(tmp_path) -> Path:
+    "A folder of packages with analognas, its alias, and a package that has the alias's name."
+    (tmp_path / "analognas").symlink_to(ROOT / "analognas")
+    shutil.copy(ROOT / "analogainas.py", tmp_path)
+    (tmp_path / "analogainas").mkdir()
+    (tmp_path / "analogainas" / "__init__.py").write_text("WHOSE = 'IBM'")
+    return tmp_path
+
+
+def run_in(folder: Path, code: str) -> str:
+    "What a new interpreter prints that looks for packages in a folder first."
+    env = os.environ | {"PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_a_package_that_shadows_the_alias_is_named(crowded):
+    "Python takes the package before the module; the doctor says so, and the remedy mends it."
+    code = "import analogainas; print(analogainas.WHOSE)"
+    assert run_in(crowded, code) == "IBM"
+    look = "import analognas.doctor as d; f = d.check_alias(); print(f.mark, f.detail, f.remedy)"
+    found = run_in(crowded, look)
+    assert found.startswith(f"note is another package, {crowded / 'analogainas'} ")
+    assert "pip uninstall analogainas" in found
+    shutil.rmtree(crowded / "analogainas")
+    assert run_in(crowded, look) == "ok is analognas"
+
+
+def test_the_alias_is_recognised_after_it_was_imported():
+    look = "import analogainas, analognas.doctor as d; print(d.check_alias().detail)"
+    assert run_in(ROOT, look) == "is analognas"
+
+
+def test_a_missing_alias_is_a_note(monkeypatch):
+    monkeypatch.delitem(sys.modules, "analogainas", raising=False)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    assert doctor.check_alias().mark == "note"
 
 
 def test_report_is_printed_with_remedies_and_exit_status(monkeypatch, capsys):

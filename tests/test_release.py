@@ -1,0 +1,80 @@
+"""`make release` builds what the repository holds, and finds what should not be there."""
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / ".ci"))
+
+import release  # noqa: E402
+
+STEM = f"analognas-{release.read_version(ROOT)}"
+METADATA = f"{STEM}.dist-info/METADATA"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[Path, Path]:
+    "Wheel and source distribution, built with the setuptools that is installed here."
+    return release.build(ROOT, tmp_path_factory.mktemp("dist"), "--no-isolation")
+
+
+def repack(wheel: Path, target: Path, changes: dict[str, bytes | None]) -> Path:
+    "Copy a wheel with files added or replaced, or left out where the content is None."
+    files = release.wheel_files(wheel) | changes
+    with zipfile.ZipFile(target / wheel.name, "w") as archive:
+        for name, content in files.items():
+            if content is not None:
+                archive.writestr(name, content)
+    return target / wheel.name
+
+
+def test_both_distributions_hold_what_the_repository_holds(built):
+    assert release.problems(ROOT, *built) == []
+
+
+def test_licence_types_weights_labels_and_lessons_are_in_the_wheel(built):
+    "Named here once more, so that a rule that finds nothing does not pass."
+    names = set(release.wheel_files(built[0]))
+    wanted = {"analogainas.py", "analognas/py.typed", "analognas/training/label_sets/digits.csv",
+              "analognas/evaluators/weights/nasbench201/weights.ubj",
+              "analognas/search_spaces/nasbench201_zero_cost.npz",
+              f"{STEM}.dist-info/licenses/LICENSE", f"{STEM}.dist-info/licenses/NOTICE",
+              f"{STEM}.data/data/share/analognas/lessons/starter_notebook.ipynb"}
+    assert wanted - names == set()
+    assert [name for name in names if name.startswith(("tests/", "nbs/", ".ci/"))] == []
+
+
+@pytest.mark.parametrize("name, content, message", [
+    (f"{STEM}.dist-info/licenses/LICENSE", None, "licenses/LICENSE is missing."),
+    ("analognas/py.typed", None, "analognas/py.typed is missing."),
+    ("tests/test_core.py", b"", "tests/test_core.py should not be there."),
+    ("analognas/core.py", b"x = 1", "core.py is not analognas/core.py of the repository."),
+    (METADATA, b"Metadata-Version: 2.4\nName: analognas\n", "METADATA: "),
+])
+def test_what_is_wrong_with_a_wheel_is_named(built, tmp_path, name, content, message):
+    wheel = repack(built[0], tmp_path, {name: content})
+    [found] = release.problems(ROOT, wheel, built[1])
+    assert message in found
+
+
+@pytest.mark.parametrize("old, new", [
+    (b"License-Expression: Apache-2.0", b"License-Expression: MIT"),
+    (f"Version: {release.read_version(ROOT)}".encode(), b"Version: 99.1"),
+])
+def test_metadata_that_contradicts_the_project_is_named(built, tmp_path, old, new):
+    metadata = release.wheel_files(built[0])[METADATA]
+    assert metadata.count(old) == 1
+    wheel = repack(built[0], tmp_path, {METADATA: metadata.replace(old, new)})
+    [found] = release.problems(ROOT, wheel, built[1])
+    assert found.startswith("METADATA: ")
+    assert new.split()[1].decode() in found
+
+
+def test_an_empty_environment_imports_the_wheel_and_nothing_of_this_one(built, tmp_path):
+    python = release.try_alone(built[0], tmp_path)
+    with pytest.raises(SystemExit, match="exit status 1"):
+        release.run(python, "-c", "import numpy", cwd=tmp_path)
+    release.lend_packages(tmp_path)
+    release.run(python, "-c", release.BARE + "import numpy", cwd=tmp_path)
