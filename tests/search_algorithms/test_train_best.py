@@ -2,9 +2,11 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from analognas.analog.convert import to_aihwkit
+from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.worker import Worker
@@ -43,3 +45,13 @@ def test_the_same_seed_trains_the_same_network(tmp_path):
         worker.search()
         return worker.train_best(protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2), seed=3).drift.acc
     assert np.array_equal(once("a"), once("b"))
+
+
+def test_a_device_that_does_not_work_is_refused_and_the_search_is_kept(tmp_path):
+    worker = Worker(ConfigSpace("digits"), RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008), runs=1, run_dir=tmp_path / "run",
+                    progress=False)
+    worker.search()
+    with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
+        worker.train_best(device="cuda:99")
+    assert not (tmp_path / "run" / "measured.json").exists()
+    assert Worker.resume(tmp_path / "run", ParamsEvaluator()).best_config == worker.best_config
