@@ -277,5 +277,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and "__file__" in globals():  # python -m analognas.cli; not in a notebook
     sys.exit(main())

@@ -72,7 +72,8 @@ def load_folder(info: DatasetInfo,       # name, input shape, number of classes
         return dict(zip(("x_train", "y_train", "x_test", "y_test"), (*read("train"), *read("test")), strict=True))
     every = [f for split in files.values() for c in split.values() for f in c]
     found = decoded(info.name, every, {"input_dim": info.input_dim, "classes": names, "on_error": on_error}, both)
-    return standardised(info, (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"]), f"image folder {root.name}, its own split", str(found["content"]))
+    source = f"image folder {root.name}, its own split"
+    return standardised(info, (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"]), source, str(found["content"]))
 
 # %% ../../nbs/31_datasets.images.ipynb #acd1a052
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

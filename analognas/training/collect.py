@@ -68,7 +68,7 @@ class Plan:
 
     def sample(self, space: ConfigSpace) -> list[dict]:
         "Return the architectures, canonical configs. `InfeasibleError` if the caps leave too few."
-        if self.min_params is None:
+        if self.min_params is None or self.max_params is None:
             return sample_distinct(space, self.n, self.seed, self.max_params, self.max_macs)
         return sample_evenly(space, self.n, self.seed, self.min_params, self.max_params, self.max_macs)
 

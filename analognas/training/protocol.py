@@ -94,11 +94,14 @@ def prepare(data: Dataset, protocol: Protocol,
             device: str | torch.device = "cpu",  # where the tensors are to lie
             ) -> tuple[Dataset, Protocol]:       # the data as the protocol wants them, and the protocol that is left to do
     "Split, thin out and average down once, for many networks."
-    parts = [v.to(device) for part in splits(data, protocol) for v in part]
-    info = replace(data.info, input_dim=tuple(parts[0].shape[1:]))
+    (x_train, y_train), (x_test, y_test) = splits(data, protocol)
+    channels, height, width = x_train.shape[1:]
+    info = replace(data.info, input_dim=(channels, height, width))
     rest = replace(protocol, validation=0.0, max_train=0, max_test=0, resolution=0)
-    untouched = rest == protocol and parts[0] is data.x_train
-    return (data if untouched else Dataset(info, *parts, source=data.source)), rest
+    if rest == protocol and x_train.device == torch.device(device):
+        return data, rest
+    moved = [v.to(device) for v in (x_train, y_train, x_test, y_test)]
+    return Dataset(info, moved[0], moved[1], moved[2], moved[3], data.source), rest
 
 # %% ../../nbs/35_training.protocol.ipynb #b18c839e
 DIGITAL, HARDWARE_AWARE, READING = "digital", "hardware-aware", "reading"  # phases of a measurement, in order
