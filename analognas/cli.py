@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .core import DATASETS, ConfigError, FileFormatError, InfeasibleError, MissingExtraError, check_choice, check_number, load_extra
+from .core import DATASETS, AnalogNASError, ConfigError, check_choice, check_number, load_extra
 
 # %% ../nbs/89_cli.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -269,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return args.call(args)
-    except (ConfigError, FileFormatError, InfeasibleError, MissingExtraError, BrokenExecutor) as e:
+    except (AnalogNASError, BrokenExecutor) as e:
         print(f"analognas {args.command}: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

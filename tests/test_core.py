@@ -1,8 +1,11 @@
 """Records, checks, seeds and files: against NumPy by hand, and when the machine stops between two bytes."""
+
+import importlib
 import json
 import math
 import os
 import pickle
+import pkgutil
 import shutil
 import stat
 import subprocess
@@ -13,20 +16,42 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import analognas
 from analognas import core
-from analognas.core import (DATASETS, ConfigError, DatasetInfo, DriftRecord, FileFormatError, InfeasibleError, MissingExtraError,
-                            as_rng, check_choice, check_number, child_seeds, dataset_info, process_realm, process_start, read_json,
-                            write_atomic, write_json)
+from analognas.core import (
+    DATASETS,
+    AnalogNASError,
+    ConfigError,
+    DatasetInfo,
+    DriftRecord,
+    FileFormatError,
+    InfeasibleError,
+    MissingExtraError,
+    as_rng,
+    check_choice,
+    check_number,
+    child_seeds,
+    dataset_info,
+    process_realm,
+    process_start,
+    read_json,
+    write_atomic,
+    write_json,
+)
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-2**80, 2**80)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80), 2**80)
 
 
 # ---- errors and checks ----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("error, builtin", [(ConfigError, ValueError), (FileFormatError, ValueError),
-                                            (MissingExtraError, ImportError), (InfeasibleError, RuntimeError)])
+
+@pytest.mark.parametrize(
+    "error, builtin",
+    [(ConfigError, ValueError), (FileFormatError, ValueError), (MissingExtraError, ImportError), (InfeasibleError, RuntimeError)],
+)
 def test_errors_are_ordinary_python_errors(error, builtin):
     assert issubclass(error, builtin)
+    assert issubclass(error, AnalogNASError)
 
 
 @given(NUMBERS, NUMBERS, NUMBERS)
@@ -47,8 +72,9 @@ def test_check_number_whole(value):
             check_number("n", value, integer=True)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.nan, np.float32("inf"), None, "3", b"3", True, np.True_, [3],
-                                 (3,), 3j, {}])
+@pytest.mark.parametrize(
+    "bad", [math.nan, math.inf, -math.inf, np.nan, np.float32("inf"), None, "3", b"3", True, np.True_, [3], (3,), 3j, {}]
+)
 def test_check_number_refuses_what_is_no_number(bad):
     with pytest.raises(ConfigError, match="x must be"):
         check_number("x", bad)
@@ -90,6 +116,7 @@ def test_check_choice_suggests_what_was_meant(given_, meant):
 
 # ---- seeds ----------------------------------------------------------------------------------------------------------
 
+
 def test_as_rng_hands_a_generator_through():
     rng = np.random.default_rng(0)
     assert as_rng(rng) is rng
@@ -115,8 +142,7 @@ def test_child_seeds_of_neighbouring_seeds_differ():
 # ---- drift records --------------------------------------------------------------------------------------------------
 
 TIMES = (1.0, 3_600.0, 86_400.0, 2_592_000.0)
-ACCURACIES = st.integers(1, 6).flatmap(
-    lambda n: st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=n, max_size=n))
+ACCURACIES = st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=n, max_size=n))
 
 
 @given(ACCURACIES)
@@ -127,7 +153,7 @@ def test_drift_record_is_what_numpy_says_by_hand(rows):
     assert math.isclose(record.acc_1d, mean, abs_tol=1e-9)
     assert math.isclose(record.avm, sum(r[0] for r in rows) / n - sum(r[3] for r in rows) / n, abs_tol=1e-9)
     if n > 1:
-        assert math.isclose(record.std_1d, math.sqrt(sum((a - mean)**2 for a in day) / (n - 1)), abs_tol=1e-6)
+        assert math.isclose(record.std_1d, math.sqrt(sum((a - mean) ** 2 for a in day) / (n - 1)), abs_tol=1e-6)
     else:
         assert math.isnan(record.std_1d)
     again = DriftRecord(**json.loads(json.dumps(record.to_dict())))
@@ -135,9 +161,19 @@ def test_drift_record_is_what_numpy_says_by_hand(rows):
     assert all(type(v) is float for v in (record.acc_1d, record.avm, record.std_1d))
 
 
-@pytest.mark.parametrize("times, acc", [
-    (TIMES, np.zeros((0, 4))), (TIMES, np.zeros(4)), (TIMES, np.zeros((2, 3))), (TIMES, np.zeros((2, 4, 1))),
-    (TIMES[::-1], np.zeros((2, 4))), ((1, 1, 2, 3), np.zeros((2, 4))), (TIMES, [[1, 2, np.nan, 4]]), (TIMES, [[1, 2, np.inf, 4]])])
+@pytest.mark.parametrize(
+    "times, acc",
+    [
+        (TIMES, np.zeros((0, 4))),
+        (TIMES, np.zeros(4)),
+        (TIMES, np.zeros((2, 3))),
+        (TIMES, np.zeros((2, 4, 1))),
+        (TIMES[::-1], np.zeros((2, 4))),
+        ((1, 1, 2, 3), np.zeros((2, 4))),
+        (TIMES, [[1, 2, np.nan, 4]]),
+        (TIMES, [[1, 2, np.inf, 4]]),
+    ],
+)
 def test_drift_record_refuses(times, acc):
     with pytest.raises(ConfigError):
         DriftRecord(times, acc)
@@ -152,14 +188,17 @@ def test_drift_record_says_which_time_is_missing():
 
 
 def test_drift_records_can_be_compared():
-    a, b, c = (DriftRecord((1, 2), [[90., last]]) for last in (80, 80, 70))
+    a, b, c = (DriftRecord((1, 2), [[90.0, last]]) for last in (80, 80, 70))
     assert a == b and a != c
 
 
 # ---- datasets -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("dims, classes", [((3, 32), 10), ((3, 32, 32, 1), 10), ((3, 32, 0), 10), ((3, 32, 1.5), 10), ((3, 32, 32), 1),
-                                           ((3, 32, 32), 2.0), ((3, 32, 32), True)])
+
+@pytest.mark.parametrize(
+    "dims, classes",
+    [((3, 32), 10), ((3, 32, 32, 1), 10), ((3, 32, 0), 10), ((3, 32, 1.5), 10), ((3, 32, 32), 1), ((3, 32, 32), 2.0), ((3, 32, 32), True)],
+)
 def test_dataset_info_refuses(dims, classes):
     with pytest.raises(ConfigError, match="mine|input_dim"):
         DatasetInfo("mine", dims, classes)
@@ -173,6 +212,7 @@ def test_dataset_info_passes_ones_own_through():
 
 # ---- files ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("step", ["replace", "fsync", "chmod"])
 @pytest.mark.parametrize("old", [None, "old"])
 def test_a_crash_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step, old):
@@ -182,6 +222,7 @@ def test_a_crash_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step, o
 
     def crash(*args, **kwargs):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(os, step, crash)
     with pytest.raises(OSError, match="No space left"):
         write_atomic(path, "new")
@@ -198,8 +239,11 @@ def test_write_atomic_makes_folders_and_readable_files(tmp_path):
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=4)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=4,
+)
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=3))
@@ -249,6 +293,7 @@ def test_format_time(t):
 
 # ---- processes ------------------------------------------------------------------------------------------------------
 
+
 def test_a_process_says_when_it_started_whatever_it_is_called(tmp_path):
     "Against the clock that the kernel counts with; the name holds what ends a name in /proc."
     program = shutil.copy(shutil.which("sleep"), tmp_path / "a) S 1 (b")
@@ -273,5 +318,15 @@ def test_a_realm_is_one_start_of_the_machine_and_one_container(monkeypatch):
 def test_where_the_system_does_not_say(monkeypatch):
     def missing(*args, **kwargs):
         raise FileNotFoundError
+
     monkeypatch.setattr(core.Path, "read_text", missing)
     assert process_realm() is None and process_start(os.getpid()) is None
+
+
+def test_no_module_defines_an_error_without_that_base():
+    "Of the exported classes; warnings are no errors, and `Stopped` never leaves the worker."
+    for info in pkgutil.walk_packages(analognas.__path__, "analognas."):
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == info.name:
+                assert issubclass(value, AnalogNASError | Warning) or name == "Stopped", f"{info.name}.{name}"

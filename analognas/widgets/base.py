@@ -23,7 +23,7 @@ import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from ..core import ConfigError, FileFormatError, InfeasibleError, MissingExtraError
+from ..core import AnalogNASError
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class Panel(ABC):
                 if i == 0:
                     self.say(f"answered in {1000 * (time.perf_counter() - since):.0f} ms")
                 yield
-        except (ConfigError, FileFormatError, InfeasibleError, MissingExtraError) as e:
+        except AnalogNASError as e:
             self.say(str(e), error=True)
         except Exception as e:  # whatever it is, the user must see it here: a thread has no other place to say it
             logger.exception("%s", self.title)
