@@ -28,12 +28,20 @@ def relink(text: str, root: Path) -> str:
     return LINK.sub(target, text)
 
 
+def is_progress(output: dict) -> bool:
+    "Is an output of a cell a progress bar or a message beside it, which a page has no use for?"
+    widget = "application/vnd.jupyter.widget-view+json"
+    return output.get("name") == "stderr" or widget in output.get("data", {})
+
+
 def make_readme(root: Path) -> dict[str, bytes]:
     "README.md and its figures: path from `root` -> content. Needs nbs/index.ipynb; writes nothing."
     nb = nbformat.read(root / "nbs" / "index.ipynb", as_version=4)
     nb.cells = [cell for cell in nb.cells if not HIDE.search(cell.source)]
     for cell in nb.cells:
         cell.source = relink(cell.source, root) if cell.cell_type == "markdown" else DIRECTIVE.sub("", cell.source)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not is_progress(o)]
     nb.cells = [cell for cell in nb.cells if cell.source.strip()]
     nb.metadata["language_info"] = {"name": "python"}  # nbdev_clean removes it; nbconvert marks code blocks with it
     resources = {"unique_key": "index", "output_files_dir": "nbs/images"}
