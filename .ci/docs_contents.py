@@ -5,7 +5,7 @@ Code is read, not run. `docs_pages.py` hands all this to mkdocs.
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +19,11 @@ SECTIONS = {
     "search_algorithms": "Search", "testing": "Testing", "plots": "Figures", "widgets": "Panels",
     "bench": "Benchmarks", "doctor": "Command line", "lab": "Command line", "demo": "Command line",
     "cli": "Command line"}
+# Pages about the whole in this order, others after them.
+FIRST = ("how_it_fits_together", "glossary", "benchmarks", "trust")
 # Lessons in this order, those of one kind by number.
 LESSONS = ("starter_notebook", "lesson_", "nas_search_demo", "teachers_guide")
+TO_NOTEBOOK = re.compile(r"(\]\((?![a-z]+:)[^)\s#]+)\.ipynb\b")  # a link in Markdown
 SHORT = 3  # lines of imports that are shown; longer cells are folded
 
 
@@ -39,15 +42,28 @@ def title(notebook: Path) -> str:
     raise ValueError(f"{notebook} has no title: a first line that begins with '# '.")
 
 
-def for_readers(notebook: Path) -> None:
-    "Remove hidden cells and nbdev's directives, and mark cells of imports, in place."
+def for_readers(notebook: Path,
+                home: str = "",  # address of the folder that holds the folder of this notebook
+                ) -> None:
+    """Remove hidden cells and nbdev's directives, mark cells of imports, mend links; in place.
+
+    With `home`, links that leave the notebook's folder lead there: what they name is no page."""
     nb = json.loads(notebook.read_text(encoding="utf-8"))
     shown = [cell for cell in cells(notebook) if not HIDE.search(cell["source"])]
     for cell in shown:
         cell["source"] = DIRECTIVE.sub("", cell["source"])
+        if cell["cell_type"] == "markdown":
+            cell["source"] = for_pages(cell["source"], home)
         cell["metadata"]["imports"] = cell["cell_type"] == "code" and only_imports(cell["source"])
     nb["cells"] = [cell for cell in shown if cell["source"].strip()]
     notebook.write_text(json.dumps(nb), encoding="utf-8")
+
+
+def for_pages(text: str, home: str) -> str:
+    "Return Markdown whose links lead to pages; those to the folder above lead to `home`, if given."
+    if home:
+        text = text.replace("](../", f"]({home}/")
+    return TO_NOTEBOOK.sub(r"\1.html", text)
 
 
 def only_imports(source: str) -> bool:
@@ -78,12 +94,14 @@ def in_sections(items: list[tuple[str, dict]]) -> list[dict]:
     return [{section: entries} for section, entries in sections.items()]
 
 
-def lessons(nbs: Path) -> list[Path]:
-    "Return the lessons in the order of a course."
+def in_order(notebooks: Iterable[Path],
+             order: Sequence[str],  # how the names begin
+             ) -> list[Path]:
+    "Return notebooks in a given order; those of one kind, and unknown ones at the end, by name."
     def place(notebook: Path) -> tuple[int, str]:
-        starts = [i for i, start in enumerate(LESSONS) if notebook.stem.startswith(start)]
-        return min(starts, default=len(LESSONS)), notebook.stem
-    return sorted((nbs / "tutorials").glob("*.ipynb"), key=place)
+        starts = [i for i, start in enumerate(order) if notebook.stem.startswith(start)]
+        return min(starts, default=len(order)), notebook.stem
+    return sorted(notebooks, key=place)
 
 
 def navigation(root: Path,  # of the repository
@@ -93,12 +111,13 @@ def navigation(root: Path,  # of the repository
     def entry(notebook: Path) -> dict:
         return {title(notebook): notebook.relative_to(nbs).as_posix()}
     numbered = [p for p in sorted(nbs.rglob("[0-9]*.ipynb")) if p.parent.name != "tutorials"]
-    others = [p for p in sorted(nbs.glob("[!0-9]*.ipynb")) if p.name != "index.ipynb"]
+    others = [p for p in nbs.glob("[!0-9]*.ipynb") if p.name != "index.ipynb"]
+    lessons = in_order((nbs / "tutorials").glob("*.ipynb"), LESSONS)
     library = [(package(p, nbs), entry(p)) for p in numbered]
     reference = [(name.split(".")[1], {name.rpartition(".")[2]: f"reference/{name}.md"})
                  for name in map(dotted, modules(root))]
-    return [{"Start": [{"First page": "index.ipynb"}, *map(entry, others)]},
-            {"Lessons": [entry(p) for p in lessons(nbs)]},
+    return [{"Start": [{"First page": "index.ipynb"}, *map(entry, in_order(others, FIRST))]},
+            {"Lessons": [*map(entry, lessons)]},
             {"Library": in_sections(library)},
             {"Reference": [{"Public names": "reference/index.md"}, *in_sections(reference)]}]
 

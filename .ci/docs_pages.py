@@ -14,6 +14,7 @@ CI = Path(__file__).resolve().parent
 ROOT = CI.parent
 sys.path.insert(0, str(CI))  # mkdocs does not look for modules beside a hook
 from docs_contents import for_readers, navigation, reference_pages  # noqa: E402
+from gate import own_pages  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -21,8 +22,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     nbs = Path(tempfile.mkdtemp(prefix="analognas-docs-")) / "nbs"
     skipped = shutil.ignore_patterns("runs", ".ipynb_checkpoints", "*.py")
     shutil.copytree(ROOT / "nbs", nbs, ignore=skipped)
+    home, _ = own_pages(ROOT)
     for notebook in nbs.rglob("*.ipynb"):
-        for_readers(notebook)
+        top = notebook.parent == nbs
+        for_readers(notebook, home.rstrip("/") if top else "")
     shutil.copy(CI / "docs.css", nbs)
     config.docs_dir = str(nbs)
     config.nav = navigation(ROOT, nbs)

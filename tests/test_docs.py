@@ -131,6 +131,28 @@ def test_every_notebook_and_every_module_is_in_the_navigation_once():
     assert sorted(found) == sorted(notebooks | reference)
 
 
+def test_pages_about_the_whole_come_in_the_order_of_reading():
+    start = docs_contents.navigation(ROOT, ROOT / "nbs")[0]
+    wanted = ["index", "how_it_fits_together", "glossary", "benchmarks", "trust"]
+    assert pages([start]) == [f"{name}.ipynb" for name in wanted]
+
+
+def test_links_lead_to_pages_or_to_the_repository(tmp_path):
+    web = "[web](https://example.org/a.ipynb)"
+    source = f"[licence](../LICENSE), [core](00_core.ipynb#units), [one](tutorials/one.ipynb), {web}"
+    path = tmp_path / "index.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "metadata": {}, "source": source}]}))
+    docs_contents.for_readers(path, "https://example.org/main")
+    [cell] = docs_contents.cells(path)
+    assert cell["source"].split(", ") == [
+        "[licence](https://example.org/main/LICENSE)", "[core](00_core.html#units)",
+        "[one](tutorials/one.html)", web]
+
+
+def test_links_of_lessons_to_the_library_lead_to_its_pages():
+    assert docs_contents.for_pages("[core](../00_core.ipynb)", "") == "[core](../00_core.html)"
+
+
 def test_no_part_of_the_library_lacks_a_section():
     library = docs_contents.navigation(ROOT, ROOT / "nbs")[2]["Library"]
     titles = [title for section in library for title in section]
