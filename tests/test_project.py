@@ -146,6 +146,27 @@ def dead_link(root):
     edit(root / "nbs" / "index.ipynb", "# Tree", "# Tree [gone](tutorials/gone.ipynb)")
 
 
+def dead_link_to_a_notebook(root):
+    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift [after](11_after.ipynb#units)")
+
+
+def dead_address(root):
+    address = "https://github.com/analognas/analognas/blob/main/nbs/11_after.ipynb"
+    edit(root / "nbs" / "10_drift.ipynb", "# Drift", f"# Drift [after]({address})")
+
+
+def named_by_place(root):
+    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift is in the next\\nnotebook")
+
+
+def docstring_by_place(root):
+    write(root / "nbs" / "20_a.ipynb", notebook("def f():\n    'See the table above.'"))
+
+
+def named_without_a_link(root):
+    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift, see `00_core`")
+
+
 VIOLATIONS = [
     (hand_edit, gate.check_fresh, "analognas/drift.py is not what its notebook exports. Run: make export"),
     (not_exported, gate.check_fresh, "analognas/drift.py is not what its notebook exports. Run: make export"),
@@ -164,6 +185,12 @@ VIOLATIONS = [
     (left_over_figure, gate.check_readme, "nbs/images/index_9_0.png is not what nbs/index.ipynb makes."),
     (no_index, gate.check_readme, "nbs/index.ipynb is missing"),
     (dead_link, gate.check_readme, "links to 'tutorials/gone.ipynb', which does not exist"),
+    (dead_link, gate.check_links, "nbs/index.ipynb links to 'tutorials/gone.ipynb', which does not exist"),
+    (dead_link_to_a_notebook, gate.check_links, "nbs/10_drift.ipynb links to '11_after.ipynb', which does not"),
+    (dead_address, gate.check_links, "blob/main/nbs/11_after.ipynb', which does not exist"),
+    (named_by_place, gate.check_references, "nbs/10_drift.ipynb says 'next notebook', wrong as soon"),
+    (docstring_by_place, gate.check_references, "nbs/20_a.ipynb says 'table above', wrong as soon"),
+    (named_without_a_link, gate.check_references, "nbs/10_drift.ipynb names '00_core' without a link."),
 ]
 
 
@@ -173,6 +200,15 @@ def test_each_violation_is_caught(tree, break_it, check, message):
     found = list(check(tree))
     assert len(found) == 1 and message in found[0] and "\n" not in found[0]
     assert found[0] in gate.problems(tree)  # the check is one of those that are run
+
+
+def test_links_that_lead_somewhere_and_code_are_let_through(tree):
+    address = "https://github.com/analognas/analognas"
+    write(tree / "nbs" / "tutorials" / "a.ipynb", notebook(
+        f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), [here](#A), "
+        f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), [web](https://example.org/00_x.ipynb), "
+        "`f[0](x)`, the table above\n\n```\nopen 99_gone.ipynb\n```"))
+    assert [*gate.check_links(tree), *gate.check_references(tree)] == []
 
 
 def test_gate_leaves_the_tree_alone(tree):
@@ -204,7 +240,11 @@ def test_readme_from_notebook(tree):
         '`f[0](x)`; <img src="images/plan.png"> ![plan](images/plan.png)',
         "#| echo: true\nplot()"))
     nb = json.loads((tree / "nbs" / "index.ipynb").read_text())
-    nb["cells"][-1]["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"image/png": PIXEL}}]
+    bar = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "search: 0%"}
+    nb["cells"][-1]["outputs"] = [
+        {"output_type": "stream", "name": "stderr", "text": "search: 50%"},
+        {"output_type": "display_data", "metadata": {}, "data": bar},
+        {"output_type": "display_data", "metadata": {}, "data": {"image/png": PIXEL}}]
     write(tree / "nbs" / "index.ipynb", json.dumps(nb))
     readme.write_readme(tree)
     text = (tree / "README.md").read_text()
@@ -212,7 +252,7 @@ def test_readme_from_notebook(tree):
                  "`f[0](x)`", '<img src="nbs/images/plan.png">', "![plan](nbs/images/plan.png)",
                  "```python\nplot()\n```"):
         assert part in text
-    assert not re.search("secret|default_exp|echo", text)
+    assert not re.search("secret|default_exp|echo|search:", text)
     [figure] = re.findall(r"\((nbs/images/index_\S+\.png)\)", text)
     assert (tree / figure).read_bytes().startswith(b"\x89PNG")
 

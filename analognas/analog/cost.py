@@ -76,7 +76,7 @@ def find_chip(chip: str | Chip) -> Chip:
 
 # %% ../../nbs/39_analog.cost.ipynb #ce7d6379
 def _cost(layer: LayerShape, chip: Chip) -> dict[str, Any]:
-    "What all layers of a kind take together: the table above."
+    "Count tiles, weights, MVMs and conversions of all layers of a kind, with their latency (s) and energy (J)."
     deep = -(-layer.rows // chip.rows)          # tiles whose outputs are added
     outputs, tiles = deep * layer.cols, layer.tiles(chip.rows, chip.cols)
     full = chip.idle_share * tiles + (1 - chip.idle_share) * outputs / chip.cols  # how many full tiles draw that much
@@ -99,7 +99,8 @@ def hardware_cost(space: ConfigSpace,
                   ) -> pd.DataFrame:              # n rows; seconds and joules per inference
     """`tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy` (J) and `chips` needed, for each config.
 
-    A model of the analog work alone, see its assumptions in the notebook. Raises `ConfigError` for an unknown chip or a bad config."""
+    A lower bound: digital work and moving data are free, and layers work one after another.
+    Raises `ConfigError` for an unknown chip or a bad config."""
     chip, n = find_chip(chip), len(configs)
     total: dict[str, Any] = {k: np.zeros(n, int) for k in ("tiles", "weights", "mvms", "adc_conversions")} | {
         k: np.zeros(n) for k in ("latency", "energy")}

@@ -103,7 +103,7 @@ def bench_search(store: str | Path,       # results, made or continued
                  n: int = CHECKPOINTS[-1],   # evaluations of a run
                  progress: bool = True,
                  only: Sequence[str] | None = None,  # optimizers; None is all
-                 ) -> dict:               # see the table below
+                 ) -> dict:               # as `sum_up` returns it
     "Run what is missing in the store, then sum up."
     check_number("seeds", seeds, low=2, integer=True)
     check_number("n", n, low=CHECKPOINTS[0], integer=True)

@@ -89,7 +89,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # features, shape (m, d), to score
 COMMON = {"objective": "reg:squarederror", "multi_strategy": "multi_output_tree", "tree_method": "hist", "nthread": 1, "verbosity": 0}
 BOOSTER = COMMON | {"max_depth": 3, "learning_rate": 0.06, "subsample": 0.7, "colsample_bynode": 0.2, "min_child_weight": 3, "num_parallel_tree": 4}
 STUDENT = COMMON | {"max_depth": 5, "learning_rate": 0.15, "colsample_bytree": 0.5}
-ROUNDS, STUDENT_ROUNDS = 200, 300  # how all these were chosen, and how learners compare, stands in the notebook of shipped evaluators
+ROUNDS, STUDENT_ROUNDS = 200, 300  # how all these were chosen, and how learners compare, stands in nbs/48_evaluators.shipped.ipynb
 REACH = 2.5  # length scale of the kernel, as a share of the distance between typical rows
 
 

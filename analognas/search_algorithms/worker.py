@@ -510,7 +510,7 @@ def read_settings(run_dir: str | Path) -> dict:
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #e2b76cf9
 class Worker(Findings):
-    """Runs a search `runs` times and keeps everything in a run directory (see the notebook before), from which it goes on after a crash.
+    """Runs a search `runs` times and keeps everything in a run directory (see `run_directory.RunDirectory`), from which it goes on after a crash.
 
     After `search()`: `best_config`, `best_acc`, `best_arch`, `std_err`, `evaluations`. Raises `ConfigError` for an unknown optimizer,
     a bad number of runs, or a run directory that another search uses or that cannot be written."""

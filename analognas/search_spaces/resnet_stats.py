@@ -141,7 +141,9 @@ def network_traits(columns: Mapping[str, np.ndarray],              # the 22 hype
                    input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
                    classes: int = 10,                              # classes
                    ) -> dict[str, np.ndarray]:                     # numbers, shape (n,); "params", "macs" and "depth" first
-    "Everything in the table above, of each architecture. Raises `ConfigError` if a hyperparameter is missing."
+    """Count parameters, MACs, depth, blocks, branches, widths, layers and 512 x 512 tiles of each architecture.
+
+    Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
     n = len(columns["M"])
     params, macs, layers, tiles, blocks, bottlenecks, branches, most, depth, widths = (np.zeros(n, dtype=np.int64) for _ in range(10))
