@@ -56,8 +56,10 @@ check: setup
 	$(BIN)/python .ci/gate.py
 	$(BIN)/mypy
 	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check --quiet . || { echo "Not formatted. Run: make export"; exit 1; }
 
 export: setup
+	$(BIN)/ruff format --quiet .
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python .ci/readme.py

@@ -4,6 +4,7 @@
 
 Code written for AnalogNAS keeps running. Nothing is copied: every `analogainas.x` resolves to the module `analognas.x`.
 """
+
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -25,7 +26,7 @@ class _AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         # A module may replace itself in sys.modules while it loads; the import system then uses what it finds there.
         name = module.__name__
-        sys.modules[name] = importlib.import_module(NEW + name[len(OLD):])
+        sys.modules[name] = importlib.import_module(NEW + name[len(OLD) :])
 
 
 # First in line: the ordinary finders would load a second copy through analognas's own __path__.

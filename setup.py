@@ -1,4 +1,5 @@
 """Packaging: everything is read from settings.ini, so that nothing is said twice."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -30,7 +31,12 @@ setup(
     packages=find_packages(include=["analognas", "analognas.*"]),
     py_modules=["analogainas"],  # the old name, an alias
     package_data={"analognas": ["**/*.json", "**/*.ubj", "**/*.csv", "**/*.npz", "py.typed"]},
-    data_files=[("share/analognas/lessons", sorted(str(p.relative_to(here)) for p in (here / "nbs" / "tutorials").glob("*.ipynb")))],
+    data_files=[
+        (
+            "share/analognas/lessons",
+            sorted(str(p.relative_to(here)) for p in (here / "nbs" / "tutorials").glob("*.ipynb")),
+        )
+    ],
     python_requires=">=" + cfg["min_python"] + ",<3.15",  # aihwkit 1.2 has wheels for 3.12 to 3.14
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

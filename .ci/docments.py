@@ -8,6 +8,7 @@ A comment belongs to the last parameter on its line, or to the one it names (`ti
 the line where `-> ...` ends it belongs to the result, unless that is `None` or `Self` and there is
 a parameter on that line, too. Comments alone on the lines above a parameter belong to it.
 """
+
 import ast
 import io
 import re
@@ -23,7 +24,8 @@ NAMED = re.compile(r"(\w+): (.+)", re.DOTALL)  # a comment that names the parame
 
 class Comment(NamedTuple):
     "A comment of a source text."
-    text: str    # without the number sign
+
+    text: str  # without the number sign
     alone: bool  # nothing else stands on its line
 
 
@@ -55,7 +57,7 @@ def parameters(function: Function) -> list[ast.arg]:
 def last_lines(function: Function) -> dict[str, int]:
     "Return the line on which each parameter ends, its default included."
     args = function.args
-    optional = [*args.posonlyargs, *args.args][-len(args.defaults):] if args.defaults else []
+    optional = [*args.posonlyargs, *args.args][-len(args.defaults) :] if args.defaults else []
     pairs = [*zip(optional, args.defaults, strict=True)]
     pairs += zip(args.kwonlyargs, args.kw_defaults, strict=True)
     ends = {arg.arg: arg.end_lineno for arg in parameters(function)}
@@ -68,7 +70,7 @@ def head(function: Function) -> range:
 
 
 def function_comments(source: str) -> dict[str, str]:
-    "Return what comments say of a function's parameters; under \"return\", of its result."
+    'Return what comments say of a function\'s parameters; under "return", of its result.'
     function = parse_one(source)
     found = comments(textwrap.dedent(source))
     ends = last_lines(function)
@@ -83,7 +85,7 @@ def function_comments(source: str) -> dict[str, str]:
 
 
 def whose(function: Function, ends: dict[str, int], line: int, comment: Comment) -> str:
-    "Return the parameter that a comment is about, \"return\", or \"\" for neither."
+    'Return the parameter that a comment is about, "return", or "" for neither.'
     if comment.alone:
         below = [arg.arg for arg in parameters(function) if arg.lineno > line]
         return below[0] if below else ""
@@ -107,7 +109,7 @@ def field_comments(source: str) -> dict[str, str]:
     "Return what comments say of a class's annotated fields."
     body = parse_one(source).body
     found = comments(textwrap.dedent(source))
-    return dict(commented(body, found))
+    return dict(commented(body, found, above=True))
 
 
 def constant_comments(source: str) -> dict[str, str]:
@@ -115,12 +117,29 @@ def constant_comments(source: str) -> dict[str, str]:
     return dict(commented(ast.parse(source).body, comments(source)))
 
 
-def commented(body: list[ast.stmt], found: dict[int, Comment]) -> Iterator[tuple[str, str]]:
-    "Yield name and comment of each plain assignment with a comment behind it."
+def commented(
+    body: list[ast.stmt], found: dict[int, Comment], above: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield name and comment of each plain assignment with a comment behind it.
+
+    With `above`, comments alone on the lines directly above it belong to it, too."""
     for statement in body:
         comment = found.get(statement.end_lineno)
-        if comment is not None and not comment.alone:
-            yield from ((name, comment.text) for name in assigned(statement))
+        text = comment.text if comment is not None and not comment.alone else ""
+        if above and not text:
+            text = lone_comments(found, statement.lineno)
+        if text:
+            yield from ((name, text) for name in assigned(statement))
+
+
+def lone_comments(found: dict[int, Comment], line: int) -> str:
+    "Return the comments that stand alone on the lines directly above a line, as one text."
+    texts: list[str] = []
+    line -= 1
+    while line in found and found[line].alone:
+        texts.insert(0, found[line].text)
+        line -= 1
+    return " ".join(texts)
 
 
 def assigned(statement: ast.stmt) -> list[str]:

@@ -3,6 +3,7 @@
 A function gets a table of its parameters and its result, a class one of its fields, a constant its
 sentence. griffe loads this file by its path (see mkdocs.yml), so it looks for its neighbour itself.
 """
+
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def parameter_row(parameter: griffe.Parameter, text: str) -> griffe.DocstringPar
     stars = STARS.get(parameter.kind, "")
     default = None if stars else parameter.default  # griffe gives () and {} there
     return griffe.DocstringParameter(
-        stars + parameter.name, description=text, annotation=parameter.annotation, value=default)
+        stars + parameter.name, description=text, annotation=parameter.annotation, value=default
+    )
 
 
 def result_line(func: griffe.Function, text: str) -> griffe.DocstringSection:
@@ -46,10 +48,18 @@ def result_line(func: griffe.Function, text: str) -> griffe.DocstringSection:
 def field_table(cls: griffe.Class, said: dict[str, str]) -> griffe.DocstringSection:
     "Return a table of the public annotated fields of a class."
     fields = [member for member in cls.attributes.values() if member.annotation is not None]
-    return griffe.DocstringSectionAttributes([
-        griffe.DocstringAttribute(field.name, description=said.get(field.name, ""),
-                                  annotation=field.annotation, value=field.value)
-        for field in fields if not field.name.startswith("_")])
+    return griffe.DocstringSectionAttributes(
+        [
+            griffe.DocstringAttribute(
+                field.name,
+                description=said.get(field.name, ""),
+                annotation=field.annotation,
+                value=field.value,
+            )
+            for field in fields
+            if not field.name.startswith("_")
+        ]
+    )
 
 
 class Docments(griffe.Extension):

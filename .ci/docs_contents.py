@@ -2,6 +2,7 @@
 
 Code is read, not run. `docs_pages.py` hands all this to mkdocs.
 """
+
 import ast
 import json
 import re
@@ -14,11 +15,23 @@ from readme import DIRECTIVE, HIDE
 
 # Packages and modules in reading order, and what their part of the navigation is called.
 SECTIONS = {
-    "core": "Records", "search_spaces": "Search spaces", "datasets": "Data", "cost": "Cost",
-    "analog": "Analog hardware", "training": "Training and labels", "evaluators": "Evaluators",
-    "search_algorithms": "Search", "testing": "Testing", "plots": "Figures", "widgets": "Panels",
-    "bench": "Benchmarks", "doctor": "Command line", "lab": "Command line", "demo": "Command line",
-    "cli": "Command line"}
+    "core": "Records",
+    "search_spaces": "Search spaces",
+    "datasets": "Data",
+    "cost": "Cost",
+    "analog": "Analog hardware",
+    "training": "Training and labels",
+    "evaluators": "Evaluators",
+    "search_algorithms": "Search",
+    "testing": "Testing",
+    "plots": "Figures",
+    "widgets": "Panels",
+    "bench": "Benchmarks",
+    "doctor": "Command line",
+    "lab": "Command line",
+    "demo": "Command line",
+    "cli": "Command line",
+}
 # Pages about the whole in this order, others after them.
 FIRST = ("how_it_fits_together", "glossary", "benchmarks", "trust")
 # Lessons in this order, those of one kind by number.
@@ -42,9 +55,10 @@ def title(notebook: Path) -> str:
     raise ValueError(f"{notebook} has no title: a first line that begins with '# '.")
 
 
-def for_readers(notebook: Path,
-                home: str = "",  # address of the folder that holds the folder of this notebook
-                ) -> None:
+def for_readers(
+    notebook: Path,
+    home: str = "",  # address of the folder that holds the folder of this notebook
+) -> None:
     """Remove hidden cells and nbdev's directives, mark cells of imports, mend links; in place.
 
     With `home`, links that leave the notebook's folder lead there: what they name is no page."""
@@ -94,32 +108,42 @@ def in_sections(items: list[tuple[str, dict]]) -> list[dict]:
     return [{section: entries} for section, entries in sections.items()]
 
 
-def in_order(notebooks: Iterable[Path],
-             order: Sequence[str],  # how the names begin
-             ) -> list[Path]:
+def in_order(
+    notebooks: Iterable[Path],
+    order: Sequence[str],  # how the names begin
+) -> list[Path]:
     "Return notebooks in a given order; those of one kind, and unknown ones at the end, by name."
+
     def place(notebook: Path) -> tuple[int, str]:
         starts = [i for i, start in enumerate(order) if notebook.stem.startswith(start)]
         return min(starts, default=len(order)), notebook.stem
+
     return sorted(notebooks, key=place)
 
 
-def navigation(root: Path,  # of the repository
-               nbs: Path,   # the notebooks, or a copy of them
-               ) -> list[dict]:
+def navigation(
+    root: Path,  # of the repository
+    nbs: Path,  # the notebooks, or a copy of them
+) -> list[dict]:
     "Return mkdocs's navigation: start, lessons, library, reference."
+
     def entry(notebook: Path) -> dict:
         return {title(notebook): notebook.relative_to(nbs).as_posix()}
+
     numbered = [p for p in sorted(nbs.rglob("[0-9]*.ipynb")) if p.parent.name != "tutorials"]
     others = [p for p in nbs.glob("[!0-9]*.ipynb") if p.name != "index.ipynb"]
     lessons = in_order((nbs / "tutorials").glob("*.ipynb"), LESSONS)
     library = [(package(p, nbs), entry(p)) for p in numbered]
-    reference = [(name.split(".")[1], {name.rpartition(".")[2]: f"reference/{name}.md"})
-                 for name in map(dotted, modules(root))]
-    return [{"Start": [{"First page": "index.ipynb"}, *map(entry, in_order(others, FIRST))]},
-            {"Lessons": [*map(entry, lessons)]},
-            {"Library": in_sections(library)},
-            {"Reference": [{"Public names": "reference/index.md"}, *in_sections(reference)]}]
+    reference = [
+        (name.split(".")[1], {name.rpartition(".")[2]: f"reference/{name}.md"})
+        for name in map(dotted, modules(root))
+    ]
+    return [
+        {"Start": [{"First page": "index.ipynb"}, *map(entry, in_order(others, FIRST))]},
+        {"Lessons": [*map(entry, lessons)]},
+        {"Library": in_sections(library)},
+        {"Reference": [{"Public names": "reference/index.md"}, *in_sections(reference)]},
+    ]
 
 
 def dotted(path: Path) -> str:
@@ -143,7 +167,7 @@ def listed(path: Path) -> list[str]:
 
 @cache
 def offered(root: Path) -> set[tuple[str, str]]:
-    "Return module and name of all that an `__init__` of the library imports; \"*\" for everything."
+    'Return module and name of all that an `__init__` of the library imports; "*" for everything.'
     found = set()
     for init in (root / "analognas").rglob("__init__.py"):
         home = dotted(init.relative_to(root))
@@ -202,8 +226,13 @@ def reference_page(root: Path, path: Path) -> str:
     if internal:
         lines += ["", "## Internal", "", "Not public: this may change at any time."]
     for each in internal:
-        lines += ["", f"::: {name}.{each}", "    options:",
-                  "      show_root_heading: true", "      heading_level: 3"]
+        lines += [
+            "",
+            f"::: {name}.{each}",
+            "    options:",
+            "      show_root_heading: true",
+            "      heading_level: 3",
+        ]
     return "\n".join([*lines, "", *origin(root, path)]) + "\n"
 
 
@@ -223,8 +252,11 @@ def first_sentence(node: ast.AST) -> str:
 
 def public_names(root: Path) -> str:
     "Return the page that lists every public name with its first sentence, in Markdown."
-    items = [(path.parts[1].removesuffix(".py"), line)
-             for path in modules(root) for line in summaries(root, path)]
+    items = [
+        (path.parts[1].removesuffix(".py"), line)
+        for path in modules(root)
+        for line in summaries(root, path)
+    ]
     lines = ["# Public names", "", "What the packages offer, and where it is defined."]
     for section in in_sections(items):
         [(name, entries)] = section.items()

@@ -1,7 +1,8 @@
 """A hook of mkdocs: notebooks made for readers, the navigation, the pages of the reference.
 
-    mkdocs build -f .ci/mkdocs.yml
+mkdocs build -f .ci/mkdocs.yml
 """
+
 import shutil
 import sys
 import tempfile

@@ -1,7 +1,8 @@
 """Makes README.md from nbs/index.ipynb. Figures go to nbs/images/index_*; links are made to work from the top folder.
 
-    python .ci/readme.py
+python .ci/readme.py
 """
+
 import re
 from pathlib import Path
 
@@ -16,15 +17,21 @@ LINK = re.compile(CODE + r"""|(\]\(|(?:src|href)=["'])([^)"'\s#]+)""", re.DOTALL
 
 
 def relink(text: str, root: Path) -> str:
-    "Markdown written for nbs/, with the targets of its links named from the top folder. A missing target is an error."
+    """Markdown written for nbs/, with the targets of its links named from the top folder.
+
+    A missing target is an error."""
+
     def target(match: re.Match) -> str:
         opening, link = match.groups()
         if link is None or re.match(r"[a-z]+:", link):  # code; https:, mailto:
             return match.group()
         path = (root / "nbs" / link).resolve()
         if not path.exists():
-            raise FileNotFoundError(f"nbs/index.ipynb links to {link!r}, which does not exist beside it.")
+            raise FileNotFoundError(
+                f"nbs/index.ipynb links to {link!r}, which does not exist beside it."
+            )
         return opening + path.relative_to(root.resolve()).as_posix()
+
     return LINK.sub(target, text)
 
 
@@ -39,11 +46,17 @@ def make_readme(root: Path) -> dict[str, bytes]:
     nb = nbformat.read(root / "nbs" / "index.ipynb", as_version=4)
     nb.cells = [cell for cell in nb.cells if not HIDE.search(cell.source)]
     for cell in nb.cells:
-        cell.source = relink(cell.source, root) if cell.cell_type == "markdown" else DIRECTIVE.sub("", cell.source)
+        cell.source = (
+            relink(cell.source, root)
+            if cell.cell_type == "markdown"
+            else DIRECTIVE.sub("", cell.source)
+        )
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if not is_progress(o)]
     nb.cells = [cell for cell in nb.cells if cell.source.strip()]
-    nb.metadata["language_info"] = {"name": "python"}  # nbdev_clean removes it; nbconvert marks code blocks with it
+    nb.metadata["language_info"] = {
+        "name": "python"
+    }  # nbdev_clean removes it; nbconvert marks code blocks with it
     resources = {"unique_key": "index", "output_files_dir": "nbs/images"}
     text, resources = MarkdownExporter().from_notebook_node(nb, resources)
     return {"README.md": (text.strip() + "\n").encode(), **resources["outputs"]}

@@ -9,6 +9,7 @@
 3. Install each without its requirements into an empty environment, and import it.
 4. Lend that environment the packages of this one; run the command line, the doctor, a search.
 """
+
 import os
 import shutil
 import subprocess
@@ -28,8 +29,15 @@ from packaging.metadata import Metadata
 ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ("LICENSE", "NOTICE")
 # What setup.py and the package's metadata are made from; pip cannot build without them.
-SOURCES = ("setup.py", "settings.ini", "pyproject.toml", "MANIFEST.in",
-           "README.md", "CHANGELOG.md", "CITATION.cff")
+SOURCES = (
+    "setup.py",
+    "settings.ini",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+)
 # Needs none of the package's requirements.
 BARE = """
 import sys, importlib.metadata, analognas
@@ -119,11 +127,12 @@ def lessons(root: Path) -> list[Path]:
     return [path for path in tracked(root) if path.match("nbs/tutorials/*.ipynb")]
 
 
-def differences(root: Path,
-                found: dict[str, bytes],  # name in the distribution -> content
-                wanted: dict[str, Path],  # name in the distribution -> path from `root`
-                made: tuple[str, ...],    # patterns of what the build adds
-                ) -> Iterator[str]:       # a line for each thing to mend
+def differences(
+    root: Path,
+    found: dict[str, bytes],  # name in the distribution -> content
+    wanted: dict[str, Path],  # name in the distribution -> path from `root`
+    made: tuple[str, ...],  # patterns of what the build adds
+) -> Iterator[str]:  # a line for each thing to mend
     "Compare a distribution with the repository."
     for name in sorted(wanted.keys() - found.keys()):
         yield f"{name} is missing."

@@ -18,7 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .core import DATASETS, AnalogNASError, ConfigError, check_choice, check_number, load_extra
+from analognas.core import (
+    DATASETS,
+    AnalogNASError,
+    ConfigError,
+    check_choice,
+    check_number,
+    load_extra,
+)
 
 # %% ../nbs/89_cli.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -29,18 +36,24 @@ def make_space(name: str):
     check_choice("space", name, [*DATASETS, NASBENCH201_NAME])
     if name == NASBENCH201_NAME:
         from analognas.search_spaces.nasbench201 import NASBench201Space
+
         return NASBench201Space()
     from analognas.search_spaces.config_space import ConfigSpace
+
     return ConfigSpace(name)
 
 # %% ../nbs/89_cli.ipynb #60cf483b
 EXECUTORS = ("threads", "processes", "dask")
 
 
-def make_executor(text: str | None,                # "threads:4", "processes:2", "dask:tcp://10.0.0.1:8786"; None: here, one after the other
-                  stack: contextlib.ExitStack,     # closes it in the end
-                  ) -> dict[str, Any]:             # arguments of `Worker`
-    "An executor from the command line. `ConfigError` for anything else, `MissingExtraError` without Dask."
+def make_executor(
+    # "threads:4", "processes:2", "dask:tcp://10.0.0.1:8786"; None: here, one after the other
+    text: str | None,
+    stack: contextlib.ExitStack,  # closes it in the end
+) -> dict[str, Any]:  # arguments of `Worker`
+    """An executor from the command line.
+
+    `ConfigError` for anything else, `MissingExtraError` without Dask."""
     if text is None:
         return {}
     kind, _, detail = text.partition(":")
@@ -50,7 +63,9 @@ def make_executor(text: str | None,                # "threads:4", "processes:2",
         raise ConfigError(f"--executor must say how many: {kind}:4; got {text!r}.")
     if kind == "threads":
         return {"executor": stack.enter_context(ThreadPoolExecutor(int(detail)))}
-    fresh = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch's, may wait for ever
+    fresh = multiprocessing.get_context(
+        "spawn"
+    )  # a fork of a process with threads, as torch's, may wait for ever
     return {"executor": stack.enter_context(ProcessPoolExecutor(int(detail), fresh))}
 
 
@@ -60,37 +75,64 @@ def dask_executor(address: str, stack: contextlib.ExitStack) -> dict[str, Any]:
     try:
         client = stack.enter_context(dask.Client(address, timeout="10s"))
     except (OSError, ValueError) as e:
-        raise ConfigError(f"--executor dask:{address}: no Dask scheduler answers there ({e}).") from e
-    return {"executor": client.get_executor(pure=False), "in_flight": 2 * max(1, sum(client.nthreads().values()))}
+        raise ConfigError(
+            f"--executor dask:{address}: no Dask scheduler answers there ({e})."
+        ) from e
+    return {
+        "executor": client.get_executor(pure=False),
+        "in_flight": 2 * max(1, sum(client.nthreads().values())),
+    }
 
 # %% ../nbs/89_cli.ipynb #faaf1791
 def _demo(args) -> int:
     from analognas.demo import run_demo
+
     run_demo(args.run_dir)
     return 0
 
 
 def _doctor(args) -> int:
     from analognas.doctor import print_report
+
     return print_report()
 
 
 def _lab(args) -> int:
     from analognas.lab import open_lab
+
     return open_lab(args.folder, args.page, tuple(args.options))
 
 
 def _search(args) -> int:
     from analognas.evaluators.xgboost import XGBoostEvaluator
     from analognas.search_algorithms.worker import Worker, find_optimizer
+
     kind = find_optimizer(args.optimizer)
-    sizes = {"nb_iter": args.iterations, "population_size": args.population, "nb_evaluations": args.population * (args.iterations + 1)}
-    known = inspect.signature(kind).parameters  # generations or evaluations: whatever this optimizer counts in
-    optimizer = kind(XGBoostEvaluator(args.weights), max_nb_param=args.max_nb_param, T_AVM=args.t_avm,
-                     **{name: value for name, value in sizes.items() if name in known})
+    sizes = {
+        "nb_iter": args.iterations,
+        "population_size": args.population,
+        "nb_evaluations": args.population * (args.iterations + 1),
+    }
+    known = inspect.signature(
+        kind
+    ).parameters  # generations or evaluations: whatever this optimizer counts in
+    optimizer = kind(
+        XGBoostEvaluator(args.weights),
+        max_nb_param=args.max_nb_param,
+        T_AVM=args.t_avm,
+        **{name: value for name, value in sizes.items() if name in known},
+    )
     with contextlib.ExitStack() as stack:
         where = make_executor(args.executor, stack)
-        worker = Worker(make_space(args.space), optimizer, runs=args.runs, seed=args.seed, run_dir=args.run_dir, chunk=args.chunk, **where)
+        worker = Worker(
+            make_space(args.space),
+            optimizer,
+            runs=args.runs,
+            seed=args.seed,
+            run_dir=args.run_dir,
+            chunk=args.chunk,
+            **where,
+        )
         worker.search()
         worker.result_summary()
     return 0
@@ -99,14 +141,24 @@ def _search(args) -> int:
 def _measure(args) -> int:
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, measure
+
     data = load_dataset(args.dataset, args.root)
     space = make_space(args.space).for_dataset(data.info)
     try:
         config = json.loads(args.config)
     except json.JSONDecodeError as e:
-        raise ConfigError(f"--config must be a JSON object of hyperparameters; got {args.config!r} ({e}).") from e
+        raise ConfigError(
+            f"--config must be a JSON object of hyperparameters; got {args.config!r} ({e})."
+        ) from e
     space.validate(config)
-    found = measure(lambda: space.network(config), data, None, Protocol(n_rep=args.n_rep), args.seed, device=args.device)
+    found = measure(
+        lambda: space.network(config),
+        data,
+        None,
+        Protocol(n_rep=args.n_rep),
+        args.seed,
+        device=args.device,
+    )
     print(json.dumps({"config": config, "dataset": data.info.name} | found.to_dict(), indent=1))
     return 0
 
@@ -115,17 +167,32 @@ def _collect(args) -> int:
     from analognas.datasets.load import load_dataset
     from analognas.training.collect import Tally, collect, find_plan
     from analognas.training.protocol import check_device
+
     check_device(args.device)
     data = load_dataset(args.dataset, args.root)
     name, plan = find_plan(data.info.name, args.plan, args.device)
-    wanted = {k: v for k in ("n", "repeats", "min_params", "max_params", "max_macs", "seed") if (v := getattr(args, k)) is not None}
+    wanted = {
+        k: v
+        for k in ("n", "repeats", "min_params", "max_params", "max_macs", "seed")
+        if (v := getattr(args, k)) is not None
+    }
     if "n" in wanted and "repeats" not in wanted:
         wanted["repeats"] = min(plan.repeats, wanted["n"])
     print(f"plan {name} of {data.info.name}{', changed' if wanted else ''}", file=sys.stderr)
     space, tally = make_space(args.space or args.dataset).for_dataset(data.info), Tally()
     try:
-        store = collect(space, data, args.store, replace(plan, **wanted), device=args.device, processes=args.processes,
-                        minutes=args.minutes, export=args.export, reopen=args.reopen, tally=tally)
+        store = collect(
+            space,
+            data,
+            args.store,
+            replace(plan, **wanted),
+            device=args.device,
+            processes=args.processes,
+            minutes=args.minutes,
+            export=args.export,
+            reopen=args.reopen,
+            tally=tally,
+        )
     finally:
         print(f"rows {tally.rows}, epochs {tally.epochs}, seconds {tally.seconds:.1f}")
     counts = store.counts()
@@ -139,22 +206,34 @@ BENCHES = ("analog", "growth", "evaluators", "query", "search", "scale", "baseli
 def _run_bench(args) -> dict[str, Any]:
     if args.what in ("evaluators", "query"):
         from analognas.bench.evaluators import bench_evaluators, bench_query
+
         return bench_evaluators() if args.what == "evaluators" else bench_query()
     if args.what == "baselines":
         from analognas.bench.baselines import bench_baselines
         from analognas.datasets.load import load_dataset
         from analognas.evaluators.xgboost import XGBoostEvaluator
-        data, store = load_dataset(args.dataset, args.root), args.store or Path("labels/baselines.sqlite")
-        seeds = 1 if args.seeds is None else int(check_number("seeds", args.seeds, low=1, integer=True))
+
+        data, store = (
+            load_dataset(args.dataset, args.root),
+            args.store or Path("labels/baselines.sqlite"),
+        )
+        seeds = (
+            1 if args.seeds is None else int(check_number("seeds", args.seeds, low=1, integer=True))
+        )
         table = bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
         return {"rows": table.drop(columns="drift").to_dict("records")}
     if args.what == "search":
         from analognas.bench.search import bench_search
-        return bench_search(args.store or Path("labels/search.sqlite"), 100 if args.seeds is None else args.seeds)
+
+        return bench_search(
+            args.store or Path("labels/search.sqlite"), 100 if args.seeds is None else args.seeds
+        )
     if args.what == "scale":
         from analognas.bench.scale import bench_scale
+
         return bench_scale()
     from analognas.bench.analog import bench_analog, bench_growth
+
     return bench_analog() if args.what == "analog" else {"rows": bench_growth()}
 
 
@@ -163,8 +242,15 @@ def _lines(name: str, value: Any, indent: str = "") -> list[str]:
     text = lambda v: f"{v:.4g}" if isinstance(v, float) else str(v)
     if not isinstance(value, dict):
         return [f"{indent}{name:<24}{text(value)}"]
-    plain = "  ".join(f"{k} {text(v):<10}" for k, v in value.items() if not isinstance(v, dict) and v is not None)
-    nested = [line for k, v in value.items() if isinstance(v, dict) for line in _lines(k, v, indent + "  ")]
+    plain = "  ".join(
+        f"{k} {text(v):<10}" for k, v in value.items() if not isinstance(v, dict) and v is not None
+    )
+    nested = [
+        line
+        for k, v in value.items()
+        if isinstance(v, dict)
+        for line in _lines(k, v, indent + "  ")
+    ]
     return [indent + (f"{name:<24}{plain}" if name else plain).rstrip(), *nested]
 
 
@@ -174,27 +260,50 @@ def _bench(args) -> int:
     if args.json:
         print(json.dumps(result, indent=1))
         return 0
-    for name, value in [("", row) for row in result["rows"]] if "rows" in result else result.items():
+    for name, value in (
+        [("", row) for row in result["rows"]] if "rows" in result else result.items()
+    ):
         print("\n".join(_lines(name, value)))
     return 0
 
 # %% ../nbs/89_cli.ipynb #a2e39b21
 def _parser() -> argparse.ArgumentParser:
     formats: dict[str, Any] = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-    parser = argparse.ArgumentParser("analognas", description="Neural architecture search for analog in-memory-computing hardware.")
+    parser = argparse.ArgumentParser(
+        "analognas",
+        description="Neural architecture search for analog in-memory-computing hardware.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     demo = commands.add_parser("demo", help="the whole road once, in a few minutes", **formats)
-    demo.add_argument("--run-dir", type=Path, help="where to keep everything; a new directory under runs/ if left out")
+    demo.add_argument(
+        "--run-dir",
+        type=Path,
+        help="where to keep everything; a new directory under runs/ if left out",
+    )
     demo.set_defaults(call=_demo)
 
     lab = commands.add_parser("lab", help="JupyterLab on a copy of the lessons", **formats)
-    lab.add_argument("--folder", default="analognas-lessons", help="where the copy is, or goes; nothing in it is overwritten")
-    lab.add_argument("--page", action="store_true", help="the panels as a page without code (needs the extra `lab`)")
-    lab.add_argument("options", nargs="*", help="handed on to the server, after `--`: -- --no-browser --port=8888")
+    lab.add_argument(
+        "--folder",
+        default="analognas-lessons",
+        help="where the copy is, or goes; nothing in it is overwritten",
+    )
+    lab.add_argument(
+        "--page",
+        action="store_true",
+        help="the panels as a page without code (needs the extra `lab`)",
+    )
+    lab.add_argument(
+        "options",
+        nargs="*",
+        help="handed on to the server, after `--`: -- --no-browser --port=8888",
+    )
     lab.set_defaults(call=_lab)
 
-    doctor = commands.add_parser("doctor", help="what is installed, what works, how to mend what does not")
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, what works, how to mend what does not"
+    )
     doctor.set_defaults(call=_doctor)
     for add in (_search_arguments, _measure_arguments, _collect_arguments, _bench_arguments):
         add(commands, formats)
@@ -204,28 +313,55 @@ def _parser() -> argparse.ArgumentParser:
 def _search_arguments(commands, formats) -> None:
     search = commands.add_parser("search", help="search a space with a fitted evaluator", **formats)
     search.add_argument("space", help=f"one of {', '.join([*DATASETS, NASBENCH201_NAME])}")
-    search.add_argument("--optimizer", default="ea_optimized", help="ea_optimized, ea, regularized_evolution, local_search, nsga2, "
-                        "predictor_guided, bo or random_search")
+    search.add_argument(
+        "--optimizer",
+        default="ea_optimized",
+        help="ea_optimized, ea, regularized_evolution, local_search, nsga2, "
+        "predictor_guided, bo or random_search",
+    )
     search.add_argument("--iterations", type=int, default=50, help="generations")
     search.add_argument("--population", type=int, default=50, help="architectures in a generation")
     search.add_argument("--max-nb-param", type=float, default=1.0, help="limit, million parameters")
     search.add_argument("--t-avm", type=float, default=10.0, help="limit, points lost over a month")
     search.add_argument("--runs", type=int, default=3, help="independent searches")
     search.add_argument("--seed", type=int, default=0, help="every run's seed comes from this one")
-    search.add_argument("--weights", type=Path, help="folder of an evaluator of your own; the shipped one if left out")
-    search.add_argument("--run-dir", type=Path, help="where to keep everything; the same command goes on with a search that was killed; "
-                        "a new directory under runs/ if left out")
-    search.add_argument("--executor", help="where to evaluate: threads:N, processes:N or dask:ADDRESS; here if left out")
-    search.add_argument("--chunk", type=int, help="architectures in a task for the executor; a whole batch if left out")
+    search.add_argument(
+        "--weights",
+        type=Path,
+        help="folder of an evaluator of your own; the shipped one if left out",
+    )
+    search.add_argument(
+        "--run-dir",
+        type=Path,
+        help="where to keep everything; the same command goes on with a search that was killed; "
+        "a new directory under runs/ if left out",
+    )
+    search.add_argument(
+        "--executor",
+        help="where to evaluate: threads:N, processes:N or dask:ADDRESS; here if left out",
+    )
+    search.add_argument(
+        "--chunk",
+        type=int,
+        help="architectures in a task for the executor; a whole batch if left out",
+    )
     search.set_defaults(call=_search)
 
 # %% ../nbs/89_cli.ipynb #c4d4f134
 def _measure_arguments(commands, formats) -> None:
-    measure = commands.add_parser("measure", help="train, program and drift one architecture", **formats)
+    measure = commands.add_parser(
+        "measure", help="train, program and drift one architecture", **formats
+    )
     measure.add_argument("space", help=f"one of {', '.join([*DATASETS, NASBENCH201_NAME])}")
-    measure.add_argument("--config", required=True, help='the architecture as JSON: \'{"out_channel0": 8, "M": 1, ...}\'')
+    measure.add_argument(
+        "--config",
+        required=True,
+        help='the architecture as JSON: \'{"out_channel0": 8, "M": 1, ...}\'',
+    )
     measure.add_argument("--dataset", default="digits", help="what to train and test on")
-    measure.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
+    measure.add_argument(
+        "--root", type=Path, help="where the dataset's files are; digits needs none"
+    )
     measure.add_argument("--n-rep", type=int, default=10, help="repeats, each freshly programmed")
     measure.add_argument("--seed", type=int, default=0, help="of weights, batches and noise")
     measure.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
@@ -233,23 +369,56 @@ def _measure_arguments(commands, formats) -> None:
 
 
 def _collect_arguments(commands, formats) -> None:
-    collect = commands.add_parser("collect", help="measure many architectures; resumable, several processes at once", **formats)
+    collect = commands.add_parser(
+        "collect",
+        help="measure many architectures; resumable, several processes at once",
+        **formats,
+    )
     collect.add_argument("dataset", help="what to train and test on")
-    collect.add_argument("--root", type=Path, help="where the dataset's files are; digits needs none")
-    collect.add_argument("--space", help="space to sample from; the ResNet-like one of the dataset if left out")
-    collect.add_argument("--plan", help="how each is trained: full, cpu or quick; the dearest that suits the device if left out")
-    collect.add_argument("--store", type=Path, default=Path("labels/labels.sqlite"), help="made if missing, continued if there")
-    for name, kind, what in (("-n", int, "architectures"), ("--repeats", int, "so many of them are trained three times, to measure the noise"),
-                             ("--min-params", float, "smallest number of parameters; sizes are even over its logarithm"),
-                             ("--max-params", float, "largest number of parameters"),
-                             ("--max-macs", float, "largest number of multiply-accumulates for one input"),
-                             ("--seed", int, "of the sample and of each measurement")):
-        collect.add_argument(name, type=kind, help=f"{what}; as the dataset's plan says if left out")
+    collect.add_argument(
+        "--root", type=Path, help="where the dataset's files are; digits needs none"
+    )
+    collect.add_argument(
+        "--space", help="space to sample from; the ResNet-like one of the dataset if left out"
+    )
+    collect.add_argument(
+        "--plan",
+        help="how each is trained: full, cpu or quick; the dearest that suits the device if left out",
+    )
+    collect.add_argument(
+        "--store",
+        type=Path,
+        default=Path("labels/labels.sqlite"),
+        help="made if missing, continued if there",
+    )
+    for name, kind, what in (
+        ("-n", int, "architectures"),
+        ("--repeats", int, "so many of them are trained three times, to measure the noise"),
+        ("--min-params", float, "smallest number of parameters; sizes are even over its logarithm"),
+        ("--max-params", float, "largest number of parameters"),
+        ("--max-macs", float, "largest number of multiply-accumulates for one input"),
+        ("--seed", int, "of the sample and of each measurement"),
+    ):
+        collect.add_argument(
+            name, type=kind, help=f"{what}; as the dataset's plan says if left out"
+        )
     collect.add_argument("--device", default="cpu", help="where to train and measure, such as cuda")
-    collect.add_argument("--processes", type=int, default=1, help="so many side by side on one store")
-    collect.add_argument("--minutes", type=float, help="begin nothing that cannot be ended within so many; no limit if left out")
-    collect.add_argument("--reopen", action="store_true", help="try the architectures that failed once more")
-    collect.add_argument("--export", type=Path, help="write finished rows as they come: FOLDER/NAME for NAME.csv and NAME.json")
+    collect.add_argument(
+        "--processes", type=int, default=1, help="so many side by side on one store"
+    )
+    collect.add_argument(
+        "--minutes",
+        type=float,
+        help="begin nothing that cannot be ended within so many; no limit if left out",
+    )
+    collect.add_argument(
+        "--reopen", action="store_true", help="try the architectures that failed once more"
+    )
+    collect.add_argument(
+        "--export",
+        type=Path,
+        help="write finished rows as they come: FOLDER/NAME for NAME.csv and NAME.json",
+    )
     collect.set_defaults(call=_collect)
 
 
@@ -259,8 +428,16 @@ def _bench_arguments(commands, formats) -> None:
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
     bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
-    bench.add_argument("--store", type=Path, help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out")
-    bench.add_argument("--seeds", type=int, help="search: runs of each optimizer (100 if left out); baselines: trainings of each network (1)")
+    bench.add_argument(
+        "--store",
+        type=Path,
+        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out",
+    )
+    bench.add_argument(
+        "--seeds",
+        type=int,
+        help="search: runs of each optimizer (100 if left out); baselines: trainings of each network (1)",
+    )
     bench.set_defaults(call=_bench)
 
 # %% ../nbs/89_cli.ipynb #a5505aa4

@@ -23,7 +23,8 @@ import numpy as np
 
 # %% ../nbs/00_core.ipynb #5caab126
 class AnalogNASError(Exception):
-    "The base of all errors of this package: its message says in words what is wrong and what is allowed."
+    """The base of all errors of this package: its message says in words what is wrong and what is
+    allowed."""
 
 
 class ConfigError(AnalogNASError, ValueError):
@@ -42,21 +43,27 @@ class InfeasibleError(AnalogNASError, RuntimeError):
     "No architecture that meets the constraints was found within the allowed effort."
 
 # %% ../nbs/00_core.ipynb #7c0de5e1
-def load_extra(module: str,   # such as "pymoo.core.problem"
-               extra: str,    # the extra of this package that installs it
-               ) -> Any:      # the module
-    "A module of an optional package; if it is missing, a `MissingExtraError` that says how to get it."
+def load_extra(
+    module: str,  # such as "pymoo.core.problem"
+    extra: str,  # the extra of this package that installs it
+) -> Any:  # the module
+    """A module of an optional package; if it is missing, a `MissingExtraError` that says how to get
+    it."""
     try:
         return importlib.import_module(module)
     except ImportError as e:
-        raise MissingExtraError(f'{module.partition(".")[0]} is not installed: pip install "analognas[{extra}]"') from e
+        raise MissingExtraError(
+            f'{module.partition(".")[0]} is not installed: pip install "analognas[{extra}]"'
+        ) from e
 
 # %% ../nbs/00_core.ipynb #5abe9e2d
-def check_choice(what: str,               # what is being chosen, for the message: "dataset"
-                 value,                   # the value given
-                 allowed: Iterable,       # the values that are allowed
-                 ):                       # `value`, if it is allowed
-    "Return `value` if it is one of `allowed`, else raise a `ConfigError` that suggests the nearest one."
+def check_choice(
+    what: str,  # what is being chosen, for the message: "dataset"
+    value,  # the value given
+    allowed: Iterable,  # the values that are allowed
+):  # `value`, if it is allowed
+    """Return `value` if it is one of `allowed`, else raise a `ConfigError` that suggests the
+    nearest one."""
     allowed = list(allowed)
     if value in allowed:
         return value
@@ -66,35 +73,58 @@ def check_choice(what: str,               # what is being chosen, for the messag
     raise ConfigError(f"Unknown {what} {value!r}. Allowed: {', '.join(map(repr, allowed))}.{hint}")
 
 # %% ../nbs/00_core.ipynb #7732c171
-def check_number(what: str,               # the argument's name, for the message
-                 value: float,            # the value given
-                 low: float | None = None,     # smallest allowed value, inclusive
-                 high: float | None = None,    # largest allowed value, inclusive
-                 integer: bool = False,   # only whole numbers?
-                 ) -> Any:                # `value`, if it is allowed
+def check_number(
+    what: str,  # the argument's name, for the message
+    value: float,  # the value given
+    low: float | None = None,  # smallest allowed value, inclusive
+    high: float | None = None,  # largest allowed value, inclusive
+    integer: bool = False,  # only whole numbers?
+) -> Any:  # `value`, if it is allowed
     "Return `value` if it is a finite number within `low` and `high`, else raise a `ConfigError`."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    ok = isinstance(value, kinds) and not isinstance(value, bool) and (isinstance(value, int) or np.isfinite(value))
+    ok = (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and (isinstance(value, int) or np.isfinite(value))
+    )
     if ok and (low is None or value >= low) and (high is None or value <= high):
         return value
-    bounds = [f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
+    bounds = [
+        f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None
+    ]
     kind = "a whole number" if integer else "a finite number"
-    raise ConfigError(f"{what} must be {' '.join([kind, ' and '.join(bounds)]).strip()}; got {value!r}.")
+    raise ConfigError(
+        f"{what} must be {' '.join([kind, ' and '.join(bounds)]).strip()}; got {value!r}."
+    )
 
 # %% ../nbs/00_core.ipynb #cc48cd08
-def as_rng(rng: int | np.random.SeedSequence | np.random.Generator | None,  # seed, generator, or None for fresh entropy
-           ) -> np.random.Generator:      # a generator; the very same object if one was given
+def as_rng(
+    # seed, generator, or None for fresh entropy
+    rng: int | np.random.SeedSequence | np.random.Generator | None,
+) -> np.random.Generator:  # a generator; the very same object if one was given
     "Turn a seed into a generator; hand a generator through, so that callers can share one stream."
     return np.random.default_rng(rng)
 
 
 def child_seeds(seed: int | None, n: int) -> list[int]:
-    "`n` independent 32-bit seeds from one: run `i` gets the same seed however many runs or workers there are."
+    """`n` independent 32-bit seeds from one: run `i` gets the same seed however many runs or
+    workers there are."""
     return [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(n)]
 
 # %% ../nbs/00_core.ipynb #1a489513
-SECOND, MINUTE, HOUR, DAY, MONTH = 1.0, 60.0, 3_600.0, 86_400.0, 2_592_000.0  # seconds; a month is 30 days
-DRIFT_TIMES = (SECOND, HOUR, DAY, MONTH)  # the times since programming that a measurement covers, seconds
+SECOND, MINUTE, HOUR, DAY, MONTH = (
+    1.0,
+    60.0,
+    3_600.0,
+    86_400.0,
+    2_592_000.0,
+)  # seconds; a month is 30 days
+DRIFT_TIMES = (
+    SECOND,
+    HOUR,
+    DAY,
+    MONTH,
+)  # the times since programming that a measurement covers, seconds
 
 
 def format_time(t_inference: float) -> str:
@@ -103,34 +133,46 @@ def format_time(t_inference: float) -> str:
     return names.get(t_inference, f"{t_inference:g} s")
 
 # %% ../nbs/00_core.ipynb #3bb4368c
-def check_times(t_inference: Sequence[float],    # seconds since programming
-                ) -> tuple[float, ...]:          # the same, as floats
+def check_times(
+    t_inference: Sequence[float],  # seconds since programming
+) -> tuple[float, ...]:  # the same, as floats
     "Times must be given, finite, not negative, and ascend; anything else is a `ConfigError`."
     if isinstance(t_inference, str) or not isinstance(t_inference, Iterable):
         raise ConfigError(f"t_inference must be a sequence of seconds; got {t_inference!r}.")
     times = tuple(float(check_number("each time in t_inference", t, low=0)) for t in t_inference)
     if not times or list(times) != sorted(set(times)):
-        raise ConfigError(f"t_inference must hold at least one time, in ascending order and none twice; got {times}.")
+        raise ConfigError(
+            f"t_inference must hold at least one time, in ascending order and none twice; got {times}."
+        )
     return times
 
 # %% ../nbs/00_core.ipynb #d4baf956
 @dataclass(frozen=True, eq=False)
 class DriftRecord:
     "Accuracies of one network over repeats and time since programming."
+
     t_inference: tuple[float, ...]  # seconds, ascending, n_times of them
-    acc: np.ndarray                 # percent, shape (n_rep, n_times)
+    acc: np.ndarray  # percent, shape (n_rep, n_times)
 
     def __post_init__(self):
         times, acc = check_times(self.t_inference), np.asarray(self.acc, dtype=float)
         if acc.ndim != 2 or acc.shape[1] != len(times) or len(acc) == 0:
-            raise ConfigError(f"acc must have shape (n_rep, {len(times)}), one column per time; got {acc.shape}.")
+            raise ConfigError(
+                f"acc must have shape (n_rep, {len(times)}), one column per time; got {acc.shape}."
+            )
         if not np.isfinite(acc).all():
-            raise ConfigError(f"Accuracies must be finite numbers; got {acc[~np.isfinite(acc)][0]}.")
+            raise ConfigError(
+                f"Accuracies must be finite numbers; got {acc[~np.isfinite(acc)][0]}."
+            )
         object.__setattr__(self, "t_inference", times)
         object.__setattr__(self, "acc", acc)
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, DriftRecord) and self.t_inference == other.t_inference and np.array_equal(self.acc, other.acc)
+        return (
+            isinstance(other, DriftRecord)
+            and self.t_inference == other.t_inference
+            and np.array_equal(self.acc, other.acc)
+        )
 
     @property
     def mean(self) -> np.ndarray:
@@ -139,13 +181,20 @@ class DriftRecord:
 
     @property
     def std(self) -> np.ndarray:
-        "Sample standard deviation over repeats at each time, percentage points; NaN for a single repeat."
-        return self.acc.std(axis=0, ddof=1) if len(self.acc) > 1 else np.full(self.acc.shape[1], np.nan)
+        """Sample standard deviation over repeats at each time, percentage points; NaN for a single
+        repeat."""
+        return (
+            self.acc.std(axis=0, ddof=1)
+            if len(self.acc) > 1
+            else np.full(self.acc.shape[1], np.nan)
+        )
 
     def at(self, t_inference: float) -> int:
         "Column of a time; a time that was not measured is an error."
         if t_inference not in self.t_inference:
-            raise ConfigError(f"No measurement at {t_inference:g} s; measured at {self.t_inference} s.")
+            raise ConfigError(
+                f"No measurement at {t_inference:g} s; measured at {self.t_inference} s."
+            )
         return self.t_inference.index(t_inference)
 
     @property
@@ -171,34 +220,58 @@ class DriftRecord:
 @dataclass(frozen=True)
 class DatasetInfo:
     "What a network must know of a dataset."
+
     name: str
     input_dim: tuple[int, int, int]  # channels, height, width
     classes: int
 
     def __post_init__(self):
-        dims = tuple(int(check_number(f"input_dim of dataset {self.name!r}", d, low=1, integer=True)) for d in self.input_dim)
+        dims = tuple(
+            int(check_number(f"input_dim of dataset {self.name!r}", d, low=1, integer=True))
+            for d in self.input_dim
+        )
         if len(dims) != 3:
             raise ConfigError(f"input_dim must be (channels, height, width); got {self.input_dim}.")
         object.__setattr__(self, "input_dim", dims)
-        object.__setattr__(self, "classes", int(check_number(f"classes of dataset {self.name!r}", self.classes, low=2, integer=True)))
+        object.__setattr__(
+            self,
+            "classes",
+            int(
+                check_number(f"classes of dataset {self.name!r}", self.classes, low=2, integer=True)
+            ),
+        )
 
 
-DATASETS = {d.name: d for d in (
-    DatasetInfo("CIFAR-10", (3, 32, 32), 10),  # Krizhevsky 2009
-    DatasetInfo("VWW", (3, 96, 96), 2),        # Visual Wake Words, Chowdhery et al. 2019; MLPerf Tiny's size
-    DatasetInfo("KWS", (1, 49, 10), 12),       # Speech Commands, Warden 2018; MLPerf Tiny's 49 frames of 10 MFCCs
-    DatasetInfo("digits", (1, 8, 8), 10),      # scikit-learn's digits, embedded: for demonstrations and tests
-)}
+DATASETS = {
+    d.name: d
+    for d in (
+        DatasetInfo("CIFAR-10", (3, 32, 32), 10),  # Krizhevsky 2009
+        DatasetInfo(
+            "VWW", (3, 96, 96), 2
+        ),  # Visual Wake Words, Chowdhery et al. 2019; MLPerf Tiny's size
+        DatasetInfo(
+            "KWS", (1, 49, 10), 12
+        ),  # Speech Commands, Warden 2018; MLPerf Tiny's 49 frames of 10 MFCCs
+        DatasetInfo(
+            "digits", (1, 8, 8), 10
+        ),  # scikit-learn's digits, embedded: for demonstrations and tests
+    )
+}
 
 
 def dataset_info(dataset: str | DatasetInfo) -> DatasetInfo:
     "A known dataset's facts by name, or the user's own `DatasetInfo` as it is."
-    return dataset if isinstance(dataset, DatasetInfo) else DATASETS[check_choice("dataset", dataset, DATASETS)]
+    return (
+        dataset
+        if isinstance(dataset, DatasetInfo)
+        else DATASETS[check_choice("dataset", dataset, DATASETS)]
+    )
 
 # %% ../nbs/00_core.ipynb #494ed435
-def write_atomic(path: str | Path,       # the file to write; its folder is made if need be
-                 data: str | bytes,      # its whole content
-                 ) -> Path:              # the file
+def write_atomic(
+    path: str | Path,  # the file to write; its folder is made if need be
+    data: str | bytes,  # its whole content
+) -> Path:  # the file
     "Write a file so that a crash leaves either the old content or the new."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,13 +307,16 @@ def read_json(path: str | Path) -> dict:
 
 
 def cache_dir() -> Path:
-    "Where derived files are kept: `$ANALOGNAS_CACHE`, else `$XDG_CACHE_HOME/analognas`, else `~/.cache/analognas`."
+    """Where derived files are kept: `$ANALOGNAS_CACHE`, else `$XDG_CACHE_HOME/analognas`, else
+    `~/.cache/analognas`."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ANALOGNAS_CACHE") or Path(base) / "analognas")
 
 # %% ../nbs/00_core.ipynb #887ce6ba
 def process_alive(pid: int) -> bool:
-    "Does a process of that number run on this machine? One that has ended and that its parent did not take note of does not."
+    """Does a process of that number run on this machine?
+
+    One that has ended and that its parent did not take note of does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -248,8 +324,13 @@ def process_alive(pid: int) -> bool:
     except PermissionError:  # it runs, and belongs to someone else
         pass
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:          # no Linux, or it ended this moment
+        state = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[0]
+        )
+    except OSError:  # no Linux, or it ended this moment
         return True
     return state not in "ZX"
 

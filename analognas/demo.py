@@ -26,21 +26,34 @@ from .training.protocol import Measurement, Protocol
 
 # %% ../nbs/88_demo.ipynb #47863061
 def compare_with_truth(worker: Worker, truth: TableEvaluator) -> pd.DataFrame:
-    "What the evaluator predicts and the table says, for the winners of the search and of random search, and for the best cell."
+    """What the evaluator predicts and the table says, for the winners of the search and of random
+    search, and for the best cell."""
     table = truth.label_set.table
     best = table.loc[table.acc_1d.idxmax(), truth.label_set.hyperparameters].astype(int).to_dict()
     top = lambda results: max(results, key=lambda r: r.best_acc).best_config
     rows = {}
-    for name, config in (("search", top(worker.results)), ("random search", top(worker.baselines)), ("true optimum", best)):
+    for name, config in (
+        ("search", top(worker.results)),
+        ("random search", top(worker.baselines)),
+        ("true optimum", best),
+    ):
         says, is_ = worker.optimizer.surrogate.query(config), truth.query(config)
-        rows[name] = {"cell": "".join(map(str, config.values())), "predicted acc_1d": says.acc_1d, "published acc_1d": is_.acc_1d,
-                      "predicted avm": says.avm, "published avm": is_.avm, "predicted std_1d": says.std_1d, "published std_1d": is_.std_1d,
-                      "true rank": truth.rank(config)}
+        rows[name] = {
+            "cell": "".join(map(str, config.values())),
+            "predicted acc_1d": says.acc_1d,
+            "published acc_1d": is_.acc_1d,
+            "predicted avm": says.avm,
+            "published avm": is_.avm,
+            "predicted std_1d": says.std_1d,
+            "published std_1d": is_.std_1d,
+            "true rank": truth.rank(config),
+        }
     return pd.DataFrame(rows).T
 
 
 def mean_truth(results, truth: TableEvaluator) -> tuple[float, float]:
-    "Mean and standard error over runs of the published 1-day accuracy of each run's winner, percent."
+    """Mean and standard error over runs of the published 1-day accuracy of each run's winner,
+    percent."""
     acc = [truth.query(r.best_config).acc_1d for r in results]
     return float(np.mean(acc)), float(np.std(acc, ddof=1) / np.sqrt(len(acc)))
 
@@ -56,11 +69,15 @@ def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
     worker.search()
     worker.result_summary()
     report = compare_with_truth(worker, truth)
-    print(f"\nAgainst the published measurements (cells as six digits, percent and percentage points, rank among {len(truth.label_set):,}):")
+    print(
+        f"\nAgainst the published measurements (cells as six digits, percent and percentage points, rank among {len(truth.label_set):,}):"
+    )
     print(report.T.to_string(float_format="{:.2f}".format))
     for name, results in (("search", worker.results), ("random search", worker.baselines)):
         mean, error = mean_truth(results, truth)
-        print(f"published 1-day accuracy of the winner, mean over {len(results)} runs of {name}: {mean:.2f} ± {error:.2f} %")
+        print(
+            f"published 1-day accuracy of the winner, mean over {len(results)} runs of {name}: {mean:.2f} ± {error:.2f} %"
+        )
     write_atomic(worker.directory.path / "against_published.csv", report.to_csv())
     save_figure(plot_best_so_far(worker.evaluations), worker.directory.path / "search.png")
     return worker
@@ -69,28 +86,46 @@ def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
 DEMO_CHANNELS, DEMO_CELLS = 16, 5  # the published skeleton
 
 
-def measure_part(worker: Worker, protocol: Protocol = Protocol(), progress: bool = True) -> Measurement:
+def measure_part(
+    worker: Worker, protocol: Protocol = Protocol(), progress: bool = True
+) -> Measurement:
     "Part 2: the winner on digits, its accuracy over time as CSV and figure in the run directory."
     small = NASBench201Space(channels=DEMO_CHANNELS, cells_per_stage=DEMO_CELLS)
     found = worker.train_best(load_dataset("digits"), protocol, space=small)
     drift = found.drift
-    table = pd.DataFrame({"time": [format_time(t) for t in drift.t_inference], "mean (%)": drift.mean, "std (points)": drift.std})
-    print(f"\nThe winner on scikit-learn's digits ({DEMO_CHANNELS} channels, {DEMO_CELLS} cells a stage), digital {found.acc_digital:.2f} %; "
-          f"after hardware-aware training, {len(drift.acc)} programmings:")
+    table = pd.DataFrame(
+        {
+            "time": [format_time(t) for t in drift.t_inference],
+            "mean (%)": drift.mean,
+            "std (points)": drift.std,
+        }
+    )
+    print(
+        f"\nThe winner on scikit-learn's digits ({DEMO_CHANNELS} channels, {DEMO_CELLS} cells a stage), digital {found.acc_digital:.2f} %; "
+        f"after hardware-aware training, {len(drift.acc)} programmings:"
+    )
     print(table.to_string(index=False, float_format="{:.2f}".format))
-    print(f"1-day accuracy {drift.acc_1d:.2f} %, AVM (1 s to 30 days) {drift.avm:.2f} points, 1-day std {drift.std_1d:.2f} points: "
-          f"measured, in {found.seconds:.0f} s")
+    print(
+        f"1-day accuracy {drift.acc_1d:.2f} %, AVM (1 s to 30 days) {drift.avm:.2f} points, 1-day std {drift.std_1d:.2f} points: "
+        f"measured, in {found.seconds:.0f} s"
+    )
     write_atomic(worker.directory.path / "drift.csv", table.to_csv(index=False))
     save_figure(plot_drift({"winner on digits": drift}), worker.directory.path / "drift.png")
     return found
 
 # %% ../nbs/88_demo.ipynb #f8412d8b
-def run_demo(run_dir: str | Path | None = None,   # where to keep everything; None makes a new directory under runs/
-             progress: bool = True,               # show progress bars?
-             ) -> Worker:
+def run_demo(
+    # where to keep everything; None makes a new directory under runs/
+    run_dir: str | Path | None = None,
+    progress: bool = True,  # show progress bars?
+) -> Worker:
     "Both parts, one after the other."
     worker = search_part(run_dir, progress)
     measure_part(worker, progress=progress)
-    files = ", ".join(sorted(p.name for p in worker.directory.path.iterdir() if not p.name.endswith(("-wal", "-shm"))))
+    files = ", ".join(
+        sorted(
+            p.name for p in worker.directory.path.iterdir() if not p.name.endswith(("-wal", "-shm"))
+        )
+    )
     print(f"\nIn {worker.directory.path}: {files}")
     return worker

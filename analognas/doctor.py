@@ -26,9 +26,10 @@ from .core import cache_dir
 @dataclass(frozen=True)
 class Finding:
     "What one check found."
-    name: str         # what was looked at: "torch"
-    ok: bool          # False: something that the toolkit needs is broken
-    detail: str       # what was seen: a version, or the error's own words
+
+    name: str  # what was looked at: "torch"
+    ok: bool  # False: something that the toolkit needs is broken
+    detail: str  # what was seen: a version, or the error's own words
     remedy: str = ""  # how to mend it, one sentence or command; empty: nothing to do
 
     @property
@@ -37,8 +38,9 @@ class Finding:
         return "BROKEN" if not self.ok else "note" if self.remedy else "ok"
 
 # %% ../nbs/80_doctor.ipynb #a7b896a5
-def wanted(package: str,       # a package's name: "torch"
-           ) -> Requirement:   # what analognas asks of it
+def wanted(
+    package: str,  # a package's name: "torch"
+) -> Requirement:  # what analognas asks of it
     """analognas's own requirement on a package, from its installed metadata.
 
     Raises `PackageNotFoundError` if analognas is not installed, `LookupError` if it does not require the package."""
@@ -65,7 +67,9 @@ def check_version(package: str) -> Finding:
 def check_python() -> Finding:
     "Is this a Python that analognas supports?"
     needed = importlib.metadata.metadata("analognas")["Requires-Python"]
-    ok = Requirement(f"python{needed}").specifier.contains(platform.python_version(), prereleases=True)
+    ok = Requirement(f"python{needed}").specifier.contains(
+        platform.python_version(), prereleases=True
+    )
     detail = platform.python_version() + ("" if ok else f", but {needed} is needed")
     return Finding("Python", ok, detail, "" if ok else "Make a new environment with Python 3.12.")
 
@@ -99,12 +103,21 @@ def check_alias() -> Finding:
     return Finding(name, True, f"is another package, {place}", remedy)
 
 # %% ../nbs/80_doctor.ipynb #9b63dd1c
-BREAKAGE = (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError)  # how a misfit has shown itself
+BREAKAGE = (
+    ImportError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)  # how a misfit has shown itself
 
 
-def train_step(compiled: bool,  # aihwkit's compiled tiles, or its pure-torch ones?
-               ) -> str:        # the name of the tile that did it
-    "Train an analog layer for one step; raises whatever aihwkit raises, and `RuntimeError` if no weight changed."
+def train_step(
+    compiled: bool,  # aihwkit's compiled tiles, or its pure-torch ones?
+) -> str:  # the name of the tile that did it
+    """Train an analog layer for one step; raises whatever aihwkit raises, and `RuntimeError` if no
+    weight changed."""
     import torch
     from aihwkit.nn import AnalogLinear
     from aihwkit.optim import AnalogSGD
@@ -112,14 +125,18 @@ def train_step(compiled: bool,  # aihwkit's compiled tiles, or its pure-torch on
 
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.manual_seed(0)
-        layer = AnalogLinear(3, 2, rpu_config=InferenceRPUConfig() if compiled else TorchInferenceRPUConfig())
+        layer = AnalogLinear(
+            3, 2, rpu_config=InferenceRPUConfig() if compiled else TorchInferenceRPUConfig()
+        )
         before = layer.get_weights()[0].clone()
         optimizer = AnalogSGD(layer.parameters(), lr=0.1)
         layer(torch.ones(4, 3)).square().sum().backward()
         optimizer.step()
         after = layer.get_weights()[0]
     if not torch.isfinite(after).all() or torch.equal(before, after):
-        raise RuntimeError(f"a training step turned the weights {before.tolist()} into {after.tolist()}")
+        raise RuntimeError(
+            f"a training step turned the weights {before.tolist()} into {after.tolist()}"
+        )
     return type(next(layer.analog_tiles())).__name__
 
 # %% ../nbs/80_doctor.ipynb #cc527d50
@@ -134,8 +151,15 @@ def check_tiles(compiled: bool) -> Finding:
     try:
         return Finding(name, True, f"{train_step(compiled)}: forward, backward and update work")
     except BREAKAGE as e:
-        pair = " ".join(f'"{package}{wanted(package).specifier}"' for package in ("aihwkit", "torch"))
-        return Finding(name, False, first_line(e), f"Install a pair that fits: pip install --force-reinstall {pair}")
+        pair = " ".join(
+            f'"{package}{wanted(package).specifier}"' for package in ("aihwkit", "torch")
+        )
+        return Finding(
+            name,
+            False,
+            first_line(e),
+            f"Install a pair that fits: pip install --force-reinstall {pair}",
+        )
 
 # %% ../nbs/80_doctor.ipynb #55808757
 def check_gpu() -> Finding:
@@ -146,7 +170,11 @@ def check_gpu() -> Finding:
         return Finding("GPU", True, f"not looked for, torch does not load ({first_line(e)})")
     if not torch.cuda.is_available():
         return Finding("GPU", True, "none that torch can use; the CPU does everything")
-    return Finding("GPU", True, ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+    return Finding(
+        "GPU",
+        True,
+        ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+    )
 
 
 def check_xgboost() -> Finding:
@@ -154,13 +182,24 @@ def check_xgboost() -> Finding:
     try:
         import xgboost
     except BREAKAGE as e:  # XGBoostError is a ValueError
-        how = "brew install libomp" if platform.system() == "Darwin" else "pip install --force-reinstall xgboost"
+        how = (
+            "brew install libomp"
+            if platform.system() == "Darwin"
+            else "pip install --force-reinstall xgboost"
+        )
         return Finding("xgboost", False, first_line(e), f"Run: {how}")
     return Finding("xgboost", True, f"{xgboost.__version__} loads")
 
 # %% ../nbs/80_doctor.ipynb #8efd4d7f
-EXTRAS = {"bench": ("analognasbench", "optuna"), "bo": ("botorch",), "moo": ("pymoo", "moocore"), "distributed": ("dask", "distributed"),
-          "audio": ("librosa", "soundfile"), "lab": ("voila",), "browser": ("playwright", "pytest_playwright")}  # extra -> the modules it brings
+EXTRAS = {
+    "bench": ("analognasbench", "optuna"),
+    "bo": ("botorch",),
+    "moo": ("pymoo", "moocore"),
+    "distributed": ("dask", "distributed"),
+    "audio": ("librosa", "soundfile"),
+    "lab": ("voila",),
+    "browser": ("playwright", "pytest_playwright"),
+}  # extra -> the modules it brings
 
 
 def check_extra(extra: str) -> Finding:
@@ -170,8 +209,12 @@ def check_extra(extra: str) -> Finding:
     if missing:
         return Finding(f"extra {extra}", True, f"not installed ({', '.join(missing)})", remedy)
     if extra == "bench" and not bench_data().is_file():
-        return Finding("extra bench", False, f"installed, but {bench_data()} is missing",
-                       "Run: pip install --force-reinstall --no-deps analog-nasbench")
+        return Finding(
+            "extra bench",
+            False,
+            f"installed, but {bench_data()} is missing",
+            "Run: pip install --force-reinstall --no-deps analog-nasbench",
+        )
     return Finding(f"extra {extra}", True, "installed")
 
 
@@ -190,23 +233,34 @@ def check_cache() -> Finding:
         with tempfile.TemporaryFile(dir=folder) as f:
             f.write(b"x")
     except OSError as e:
-        return Finding("cache folder", False, first_line(e), "Set ANALOGNAS_CACHE to a folder that you can write to.")
-    shown = Path("~") / folder.relative_to(Path.home()) if folder.is_relative_to(Path.home()) else folder
+        return Finding(
+            "cache folder",
+            False,
+            first_line(e),
+            "Set ANALOGNAS_CACHE to a folder that you can write to.",
+        )
+    shown = (
+        Path("~") / folder.relative_to(Path.home())
+        if folder.is_relative_to(Path.home())
+        else folder
+    )
     return Finding("cache folder", True, f"{shown} can be written")
 
 # %% ../nbs/80_doctor.ipynb #b6a86ed5
 def checks() -> list[Callable[[], Finding]]:
     "Every check, to be called without arguments."
-    return [check_python,
-            check_alias,
-            lambda: check_version("torch"),
-            lambda: check_version("aihwkit"),
-            lambda: check_tiles(compiled=True),
-            lambda: check_tiles(compiled=False),
-            check_gpu,
-            check_xgboost,
-            *[lambda extra=extra: check_extra(extra) for extra in EXTRAS],
-            check_cache]
+    return [
+        check_python,
+        check_alias,
+        lambda: check_version("torch"),
+        lambda: check_version("aihwkit"),
+        lambda: check_tiles(compiled=True),
+        lambda: check_tiles(compiled=False),
+        check_gpu,
+        check_xgboost,
+        *[lambda extra=extra: check_extra(extra) for extra in EXTRAS],
+        check_cache,
+    ]
 
 
 def report() -> list[Finding]:
@@ -214,7 +268,14 @@ def report() -> list[Finding]:
     try:
         importlib.metadata.version("analognas")
     except importlib.metadata.PackageNotFoundError:
-        return [Finding("analognas", False, "imported, but not installed", "In the checkout, run: pip install -e .")]
+        return [
+            Finding(
+                "analognas",
+                False,
+                "imported, but not installed",
+                "In the checkout, run: pip install -e .",
+            )
+        ]
     return [check() for check in checks()]
 
 # %% ../nbs/80_doctor.ipynb #84aa5d08

@@ -20,15 +20,22 @@ PAGE = "dashboards.ipynb"  # the panels, for Voilà
 
 def find_lessons() -> Path:
     "The folder of the lessons as they came. `ConfigError` if there is none."
-    places = [Path(str(files("analognas"))).resolve().parent / "nbs" / "tutorials", Path(sys.prefix) / "share" / "analognas" / "lessons"]
+    places = [
+        Path(str(files("analognas"))).resolve().parent / "nbs" / "tutorials",
+        Path(sys.prefix) / "share" / "analognas" / "lessons",
+    ]
     for place in places:
         if (place / PAGE).exists():
             return place
-    raise ConfigError(f"The lessons are not installed: neither {places[0]} nor {places[1]} holds them. Install analognas again, or use a checkout.")
+    raise ConfigError(
+        f"The lessons are not installed: neither {places[0]} nor {places[1]} holds them. Install analognas again, or use a checkout."
+    )
 
 
 def copy_lessons(folder: str | Path) -> list[Path]:
-    "Copy the lessons that `folder` does not have yet; returns the copies. `ConfigError` if that is not possible."
+    """Copy the lessons that `folder` does not have yet; returns the copies.
+
+    `ConfigError` if that is not possible."""
     folder, copies = Path(folder), []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,19 +43,27 @@ def copy_lessons(folder: str | Path) -> list[Path]:
             if not (folder / lesson.name).exists():
                 copies.append(Path(shutil.copyfile(lesson, folder / lesson.name)))
     except OSError as e:
-        raise ConfigError(f"The lessons cannot be copied to {folder}: {e}. Choose another folder: analognas lab --folder DIR.") from e
+        raise ConfigError(
+            f"The lessons cannot be copied to {folder}: {e}. Choose another folder: analognas lab --folder DIR."
+        ) from e
     return copies
 
 # %% ../nbs/87_lab.ipynb #094711a8
-def open_lab(folder: str | Path,        # of the lessons; made if it is not there
-             page: bool = False,        # the panels as a page, by Voilà, in place of JupyterLab?
-             options: tuple[str, ...] = (),  # handed on: "--no-browser", "--port=8888", ...
-             ) -> int:                  # exit status
-    "Run a server until Ctrl-C. `MissingExtraError` if the page is wanted and Voilà is not installed."
+def open_lab(
+    folder: str | Path,  # of the lessons; made if it is not there
+    page: bool = False,  # the panels as a page, by Voilà, in place of JupyterLab?
+    options: tuple[str, ...] = (),  # handed on: "--no-browser", "--port=8888", ...
+) -> int:  # exit status
+    """Run a server until Ctrl-C.
+
+    `MissingExtraError` if the page is wanted and Voilà is not installed."""
     if page:
         load_extra("voila", "lab")
     copied = copy_lessons(folder)
-    print(f"{len(copied)} lessons copied to {folder}." if copied else f"The lessons are in {folder}.", flush=True)
+    print(
+        f"{len(copied)} lessons copied to {folder}." if copied else f"The lessons are in {folder}.",
+        flush=True,
+    )
     what = ["voila", str(Path(folder) / PAGE)] if page else ["jupyterlab", str(folder)]
     try:
         return subprocess.call([sys.executable, "-m", *what, *options])

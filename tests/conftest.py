@@ -1,6 +1,7 @@
 """What all tests share: hypothesis draws the same examples every time, and no example fails for being slow.
 
 Tests in tests/browser need a browser and some minutes: `make test-browser` runs them. Where they are not run, the last lines say so."""
+
 from pathlib import Path
 
 from browser.find_browser import find_browser
@@ -8,8 +9,13 @@ from hypothesis import HealthCheck, settings
 
 BROWSER_TESTS = Path(__file__).resolve().parent / "browser"
 
-settings.register_profile("analognas", deadline=None, derandomize=True, max_examples=50,
-                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "analognas",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("analognas")
 
 
@@ -18,9 +24,15 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    asked = [Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args]
-    why = find_browser()[1] or ("they are left to a command of their own" if "not browser" in config.option.markexpr else "")
+    asked = [
+        Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args
+    ]
+    why = find_browser()[1] or (
+        "they are left to a command of their own" if "not browser" in config.option.markexpr else ""
+    )
     if why and any(path == BROWSER_TESTS or path in BROWSER_TESTS.parents for path in asked):
         terminalreporter.write_sep("=", "browser tests were NOT run", yellow=True)
         terminalreporter.write_line(f"No panel and no lesson was opened in JupyterLab: {why}.")
-        terminalreporter.write_line("`make test-browser` sets a browser up, or says what to install, and runs them.")
+        terminalreporter.write_line(
+            "`make test-browser` sets a browser up, or says what to install, and runs them."
+        )

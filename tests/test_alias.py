@@ -1,4 +1,5 @@
 """The ten-line example that the project promises, word for word, under both names, in a folder of its own."""
+
 import json
 import os
 import re
@@ -24,10 +25,18 @@ worker.result_summary()
 
 @pytest.mark.parametrize("name", ["analognas", "analogainas"])
 def test_the_ten_lines(tmp_path, name):
-    run = subprocess.run([sys.executable, "-c", EXAMPLE.replace("analognas", name)], cwd=tmp_path, capture_output=True, text=True,
-                         env=os.environ | {"OMP_NUM_THREADS": "1"})
+    run = subprocess.run(
+        [sys.executable, "-c", EXAMPLE.replace("analognas", name)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert re.search(r"predicted 1-day accuracy \d+\.\d\d %", run.stdout) and "Kendall tau" in run.stdout
+    assert (
+        re.search(r"predicted 1-day accuracy \d+\.\d\d %", run.stdout)
+        and "Kendall tau" in run.stdout
+    )
     assert "BorrowedLabelsWarning" not in run.stderr and "label set 'CIFAR-10'" in run.stdout
     [folder] = (tmp_path / "runs").iterdir()
     summary = json.loads((folder / "summary.json").read_text())

@@ -47,7 +47,12 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80
 
 @pytest.mark.parametrize(
     "error, builtin",
-    [(ConfigError, ValueError), (FileFormatError, ValueError), (MissingExtraError, ImportError), (InfeasibleError, RuntimeError)],
+    [
+        (ConfigError, ValueError),
+        (FileFormatError, ValueError),
+        (MissingExtraError, ImportError),
+        (InfeasibleError, RuntimeError),
+    ],
 )
 def test_errors_are_ordinary_python_errors(error, builtin):
     assert issubclass(error, builtin)
@@ -73,7 +78,23 @@ def test_check_number_whole(value):
 
 
 @pytest.mark.parametrize(
-    "bad", [math.nan, math.inf, -math.inf, np.nan, np.float32("inf"), None, "3", b"3", True, np.True_, [3], (3,), 3j, {}]
+    "bad",
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        np.nan,
+        np.float32("inf"),
+        None,
+        "3",
+        b"3",
+        True,
+        np.True_,
+        [3],
+        (3,),
+        3j,
+        {},
+    ],
 )
 def test_check_number_refuses_what_is_no_number(bad):
     with pytest.raises(ConfigError, match="x must be"):
@@ -91,7 +112,10 @@ def test_check_number_says_both_ends_and_the_value():
     assert str(e.value) == "p must be a finite number at least 0 and at most 1; got 1.5."
 
 
-@given(st.lists(st.text("abC ", min_size=1, max_size=4), min_size=1, max_size=5, unique=True), st.text("abC ", max_size=4))
+@given(
+    st.lists(st.text("abC ", min_size=1, max_size=4), min_size=1, max_size=5, unique=True),
+    st.text("abC ", max_size=4),
+)
 def test_check_choice(allowed, value):
     if value in allowed:
         assert check_choice("thing", value, allowed) == value
@@ -108,7 +132,10 @@ def test_check_choice_takes_any_wrong_value(bad):
         check_choice("thing", bad, ["a"])
 
 
-@pytest.mark.parametrize("given_, meant", [("kws", "KWS"), ("Digits", "digits"), ("cifar10", "CIFAR-10"), ("CIFAR_10", "CIFAR-10")])
+@pytest.mark.parametrize(
+    "given_, meant",
+    [("kws", "KWS"), ("Digits", "digits"), ("cifar10", "CIFAR-10"), ("CIFAR_10", "CIFAR-10")],
+)
 def test_check_choice_suggests_what_was_meant(given_, meant):
     with pytest.raises(ConfigError, match=f"Did you mean {meant!r}"):
         dataset_info(given_)
@@ -132,7 +159,9 @@ def test_child_seeds_do_not_depend_on_how_many(seed, n, more):
 
 
 def test_child_seeds_are_numpys_spawned_sequences():
-    assert child_seeds(5, 3) == [int(np.random.SeedSequence(5, spawn_key=(i,)).generate_state(1)[0]) for i in range(3)]
+    assert child_seeds(5, 3) == [
+        int(np.random.SeedSequence(5, spawn_key=(i,)).generate_state(1)[0]) for i in range(3)
+    ]
 
 
 def test_child_seeds_of_neighbouring_seeds_differ():
@@ -142,7 +171,9 @@ def test_child_seeds_of_neighbouring_seeds_differ():
 # ---- drift records --------------------------------------------------------------------------------------------------
 
 TIMES = (1.0, 3_600.0, 86_400.0, 2_592_000.0)
-ACCURACIES = st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=n, max_size=n))
+ACCURACIES = st.integers(1, 6).flatmap(
+    lambda n: st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=n, max_size=n)
+)
 
 
 @given(ACCURACIES)
@@ -151,9 +182,13 @@ def test_drift_record_is_what_numpy_says_by_hand(rows):
     day = [row[2] for row in rows]
     mean = sum(day) / n
     assert math.isclose(record.acc_1d, mean, abs_tol=1e-9)
-    assert math.isclose(record.avm, sum(r[0] for r in rows) / n - sum(r[3] for r in rows) / n, abs_tol=1e-9)
+    assert math.isclose(
+        record.avm, sum(r[0] for r in rows) / n - sum(r[3] for r in rows) / n, abs_tol=1e-9
+    )
     if n > 1:
-        assert math.isclose(record.std_1d, math.sqrt(sum((a - mean) ** 2 for a in day) / (n - 1)), abs_tol=1e-6)
+        assert math.isclose(
+            record.std_1d, math.sqrt(sum((a - mean) ** 2 for a in day) / (n - 1)), abs_tol=1e-6
+        )
     else:
         assert math.isnan(record.std_1d)
     again = DriftRecord(**json.loads(json.dumps(record.to_dict())))
@@ -197,7 +232,15 @@ def test_drift_records_can_be_compared():
 
 @pytest.mark.parametrize(
     "dims, classes",
-    [((3, 32), 10), ((3, 32, 32, 1), 10), ((3, 32, 0), 10), ((3, 32, 1.5), 10), ((3, 32, 32), 1), ((3, 32, 32), 2.0), ((3, 32, 32), True)],
+    [
+        ((3, 32), 10),
+        ((3, 32, 32, 1), 10),
+        ((3, 32, 0), 10),
+        ((3, 32, 1.5), 10),
+        ((3, 32, 32), 1),
+        ((3, 32, 32), 2.0),
+        ((3, 32, 32), True),
+    ],
 )
 def test_dataset_info_refuses(dims, classes):
     with pytest.raises(ConfigError, match="mine|input_dim"):
@@ -240,7 +283,11 @@ def test_write_atomic_makes_folders_and_readable_files(tmp_path):
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=4,
 )
@@ -252,14 +299,20 @@ def test_json_round_trip(tmp_path_factory, obj):
     assert read_json(path) == obj == json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("raw", [b"", b'{"a": ', b"[1]", b"null", b"3", b'"x"', b"\xff\xfe{}", b"{}{}", pickle.dumps({"a": 1})])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b'{"a": ', b"[1]", b"null", b"3", b'"x"', b"\xff\xfe{}", b"{}{}", pickle.dumps({"a": 1})],
+)
 def test_read_json_refuses(tmp_path, raw):
     (tmp_path / "x.json").write_bytes(raw)
     with pytest.raises(FileFormatError, match="x.json"):
         read_json(tmp_path / "x.json")
 
 
-@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(), min_size=1, max_size=3), st.data())
+@given(
+    st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(), min_size=1, max_size=3),
+    st.data(),
+)
 def test_a_truncated_json_file_is_never_taken_for_a_whole_one(tmp_path_factory, obj, data):
     path = write_json(tmp_path_factory.getbasetemp() / "cut" / "x.json", obj)
     raw = path.read_bytes()
@@ -328,5 +381,11 @@ def test_no_module_defines_an_error_without_that_base():
     for info in pkgutil.walk_packages(analognas.__path__, "analognas."):
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
-            if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == info.name:
-                assert issubclass(value, AnalogNASError | Warning) or name == "Stopped", f"{info.name}.{name}"
+            if (
+                isinstance(value, type)
+                and issubclass(value, Exception)
+                and value.__module__ == info.name
+            ):
+                assert issubclass(value, AnalogNASError | Warning) or name == "Stopped", (
+                    f"{info.name}.{name}"
+                )

@@ -1,4 +1,5 @@
 """The documentation: what comments say is read as nbdev reads it, and every page has its place."""
+
 import importlib.util
 import json
 import shutil
@@ -16,14 +17,14 @@ import docs_contents  # noqa: E402
 import gate  # noqa: E402
 
 FUNCTIONS = {
-    "as nbdev writes it": '''
+    "as nbdev writes it": """
 def f(model,                   # an analog network
       times: list[float],      # seconds since programming, "ascending" # or not
       n: int = 10,             # repeats
       ) -> dict[str, float]:   # percent
     "Measure."
-''',
-    "as ruff formats it": '''
+""",
+    "as ruff formats it": """
 def f(
     g: float = max(1, 2),  # conductance, microsiemens
     *,
@@ -32,12 +33,12 @@ def f(
 ) -> float:  # conductance then
     # not about any of them
     return g
-''',
-    "in one line": '''
+""",
+    "in one line": """
 def f(x: float = 1.0) -> float:  # percent
     return x
-''',
-    "above": '''
+""",
+    "above": """
 def f(
     # shape (N, C, H, W)
     x,
@@ -47,14 +48,14 @@ def f(
        2),
 ):
     return x, y
-''',
-    "stars": '''
+""",
+    "stars": """
 def f(a, /, b: str,       # path
       *args: int,         # sizes
       **how: object,      # handed on
       ):
     pass
-''',
+""",
     "without a word": "def f(a, b=2):\n    return a\n",
 }
 
@@ -77,13 +78,16 @@ def test_comments_of_a_function_are_what_nbdev_reads(source, tmp_path):
     assert said == flat
 
 
-@pytest.mark.parametrize("head, said", [
-    ("def f(times, n):  # times: seconds", {"times": "seconds"}),
-    ("def f(a, b=1):  # points", {"b": "points"}),
-    ("def f(self, timeout: float) -> None:  # seconds", {"timeout": "seconds"}),
-    ("def f(path: str,\n      **how) -> Self:  # handed on", {"how": "handed on"}),
-    ("def f(\n    *,  # None: the preset's\n    bits: int = 8,\n):", {}),
-])
+@pytest.mark.parametrize(
+    "head, said",
+    [
+        ("def f(times, n):  # times: seconds", {"times": "seconds"}),
+        ("def f(a, b=1):  # points", {"b": "points"}),
+        ("def f(self, timeout: float) -> None:  # seconds", {"timeout": "seconds"}),
+        ("def f(path: str,\n      **how) -> Self:  # handed on", {"how": "handed on"}),
+        ("def f(\n    *,  # None: the preset's\n    bits: int = 8,\n):", {}),
+    ],
+)
 def test_comments_that_nbdev_reads_otherwise(head, said):
     assert docments.function_comments(f"{head}\n    return 1\n") == said
 
@@ -94,7 +98,7 @@ def test_a_method_is_read_however_far_it_is_indented():
 
 
 def test_comments_of_fields():
-    source = '''
+    source = """
 class Record(NamedTuple):
     "Words."
     acc: float           # percent
@@ -104,7 +108,7 @@ class Record(NamedTuple):
     n: int = 1
     other = 3            # no annotation is needed
     x[0] = 1             # no name
-'''
+"""
     said = {"acc": "percent", "times": "seconds", "other": "no annotation is needed"}
     assert docments.field_comments(source.strip()) == said
 
@@ -139,14 +143,21 @@ def test_pages_about_the_whole_come_in_the_order_of_reading():
 
 def test_links_lead_to_pages_or_to_the_repository(tmp_path):
     web = "[web](https://example.org/a.ipynb)"
-    source = f"[licence](../LICENSE), [core](00_core.ipynb#units), [one](tutorials/one.ipynb), {web}"
+    source = (
+        f"[licence](../LICENSE), [core](00_core.ipynb#units), [one](tutorials/one.ipynb), {web}"
+    )
     path = tmp_path / "index.ipynb"
-    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "metadata": {}, "source": source}]}))
+    path.write_text(
+        json.dumps({"cells": [{"cell_type": "markdown", "metadata": {}, "source": source}]})
+    )
     docs_contents.for_readers(path, "https://example.org/main")
     [cell] = docs_contents.cells(path)
     assert cell["source"].split(", ") == [
-        "[licence](https://example.org/main/LICENSE)", "[core](00_core.html#units)",
-        "[one](tutorials/one.html)", web]
+        "[licence](https://example.org/main/LICENSE)",
+        "[core](00_core.html#units)",
+        "[one](tutorials/one.html)",
+        web,
+    ]
 
 
 def test_links_of_lessons_to_the_library_lead_to_its_pages():
@@ -159,9 +170,14 @@ def test_no_part_of_the_library_lacks_a_section():
     assert set(titles) <= set(docs_contents.SECTIONS.values())
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("59_search_algorithms.worker", "search_algorithms"), ("00_core", "core"),
-    ("search_spaces/10_config_space", "search_spaces")])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("59_search_algorithms.worker", "search_algorithms"),
+        ("00_core", "core"),
+        ("search_spaces/10_config_space", "search_spaces"),
+    ],
+)
 def test_the_package_of_a_notebook(name, expected, tmp_path):
     assert docs_contents.package(tmp_path / f"{name}.ipynb", tmp_path) == expected
 
@@ -174,8 +190,9 @@ def library(tmp_path) -> Path:
         "search/__init__.py": "from .worker import give_up\nfrom .figures import *\n",
         "search/figures.py": '__all__ = ["draw"]\ndef draw(): "Draw."\n',
         "search/worker.py": '__all__ = ["LIMIT", "Patience", "Worker", "give_up"]\nLIMIT = 3\n'
-                            'class Patience: ...\nclass Worker:\n    "Search. And more."\n'
-                            'def give_up(): "Stop."\ndef helper(): ...\ndef _hidden(): ...\n'}
+        'class Patience: ...\nclass Worker:\n    "Search. And more."\n'
+        'def give_up(): "Stop."\ndef helper(): ...\ndef _hidden(): ...\n',
+    }
     for name, source in files.items():
         path = tmp_path / "analognas" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,8 +217,12 @@ def test_a_summary_is_a_link_and_the_first_sentence(library):
 
 
 def test_long_cells_of_imports_are_marked_and_nothing_else(tmp_path):
-    sources = ["#| export\nimport a\nimport b\nimport c\nfrom d import (e,\n    f)",
-               "import a", "import a\nimport b\nimport c\nx = 1\ny = 2", "%time import a\n\n\n\n1"]
+    sources = [
+        "#| export\nimport a\nimport b\nimport c\nfrom d import (e,\n    f)",
+        "import a",
+        "import a\nimport b\nimport c\nx = 1\ny = 2",
+        "%time import a\n\n\n\n1",
+    ]
     kept = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     cells = [kept | {"source": source.splitlines(keepends=True)} for source in sources]
     path = tmp_path / "a.ipynb"

@@ -1,4 +1,5 @@
 """The doctor says what is broken and how to mend it."""
+
 import builtins
 import importlib.metadata
 import os
@@ -23,24 +24,43 @@ def break_import(monkeypatch, name: str, error: Exception) -> None:
         if module.split(".")[0] == name:
             raise error
         return real(module, *args, **kwargs)
+
     monkeypatch.setattr(builtins, "__import__", fake)
 
 
 def test_this_installation_is_in_order():
     findings = doctor.report()
     assert [f for f in findings if not f.ok] == []
-    assert {f.name for f in findings} >= {"Python", "torch", "aihwkit", "GPU", "xgboost", "cache folder"}
+    assert {f.name for f in findings} >= {
+        "Python",
+        "torch",
+        "aihwkit",
+        "GPU",
+        "xgboost",
+        "cache folder",
+    }
 
 
-@pytest.mark.parametrize("error", [
-    RuntimeError("weights must be a CPU tensor\nmore"), ImportError("undefined symbol: _ZN3c10"),
-    OSError("libtorch_cpu.so: cannot open shared object file"), TypeError("incompatible function arguments")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("weights must be a CPU tensor\nmore"),
+        ImportError("undefined symbol: _ZN3c10"),
+        OSError("libtorch_cpu.so: cannot open shared object file"),
+        TypeError("incompatible function arguments"),
+    ],
+)
 def test_broken_tiles_are_quoted_and_have_a_remedy(monkeypatch, error):
     def broken(compiled):
         raise error
+
     monkeypatch.setattr(doctor, "train_step", broken)
     finding = doctor.check_tiles(compiled=True)
-    assert not finding.ok and str(error).splitlines()[0] in finding.detail and "\n" not in finding.detail
+    assert (
+        not finding.ok
+        and str(error).splitlines()[0] in finding.detail
+        and "\n" not in finding.detail
+    )
     assert "pip install" in finding.remedy and "torch<2.16,>=2.15" in finding.remedy
 
 
@@ -50,6 +70,7 @@ def test_the_tiles_are_really_run(monkeypatch):
 
     def update(*args, **kwargs):
         raise RuntimeError("weights must be a CPU tensor")
+
     monkeypatch.setattr(InferenceTile, "update", update)
     finding = doctor.check_tiles(compiled=True)
     assert not finding.ok and finding.detail == "RuntimeError: weights must be a CPU tensor"
@@ -58,12 +79,14 @@ def test_the_tiles_are_really_run(monkeypatch):
 
 def test_an_update_without_effect_is_found(monkeypatch):
     from aihwkit.optim import AnalogSGD
+
     monkeypatch.setattr(AnalogSGD, "step", lambda self: None)
     assert "a training step turned the weights" in doctor.check_tiles(compiled=False).detail
 
 
 def test_random_numbers_of_the_caller_stay():
     import torch
+
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
@@ -71,7 +94,9 @@ def test_random_numbers_of_the_caller_stay():
     assert torch.equal(torch.rand(4), expected)
 
 
-@pytest.mark.parametrize("version, ok", [("2.15.0", True), ("2.15.3+cpu", True), ("2.13.0", False), ("2.16.0", False)])
+@pytest.mark.parametrize(
+    "version, ok", [("2.15.0", True), ("2.15.3+cpu", True), ("2.13.0", False), ("2.16.0", False)]
+)
 def test_versions_are_compared_with_the_metadata(monkeypatch, version, ok):
     monkeypatch.setattr(importlib.metadata, "version", lambda package: version)
     finding = doctor.check_version("torch")
@@ -82,23 +107,33 @@ def test_versions_are_compared_with_the_metadata(monkeypatch, version, ok):
 def test_missing_package(monkeypatch):
     def missing(package):
         raise importlib.metadata.PackageNotFoundError(package)
+
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert doctor.check_version("aihwkit") == Finding(
-        "aihwkit", False, "not installed", 'Run: pip install "aihwkit<1.3,>=1.2"')
+        "aihwkit", False, "not installed", 'Run: pip install "aihwkit<1.3,>=1.2"'
+    )
     [only] = doctor.report()
     assert not only.ok and "pip install -e ." in only.remedy
 
 
-@pytest.mark.parametrize("version, ok", [("3.11.7", False), ("3.12.1", True), ("3.14.0", True), ("3.15.0", False)])
+@pytest.mark.parametrize(
+    "version, ok", [("3.11.7", False), ("3.12.1", True), ("3.14.0", True), ("3.15.0", False)]
+)
 def test_python_version(monkeypatch, version, ok):
     monkeypatch.setattr(doctor.platform, "python_version", lambda: version)
     assert doctor.check_python().ok is ok
 
 
-@pytest.mark.parametrize("system, how", [("Darwin", "brew install libomp"), ("Linux", "pip install --force-reinstall")])
+@pytest.mark.parametrize(
+    "system, how", [("Darwin", "brew install libomp"), ("Linux", "pip install --force-reinstall")]
+)
 def test_xgboost_that_does_not_load(monkeypatch, system, how):
     monkeypatch.setattr(doctor.platform, "system", lambda: system)
-    break_import(monkeypatch, "xgboost", ValueError("XGBoost Library (libxgboost.dylib) could not be loaded."))
+    break_import(
+        monkeypatch,
+        "xgboost",
+        ValueError("XGBoost Library (libxgboost.dylib) could not be loaded."),
+    )
     finding = doctor.check_xgboost()
     assert not finding.ok and "could not be loaded" in finding.detail and how in finding.remedy
 
@@ -112,11 +147,14 @@ def test_torch_that_does_not_load_breaks_the_tiles_not_the_doctor(monkeypatch):
 @pytest.mark.parametrize("names", [[], ["NVIDIA A", "NVIDIA B"]])
 def test_gpu_or_none_is_no_failure(monkeypatch, names):
     import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: names[i])
     finding = doctor.check_gpu()
-    assert finding.mark == "ok" and (", ".join(names) or "the CPU does everything") in finding.detail
+    assert (
+        finding.mark == "ok" and (", ".join(names) or "the CPU does everything") in finding.detail
+    )
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -130,7 +168,9 @@ def test_missing_extra_is_a_note(monkeypatch, extra):
 def test_bench_without_its_data_is_broken(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "analognasbench").mkdir()
-    (tmp_path / "analognasbench" / "__init__.py").write_text("raise RuntimeError('the doctor must not import this')")
+    (tmp_path / "analognasbench" / "__init__.py").write_text(
+        "raise RuntimeError('the doctor must not import this')"
+    )
     finding = doctor.check_extra("bench")
     assert not finding.ok and "data.anb" in finding.detail and "pip install" in finding.remedy
     (tmp_path / "analognasbench" / "data.anb").write_bytes(b"")
@@ -139,7 +179,11 @@ def test_bench_without_its_data_is_broken(monkeypatch, tmp_path):
 
 def test_the_extras_are_those_of_the_package():
     declared = set(importlib.metadata.metadata("analognas").get_all("Provides-Extra"))
-    assert set(EXTRAS) == declared - {"dev", "docs", "all"}  # make docs has an environment of its own
+    assert set(EXTRAS) == declared - {
+        "dev",
+        "docs",
+        "all",
+    }  # make docs has an environment of its own
 
 
 def test_cache_folder_that_cannot_be_written(monkeypatch, tmp_path):
@@ -194,12 +238,17 @@ def test_a_missing_alias_is_a_note(monkeypatch):
 
 
 def test_report_is_printed_with_remedies_and_exit_status(monkeypatch, capsys):
-    good, note = Finding("torch", True, "2.15.0"), Finding("extra bo", True, "not installed", "pip install it")
+    good, note = (
+        Finding("torch", True, "2.15.0"),
+        Finding("extra bo", True, "not installed", "pip install it"),
+    )
     monkeypatch.setattr(doctor, "report", lambda: [good, note])
     assert doctor.print_report() == 0
     out = capsys.readouterr().out
     assert "pip install it" in out and out.endswith("All that analognas needs is in order.\n")
-    monkeypatch.setattr(doctor, "report", lambda: [good, Finding("xgboost", False, "gone", "Run: this")])
+    monkeypatch.setattr(
+        doctor, "report", lambda: [good, Finding("xgboost", False, "gone", "Run: this")]
+    )
     assert doctor.print_report() == 1
     out = capsys.readouterr().out
     assert "BROKEN" in out and "Run: this" in out and out.endswith("Broken: xgboost.\n")
@@ -207,4 +256,7 @@ def test_report_is_printed_with_remedies_and_exit_status(monkeypatch, capsys):
 
 def test_the_doctor_itself_imports_nothing_that_may_be_broken():
     code = "import sys, analognas.doctor; print({'torch', 'aihwkit', 'xgboost', 'pandas'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+        == "set()\n"
+    )

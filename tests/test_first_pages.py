@@ -1,4 +1,5 @@
 """The first pages: what README.md claims is what the library's own records hold."""
+
 import re
 from pathlib import Path
 
@@ -9,21 +10,31 @@ from analognas.training.collect import PLANS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTIMIZERS = {"**`BOptimizer`**": "bo", "**`PredictorGuided`**": "predictor_guided",
-              "Optuna, Gaussian process": "optuna_gp", "Optuna, TPE": "optuna_tpe",
-              "random search": "random_search"}
+OPTIMIZERS = {
+    "**`BOptimizer`**": "bo",
+    "**`PredictorGuided`**": "predictor_guided",
+    "Optuna, Gaussian process": "optuna_gp",
+    "Optuna, TPE": "optuna_tpe",
+    "random search": "random_search",
+}
 
 
 def rows_of_results() -> dict[str, list[str]]:
     "Return the table of results in README.md: name to the other cells, without bold marks."
-    rows = [line.strip("| ").split(" | ") for line in README.splitlines() if " ± " in line and line[0] == "|"]
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in README.splitlines()
+        if " ± " in line and line[0] == "|"
+    ]
     return {name: [cell.replace("**", "") for cell in cells] for name, *cells in rows}
 
 
 @pytest.mark.parametrize("name, key", OPTIMIZERS.items(), ids=OPTIMIZERS.values())
 def test_readme_shows_the_regrets_that_the_bench_recorded(name, key):
     found = load_search_bench()
-    regrets = [f"{found['regret'][key][n]:.2f} ± {found['error'][key][n]:.2f}" for n in ("100", "200")]
+    regrets = [
+        f"{found['regret'][key][n]:.2f} ± {found['error'][key][n]:.2f}" for n in ("100", "200")
+    ]
     assert rows_of_results()[name] == [*regrets, str(found["seeds"][key])]
 
 

@@ -1,4 +1,5 @@
 """Lessons 4 to 7 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
+
 import base64
 import json
 import re
@@ -11,7 +12,13 @@ import pytest
 from nbclient import NotebookClient
 
 TUTORIALS = Path(__file__).resolve().parent.parent / "nbs" / "tutorials"
-LESSONS = ("lesson_4_evaluator", "lesson_5_optimizer", "lesson_6_from_search_to_chip", "lesson_7_pareto", "nas_search_demo")
+LESSONS = (
+    "lesson_4_evaluator",
+    "lesson_5_optimizer",
+    "lesson_6_from_search_to_chip",
+    "lesson_7_pareto",
+    "nas_search_demo",
+)
 DEMO = "nas_search_demo"
 
 
@@ -25,25 +32,40 @@ def is_solution(cell) -> bool:
 
 def solutions(nb) -> list[str]:
     "The fenced code of each solution."
-    return [code for cell in nb.cells if is_solution(cell) for code in re.findall(r"^```python\n(.*?)^```$", cell.source, re.S | re.M)]
+    return [
+        code
+        for cell in nb.cells
+        if is_solution(cell)
+        for code in re.findall(r"^```python\n(.*?)^```$", cell.source, re.S | re.M)
+    ]
 
 
 def printed(nb) -> str:
     "All text that the saved notebook shows as output."
     outputs = [o for cell in nb.cells if cell.cell_type == "code" for o in cell.outputs]
-    return "\n".join(o.get("text", "") or str(o.get("data", {}).get("text/plain", "")) for o in outputs)
+    return "\n".join(
+        o.get("text", "") or str(o.get("data", {}).get("text/plain", "")) for o in outputs
+    )
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_three_exercises_each_with_an_empty_cell_and_a_solution(name):
     cells, nb = read(name).cells, read(name)
-    exercises = [i for i, c in enumerate(cells) if c.cell_type == "markdown" and re.search(r"^\*\*[123]\. ", c.source, re.M)]
+    exercises = [
+        i
+        for i, c in enumerate(cells)
+        if c.cell_type == "markdown" and re.search(r"^\*\*[123]\. ", c.source, re.M)
+    ]
     assert len(exercises) == 3 and len(solutions(nb)) == 3
     for i in exercises:
         assert cells[i + 1].cell_type == "code" and cells[i + 1].source == "# your turn"
         assert is_solution(cells[i + 2])
         # Markdown inside HTML is only rendered between blank lines.
-        assert re.fullmatch(r"<details><summary>Solution</summary>\n\n```python\n.*\n```\n\n(.*\n\n)?</details>", cells[i + 2].source, re.S)
+        assert re.fullmatch(
+            r"<details><summary>Solution</summary>\n\n```python\n.*\n```\n\n(.*\n\n)?</details>",
+            cells[i + 2].source,
+            re.S,
+        )
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -59,7 +81,9 @@ def test_a_goal_in_two_lines_and_a_picture_among_the_first_cells(name):
     code = [c for c in nb.cells if c.cell_type == "code"]
     assert any("image/png" in o.get("data", {}) for c in code[:4] for o in c.outputs)
     if name.startswith("lesson"):
-        assert re.search(r"^\*\*You will be able to\*\* .+\n.*\*\*You will have\*\* .+", nb.cells[0].source, re.M)
+        assert re.search(
+            r"^\*\*You will be able to\*\* .+\n.*\*\*You will have\*\* .+", nb.cells[0].source, re.M
+        )
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -96,8 +120,19 @@ def test_solutions_run_after_the_lesson(name, tmp_path, monkeypatch):
 def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch):
     "The cells up to the search here, the script in a process of its own."
     monkeypatch.chdir(tmp_path)
-    run = subprocess.run([sys.executable, TUTORIALS / f"{DEMO}.py", "--seed", "0", "--out", tmp_path / "demo", "--search-only"],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [
+            sys.executable,
+            TUTORIALS / f"{DEMO}.py",
+            "--seed",
+            "0",
+            "--out",
+            tmp_path / "demo",
+            "--search-only",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     cells = [c.source for c in read(DEMO).cells if c.cell_type == "code"]
     wanted = [c for c in cells if re.search(r"^(import|SEED =|evaluator =|LIMITS =)", c, re.M)]
@@ -107,13 +142,22 @@ def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch):
     worker = scope["worker"]
     script = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert script == json.loads(json.dumps(worker.summary()))
-    settings = [json.loads((folder / "settings.json").read_text()) for folder in (tmp_path / "demo", worker.directory.path)]
+    settings = [
+        json.loads((folder / "settings.json").read_text())
+        for folder in (tmp_path / "demo", worker.directory.path)
+    ]
     assert settings[0] == settings[1]
     assert (tmp_path / "demo" / "search.png").stat().st_size > 0
 
 
 def test_the_script_refuses_in_one_line(tmp_path):
     (tmp_path / "taken").write_text("something else")
-    command = [sys.executable, TUTORIALS / f"{DEMO}.py", "--out", tmp_path / "taken", "--search-only"]
+    command = [
+        sys.executable,
+        TUTORIALS / f"{DEMO}.py",
+        "--out",
+        tmp_path / "taken",
+        "--search-only",
+    ]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 2 and "already in use" in run.stderr and "Traceback" not in run.stderr

@@ -2,6 +2,7 @@
 
 The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in JupyterLab itself. So does the notebook that
 cross-validates every learner on every label set; what it says of the shipped weights is tested in tests/evaluators/test_shipped.py."""
+
 from pathlib import Path
 
 import nbformat
@@ -17,8 +18,16 @@ def test_the_notebooks_are_found():
     assert len(NOTEBOOKS) > 20
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in NOTEBOOKS])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ())
+        for p in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a kernel starts where the client says; nothing may depend on the working directory
+    monkeypatch.chdir(
+        tmp_path
+    )  # a kernel starts where the client says; nothing may depend on the working directory
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

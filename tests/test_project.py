@@ -1,4 +1,5 @@
 """The project's own order: the gate catches what it is there to catch, and packaging says what settings.ini says."""
+
 import importlib.metadata
 import json
 import re
@@ -16,14 +17,20 @@ sys.path.insert(0, str(ROOT / ".ci"))
 import gate  # noqa: E402
 import readme  # noqa: E402
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
+# a PNG
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def notebook(*sources: str, metadata: dict | None = None) -> str:
     "A clean notebook as nbdev would leave it; a source that begins like a heading, `# Core`, is a Markdown cell."
     cells = []
     for n, source in enumerate(sources):
-        cell = {"cell_type": "markdown", "id": f"cell{n}", "metadata": {}, "source": source.splitlines(keepends=True)}
+        cell = {
+            "cell_type": "markdown",
+            "id": f"cell{n}",
+            "metadata": {},
+            "source": source.splitlines(keepends=True),
+        }
         if not re.match(r"# \w", source):
             cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
         cells.append(dict(sorted(cell.items())))
@@ -40,7 +47,9 @@ def write(path: Path, text: str) -> None:
 def export(root: Path) -> None:
     "What `make export` does."
     for tool in ("nbdev_clean", "nbdev_export"):
-        subprocess.run([Path(sys.executable).with_name(tool)], cwd=root, check=True, capture_output=True)
+        subprocess.run(
+            [Path(sys.executable).with_name(tool)], cwd=root, check=True, capture_output=True
+        )
     if (root / "nbs" / "index.ipynb").exists():
         readme.write_readme(root)
 
@@ -52,10 +61,19 @@ def tree(tmp_path) -> Path:
     for name in ("settings.ini", ".gitignore"):
         write(tmp_path / name, (ROOT / name).read_text())
     write(tmp_path / "analognas" / "__init__.py", '__version__ = "0.1.0"\n')
-    write(tmp_path / "nbs" / "00_core.ipynb", notebook("#| default_exp core", "# Core", "#| export\nDAY = 86_400"))
-    write(tmp_path / "nbs" / "10_drift.ipynb", notebook(
-        "#| default_exp drift", "# Drift",
-        "#| export\nfrom analognas import __version__\nfrom analognas.core import DAY", "#| export\nWEEK = 7 * DAY"))
+    write(
+        tmp_path / "nbs" / "00_core.ipynb",
+        notebook("#| default_exp core", "# Core", "#| export\nDAY = 86_400"),
+    )
+    write(
+        tmp_path / "nbs" / "10_drift.ipynb",
+        notebook(
+            "#| default_exp drift",
+            "# Drift",
+            "#| export\nfrom analognas import __version__\nfrom analognas.core import DAY",
+            "#| export\nWEEK = 7 * DAY",
+        ),
+    )
     write(tmp_path / "nbs" / "index.ipynb", notebook("# Tree", "WEEK = 7"))
     export(tmp_path)
     return tmp_path
@@ -86,7 +104,9 @@ def not_clean(root):
 
 
 def same_module_twice(root):
-    write(root / "nbs" / "20_again.ipynb", notebook("#| default_exp core", "#| export\nDAY = 86_400"))
+    write(
+        root / "nbs" / "20_again.ipynb", notebook("#| default_exp core", "#| export\nDAY = 86_400")
+    )
 
 
 def no_notebook(root):
@@ -98,7 +118,10 @@ def written_by_hand(root):
 
 
 def widget_state(root):
-    write(root / "nbs" / "tutorials" / "a.ipynb", notebook("x = 1", metadata={"widgets": {"state": {}}}))
+    write(
+        root / "nbs" / "tutorials" / "a.ipynb",
+        notebook("x = 1", metadata={"widgets": {"state": {}}}),
+    )
 
 
 def too_large(root):
@@ -106,18 +129,29 @@ def too_large(root):
 
 
 def long_line(root):
-    write(root / "nbs" / "20_long.ipynb", notebook("#| default_exp long", f"#| export\nx = '{'a' * 150}'"))
+    write(
+        root / "nbs" / "20_long.ipynb",
+        notebook("#| default_exp long", f"#| export\nx = '{'a' * 150}'"),
+    )
     export(root)
 
 
 def backwards(root):
-    write(root / "nbs" / "05_early.ipynb", notebook(
-        "#| default_exp early", "#| export\ndef late():\n    from analognas.drift import WEEK\n    return WEEK"))
+    write(
+        root / "nbs" / "05_early.ipynb",
+        notebook(
+            "#| default_exp early",
+            "#| export\ndef late():\n    from analognas.drift import WEEK\n    return WEEK",
+        ),
+    )
     export(root)
 
 
 def from_the_top(root):
-    write(root / "nbs" / "20_top.ipynb", notebook("#| default_exp top", "#| export\nfrom analognas import ConfigSpace"))
+    write(
+        root / "nbs" / "20_top.ipynb",
+        notebook("#| default_exp top", "#| export\nfrom analognas import ConfigSpace"),
+    )
     export(root)
 
 
@@ -168,33 +202,91 @@ def named_without_a_link(root):
 
 
 VIOLATIONS = [
-    (hand_edit, gate.check_fresh, "analognas/drift.py is not what its notebook exports. Run: make export"),
-    (not_exported, gate.check_fresh, "analognas/drift.py is not what its notebook exports. Run: make export"),
+    (
+        hand_edit,
+        gate.check_fresh,
+        "analognas/drift.py is not what its notebook exports. Run: make export",
+    ),
+    (
+        not_exported,
+        gate.check_fresh,
+        "analognas/drift.py is not what its notebook exports. Run: make export",
+    ),
     (not_clean, gate.check_fresh, "nbs/20_more.ipynb is not clean. Run: make export"),
-    (same_module_twice, gate.check_default_exp, "nbs/00_core.ipynb and nbs/20_again.ipynb both export to core."),
-    (no_notebook, gate.check_orphans, "analognas/core.py is made from nbs/00_core.ipynb, which does not exist."),
+    (
+        same_module_twice,
+        gate.check_default_exp,
+        "nbs/00_core.ipynb and nbs/20_again.ipynb both export to core.",
+    ),
+    (
+        no_notebook,
+        gate.check_orphans,
+        "analognas/core.py is made from nbs/00_core.ipynb, which does not exist.",
+    ),
     (written_by_hand, gate.check_orphans, "analognas/extra.py is not made from a notebook."),
     (widget_state, gate.check_widget_state, "nbs/tutorials/a.ipynb holds saved widget state."),
     (too_large, gate.check_size, "nbs/big.ipynb has 1.5 MB, more than 1.5."),
-    (long_line, gate.check_line_length, "nbs/20_long.ipynb: line of 156 characters; break it at 150: x = 'aaa"),
-    (backwards, gate.check_direction, "imports analognas.drift.WEEK, whose notebook 10 does not stand before 05."),
+    (
+        long_line,
+        gate.check_line_length,
+        "nbs/20_long.ipynb: line of 156 characters; break it at 150: x = 'aaa",
+    ),
+    (
+        backwards,
+        gate.check_direction,
+        "imports analognas.drift.WEEK, whose notebook 10 does not stand before 05.",
+    ),
     (from_the_top, gate.check_direction, "imports analognas.ConfigSpace, which is not one module."),
-    (no_number, gate.check_direction, "nbs/plain.ipynb exports analognas/plain.py but has no number."),
-    (stale_readme, gate.check_readme, "README.md is not what nbs/index.ipynb makes. Run: make export"),
-    (readme_by_hand, gate.check_readme, "README.md is not what nbs/index.ipynb makes. Run: make export"),
-    (left_over_figure, gate.check_readme, "nbs/images/index_9_0.png is not what nbs/index.ipynb makes."),
+    (
+        no_number,
+        gate.check_direction,
+        "nbs/plain.ipynb exports analognas/plain.py but has no number.",
+    ),
+    (
+        stale_readme,
+        gate.check_readme,
+        "README.md is not what nbs/index.ipynb makes. Run: make export",
+    ),
+    (
+        readme_by_hand,
+        gate.check_readme,
+        "README.md is not what nbs/index.ipynb makes. Run: make export",
+    ),
+    (
+        left_over_figure,
+        gate.check_readme,
+        "nbs/images/index_9_0.png is not what nbs/index.ipynb makes.",
+    ),
     (no_index, gate.check_readme, "nbs/index.ipynb is missing"),
     (dead_link, gate.check_readme, "links to 'tutorials/gone.ipynb', which does not exist"),
-    (dead_link, gate.check_links, "nbs/index.ipynb links to 'tutorials/gone.ipynb', which does not exist"),
-    (dead_link_to_a_notebook, gate.check_links, "nbs/10_drift.ipynb links to '11_after.ipynb', which does not"),
+    (
+        dead_link,
+        gate.check_links,
+        "nbs/index.ipynb links to 'tutorials/gone.ipynb', which does not exist",
+    ),
+    (
+        dead_link_to_a_notebook,
+        gate.check_links,
+        "nbs/10_drift.ipynb links to '11_after.ipynb', which does not",
+    ),
     (dead_address, gate.check_links, "blob/main/nbs/11_after.ipynb', which does not exist"),
-    (named_by_place, gate.check_references, "nbs/10_drift.ipynb says 'next notebook', wrong as soon"),
+    (
+        named_by_place,
+        gate.check_references,
+        "nbs/10_drift.ipynb says 'next notebook', wrong as soon",
+    ),
     (docstring_by_place, gate.check_references, "nbs/20_a.ipynb says 'table above', wrong as soon"),
-    (named_without_a_link, gate.check_references, "nbs/10_drift.ipynb names '00_core' without a link."),
+    (
+        named_without_a_link,
+        gate.check_references,
+        "nbs/10_drift.ipynb names '00_core' without a link.",
+    ),
 ]
 
 
-@pytest.mark.parametrize("break_it, check, message", VIOLATIONS, ids=[v[0].__name__ for v in VIOLATIONS])
+@pytest.mark.parametrize(
+    "break_it, check, message", VIOLATIONS, ids=[v[0].__name__ for v in VIOLATIONS]
+)
 def test_each_violation_is_caught(tree, break_it, check, message):
     break_it(tree)
     found = list(check(tree))
@@ -204,10 +296,14 @@ def test_each_violation_is_caught(tree, break_it, check, message):
 
 def test_links_that_lead_somewhere_and_code_are_let_through(tree):
     address = "https://github.com/analognas/analognas"
-    write(tree / "nbs" / "tutorials" / "a.ipynb", notebook(
-        f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), [here](#A), "
-        f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), [web](https://example.org/00_x.ipynb), "
-        "`f[0](x)`, the table above\n\n```\nopen 99_gone.ipynb\n```"))
+    write(
+        tree / "nbs" / "tutorials" / "a.ipynb",
+        notebook(
+            f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), [here](#A), "
+            f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), [web](https://example.org/00_x.ipynb), "
+            "`f[0](x)`, the table above\n\n```\nopen 99_gone.ipynb\n```"
+        ),
+    )
     assert [*gate.check_links(tree), *gate.check_references(tree)] == []
 
 
@@ -216,41 +312,64 @@ def test_gate_leaves_the_tree_alone(tree):
     hand_edit(tree)
     before = {p: p.read_bytes() for p in tree.rglob("*") if p.is_file() and ".git" not in p.parts}
     assert gate.problems(tree)
-    assert before == {p: p.read_bytes() for p in tree.rglob("*") if p.is_file() and ".git" not in p.parts}
+    assert before == {
+        p: p.read_bytes() for p in tree.rglob("*") if p.is_file() and ".git" not in p.parts
+    }
 
 
 def test_gate_as_a_program(tree):
     "It ends with 1 exactly when it has something to say, on stderr."
+
     def run():
-        return subprocess.run([sys.executable, tree / ".ci" / "gate.py"], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, tree / ".ci" / "gate.py"], capture_output=True, text=True
+        )
+
     for name in ("gate.py", "readme.py"):
         write(tree / ".ci" / name, (ROOT / ".ci" / name).read_text())
     assert (run().returncode, run().stdout, run().stderr) == (0, "", "")
     hand_edit(tree)
     broken = run()
-    assert (broken.returncode, broken.stdout) == (1, "") and broken.stderr.startswith("analognas/drift.py is not")
+    assert (broken.returncode, broken.stdout) == (1, "") and broken.stderr.startswith(
+        "analognas/drift.py is not"
+    )
 
 
 def test_readme_from_notebook(tree):
     write(tree / "nbs" / "images" / "plan.png", "a figure drawn by hand")
     write(tree / "nbs" / "tutorials" / "start.ipynb", notebook("x = 1"))
-    write(tree / "nbs" / "index.ipynb", notebook(
-        "#| hide\nsecret = 1", "#| default_exp nothing",
-        "# See [start](tutorials/start.ipynb#top), [packing](../settings.ini), [web](https://example.org/x) and "
-        '`f[0](x)`; <img src="images/plan.png"> ![plan](images/plan.png)',
-        "#| echo: true\nplot()"))
+    write(
+        tree / "nbs" / "index.ipynb",
+        notebook(
+            "#| hide\nsecret = 1",
+            "#| default_exp nothing",
+            "# See [start](tutorials/start.ipynb#top), [packing](../settings.ini), [web](https://example.org/x) and "
+            '`f[0](x)`; <img src="images/plan.png"> ![plan](images/plan.png)',
+            "#| echo: true\nplot()",
+        ),
+    )
     nb = json.loads((tree / "nbs" / "index.ipynb").read_text())
-    bar = {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "search: 0%"}
+    bar = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "0"},
+        "text/plain": "search: 0%",
+    }
     nb["cells"][-1]["outputs"] = [
         {"output_type": "stream", "name": "stderr", "text": "search: 50%"},
         {"output_type": "display_data", "metadata": {}, "data": bar},
-        {"output_type": "display_data", "metadata": {}, "data": {"image/png": PIXEL}}]
+        {"output_type": "display_data", "metadata": {}, "data": {"image/png": PIXEL}},
+    ]
     write(tree / "nbs" / "index.ipynb", json.dumps(nb))
     readme.write_readme(tree)
     text = (tree / "README.md").read_text()
-    for part in ("[start](nbs/tutorials/start.ipynb#top)", "[packing](settings.ini)", "(https://example.org/x)",
-                 "`f[0](x)`", '<img src="nbs/images/plan.png">', "![plan](nbs/images/plan.png)",
-                 "```python\nplot()\n```"):
+    for part in (
+        "[start](nbs/tutorials/start.ipynb#top)",
+        "[packing](settings.ini)",
+        "(https://example.org/x)",
+        "`f[0](x)`",
+        '<img src="nbs/images/plan.png">',
+        "![plan](nbs/images/plan.png)",
+        "```python\nplot()\n```",
+    ):
         assert part in text
     assert not re.search("secret|default_exp|echo|search:", text)
     [figure] = re.findall(r"\((nbs/images/index_\S+\.png)\)", text)
@@ -262,8 +381,10 @@ def test_readme_from_notebook(tree):
 
 
 def settings() -> dict[str, list[Requirement]]:
-    "Extra (\"\" for none) -> its requirements, read from settings.ini without setup.py."
-    found = re.findall(r"^(?:(\w+)_)?requirements = (.+)$", (ROOT / "settings.ini").read_text(), re.MULTILINE)
+    'Extra ("" for none) -> its requirements, read from settings.ini without setup.py.'
+    found = re.findall(
+        r"^(?:(\w+)_)?requirements = (.+)$", (ROOT / "settings.ini").read_text(), re.MULTILINE
+    )
     assert found
     return {extra: [Requirement(line) for line in lines.split()] for extra, lines in found}
 
@@ -271,23 +392,44 @@ def settings() -> dict[str, list[Requirement]]:
 def test_every_requirement_reaches_the_metadata():
     installed = [Requirement(line) for line in importlib.metadata.requires("analognas")]
     for extra, wanted in settings().items():
-        active = {(r.name, r.specifier) for r in installed
-                  if (r.marker is None if extra == "" else r.marker and r.marker.evaluate({"extra": extra})
-                      and not r.marker.evaluate({"extra": ""}))}
+        active = {
+            (r.name, r.specifier)
+            for r in installed
+            if (
+                r.marker is None
+                if extra == ""
+                else r.marker
+                and r.marker.evaluate({"extra": extra})
+                and not r.marker.evaluate({"extra": ""})
+            )
+        }
         assert active == {(r.name, r.specifier) for r in wanted}, extra
 
 
 def test_constraints_meet_the_requirements():
-    lines = [line for line in (ROOT / ".constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / ".constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     pins = {}
     for line in lines:
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), f"not an exact pin: {line}"
         name, version = line.split("==")
         pins[canonicalize_name(name)] = version
     wanted = settings()
-    for requirement in wanted[""] + wanted["bench"] + wanted["bo"] + wanted["distributed"] + wanted["moo"] + wanted["dev"]:
+    for requirement in (
+        wanted[""]
+        + wanted["bench"]
+        + wanted["bo"]
+        + wanted["distributed"]
+        + wanted["moo"]
+        + wanted["dev"]
+    ):
         version = pins[canonicalize_name(requirement.name)]
-        assert requirement.specifier.contains(version), f"{requirement} does not admit the pinned {version}"
+        assert requirement.specifier.contains(version), (
+            f"{requirement} does not admit the pinned {version}"
+        )
 
 
 def python(code: str) -> str:

@@ -1,4 +1,5 @@
 """`make release` builds what the repository holds, and finds what should not be there."""
+
 import sys
 import zipfile
 from pathlib import Path
@@ -37,32 +38,43 @@ def test_both_distributions_hold_what_the_repository_holds(built):
 def test_licence_types_weights_labels_and_lessons_are_in_the_wheel(built):
     "Named here once more, so that a rule that finds nothing does not pass."
     names = set(release.wheel_files(built[0]))
-    wanted = {"analogainas.py", "analognas/py.typed", "analognas/training/label_sets/digits.csv",
-              "analognas/evaluators/weights/nasbench201/weights.ubj",
-              "analognas/search_spaces/nasbench201_zero_cost.npz",
-              f"{STEM}.dist-info/licenses/LICENSE", f"{STEM}.dist-info/licenses/NOTICE",
-              f"{STEM}.data/data/share/analognas/lessons/starter_notebook.ipynb"}
+    wanted = {
+        "analogainas.py",
+        "analognas/py.typed",
+        "analognas/training/label_sets/digits.csv",
+        "analognas/evaluators/weights/nasbench201/weights.ubj",
+        "analognas/search_spaces/nasbench201_zero_cost.npz",
+        f"{STEM}.dist-info/licenses/LICENSE",
+        f"{STEM}.dist-info/licenses/NOTICE",
+        f"{STEM}.data/data/share/analognas/lessons/starter_notebook.ipynb",
+    }
     assert wanted - names == set()
     assert [name for name in names if name.startswith(("tests/", "nbs/", ".ci/"))] == []
 
 
-@pytest.mark.parametrize("name, content, message", [
-    (f"{STEM}.dist-info/licenses/LICENSE", None, "licenses/LICENSE is missing."),
-    ("analognas/py.typed", None, "analognas/py.typed is missing."),
-    ("tests/test_core.py", b"", "tests/test_core.py should not be there."),
-    ("analognas/core.py", b"x = 1", "core.py is not analognas/core.py of the repository."),
-    (METADATA, b"Metadata-Version: 2.4\nName: analognas\n", "METADATA: "),
-])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        (f"{STEM}.dist-info/licenses/LICENSE", None, "licenses/LICENSE is missing."),
+        ("analognas/py.typed", None, "analognas/py.typed is missing."),
+        ("tests/test_core.py", b"", "tests/test_core.py should not be there."),
+        ("analognas/core.py", b"x = 1", "core.py is not analognas/core.py of the repository."),
+        (METADATA, b"Metadata-Version: 2.4\nName: analognas\n", "METADATA: "),
+    ],
+)
 def test_what_is_wrong_with_a_wheel_is_named(built, tmp_path, name, content, message):
     wheel = repack(built[0], tmp_path, {name: content})
     [found] = release.problems(ROOT, wheel, built[1])
     assert message in found
 
 
-@pytest.mark.parametrize("old, new", [
-    (b"License-Expression: Apache-2.0", b"License-Expression: MIT"),
-    (f"Version: {release.read_version(ROOT)}".encode(), b"Version: 99.1"),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b"License-Expression: Apache-2.0", b"License-Expression: MIT"),
+        (f"Version: {release.read_version(ROOT)}".encode(), b"Version: 99.1"),
+    ],
+)
 def test_metadata_that_contradicts_the_project_is_named(built, tmp_path, old, new):
     metadata = release.wheel_files(built[0])[METADATA]
     assert metadata.count(old) == 1

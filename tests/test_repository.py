@@ -1,4 +1,5 @@
 """What a stranger looks for in a repository is there, parses, and agrees with the project."""
+
 import hashlib
 import importlib.metadata
 import re
@@ -113,7 +114,11 @@ def commands(workflow: Path) -> list[str]:
 
 
 def test_every_yaml_file_parses():
-    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml", ROOT / "CITATION.cff"]
+    files = [
+        *(ROOT / ".github").rglob("*.yml"),
+        ROOT / ".pre-commit-config.yaml",
+        ROOT / "CITATION.cff",
+    ]
     assert len(files) == 8
     for file in files:
         assert isinstance(yaml.safe_load(file.read_text(encoding="utf-8")), dict), file

@@ -2,6 +2,7 @@
 
 A stand-in for pip notes how it was called, so that nothing is downloaded; interpreters and .venv are real.
 """
+
 import os
 import shutil
 import signal
@@ -14,7 +15,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the set-up is a bash script")
-TOOLS = ("bash", "cat", "dirname", "grep", "head", "mv", "rm", "uname")  # all that the set-up may use
+TOOLS = (
+    "bash",
+    "cat",
+    "dirname",
+    "grep",
+    "head",
+    "mv",
+    "rm",
+    "uname",
+)  # all that the set-up may use
 PIP = """
 import os, pathlib, sys, time
 if sys.argv[1] == "install":
@@ -53,16 +63,26 @@ class Checkout:
         (root / "modules" / "pip").mkdir(parents=True)
         (root / "modules" / "pip" / "__main__.py").write_text(PIP)
         (root / "modules" / "pip" / "__init__.py").write_text("")
-        self.env = {"PATH": str(self.bin), "HOME": str(root), "PYTHONPATH": str(root / "modules"),
-                    "PIP_NOTES": str(self.notes), "SKIP_DISK_CHECK": "1"}
+        self.env = {
+            "PATH": str(self.bin),
+            "HOME": str(root),
+            "PYTHONPATH": str(root / "modules"),
+            "PIP_NOTES": str(self.notes),
+            "SKIP_DISK_CHECK": "1",
+        }
 
     def python(self, name: str, text: str | None = None) -> Path:
         "Put an interpreter on the PATH: this one, or a script."
         return script(self.bin / name, text or REAL)
 
     def run(self, **env) -> subprocess.CompletedProcess:
-        return subprocess.run([self.bin / "bash", ".ci/setup"], cwd=self.root, env=self.env | env,
-                              capture_output=True, text=True)
+        return subprocess.run(
+            [self.bin / "bash", ".ci/setup"],
+            cwd=self.root,
+            env=self.env | env,
+            capture_output=True,
+            text=True,
+        )
 
     @property
     def installs(self) -> int:
@@ -79,7 +99,10 @@ def test_installs_once_and_again_when_something_changed(checkout):
     first = checkout.run()
     assert first.returncode == 0, first.stderr
     assert "2.9 GB" in first.stderr or "wheels" in first.stderr  # what is going to be downloaded
-    assert checkout.notes.read_text() == "install -c .constraints.txt -e .[audio,bench,bo,browser,dev,distributed,moo]\n"
+    assert (
+        checkout.notes.read_text()
+        == "install -c .constraints.txt -e .[audio,bench,bo,browser,dev,distributed,moo]\n"
+    )
 
     again = checkout.run()
     assert (again.returncode, again.stdout, again.stderr, checkout.installs) == (0, "", "", 1)
@@ -92,7 +115,9 @@ def test_installs_once_and_again_when_something_changed(checkout):
         assert checkout.run().returncode == 0 and checkout.installs == n + 2
     assert (checkout.root / ".venv" / "mark").exists()  # what was installed stayed
 
-    checkout.root = checkout.root.rename(checkout.root.with_name("moved"))  # scripts in .venv name their folder
+    checkout.root = checkout.root.rename(
+        checkout.root.with_name("moved")
+    )  # scripts in .venv name their folder
     assert checkout.run().returncode == 0 and checkout.installs == 5
     assert not (checkout.root / ".venv" / "mark").exists()
 
@@ -106,12 +131,21 @@ def test_failed_installation_is_tried_again_and_a_killed_one_starts_over(checkou
     assert (checkout.root / ".venv" / "mark").exists()
 
     (checkout.root / "settings.ini").write_text("changed")
-    process = subprocess.Popen([checkout.bin / "bash", ".ci/setup"], cwd=checkout.root, start_new_session=True,
-                               env=checkout.env | {"PIP_SLEEP": "600"}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [checkout.bin / "bash", ".ci/setup"],
+        cwd=checkout.root,
+        start_new_session=True,
+        env=checkout.env | {"PIP_SLEEP": "600"},
+        stderr=subprocess.DEVNULL,
+    )
     while checkout.installs < 3:
         time.sleep(0.05)
     second = checkout.run()
-    assert second.returncode == 1 and f"process {process.pid}" in second.stderr and checkout.installs == 3
+    assert (
+        second.returncode == 1
+        and f"process {process.pid}" in second.stderr
+        and checkout.installs == 3
+    )
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert checkout.run().returncode == 0 and checkout.installs == 4
@@ -139,7 +173,9 @@ OLD = 'if [ "$1" = - ]; then echo old; else echo "Python 3.9.18"; fi'
 def test_no_python(checkout):
     run = checkout.run()
     assert run.returncode == 1 and "No Python 3.12, 3.13 or 3.14 found" in run.stderr
-    assert all(how in run.stderr for how in ("pyenv install 3.12", "uv python install 3.12", "PYTHON="))
+    assert all(
+        how in run.stderr for how in ("pyenv install 3.12", "uv python install 3.12", "PYTHON=")
+    )
     assert not (checkout.root / ".venv").exists()
 
 
@@ -171,8 +207,11 @@ def test_chosen_python(checkout):
     checkout.python("python3.12", BROKEN_SHIM)
     mine = checkout.python("mine")
     assert checkout.run(PYTHON=str(mine)).returncode == 0
-    for path, words in ((checkout.python("old", OLD), "Python 3.9.18"), (checkout.bin / "gone", "is not a program"),
-                        (checkout.python("shim", BROKEN_SHIM), "will not do")):
+    for path, words in (
+        (checkout.python("old", OLD), "Python 3.9.18"),
+        (checkout.bin / "gone", "is not a program"),
+        (checkout.python("shim", BROKEN_SHIM), "will not do"),
+    ):
         shutil.rmtree(checkout.root / ".venv", ignore_errors=True)
         run = checkout.run(PYTHON=str(path))
         assert run.returncode == 1 and f"PYTHON={path}" in run.stderr and words in run.stderr

@@ -18,18 +18,28 @@ from numba import njit
 from torch import Tensor
 
 # %% ../../nbs/19_analog.compiled.ipynb #8bd4c1fd
-REORDERED = frozenset({"reassoc", "nsz", "contract"})  # LLVM's names for what may be changed in a sum; infinities and NaN stay what they are
+REORDERED = frozenset(
+    {"reassoc", "nsz", "contract"}
+)  # LLVM's names for what may be changed in a sum; infinities and NaN stay what they are
 
 
 def compiled(fastmath: frozenset[str] = frozenset()) -> Callable:
-    "Decorator: compile a loop over NumPy arrays at its first call. `fastmath`: none for arithmetic that must be exact, or `REORDERED`."
+    """Decorator: compile a loop over NumPy arrays at its first call.
+
+    `fastmath`: none for arithmetic that must be exact, or `REORDERED`."""
+
     def decorate(f: Callable) -> Callable:
         options: Any = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
         try:
             return njit(cache=True, **options)(f)
         except RuntimeError as e:  # Numba's for "no directory to write to"
-            logging.getLogger("analognas").warning("%s is compiled anew in every process: %s. NUMBA_CACHE_DIR names a place.", f.__name__, e)
+            logging.getLogger("analognas").warning(
+                "%s is compiled anew in every process: %s. NUMBA_CACHE_DIR names a place.",
+                f.__name__,
+                e,
+            )
             return njit(**options)(f)
+
     return decorate
 
 # %% ../../nbs/19_analog.compiled.ipynb #af6cb0b8
@@ -48,23 +58,30 @@ def by_torch() -> Iterator[None]:
 
 
 def by_loop(x: Tensor) -> bool:
-    "Is this tensor for a compiled loop (in main memory, single or double precision), or for PyTorch?"
+    """Is this tensor for a compiled loop (in main memory, single or double precision), or for
+    PyTorch?"""
     if getattr(_without_loops, "on", False):
         return False
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 def without_gaps(x: Tensor) -> Tensor:
-    "`x` itself if it is contiguous or channels_last, else a copy in whichever of the two is nearer: some channels of an image stay channels_last."
+    """`x` itself if it is contiguous or channels_last, else a copy in whichever of the two is
+    nearer: some channels of an image stay channels_last."""
     last = x.movedim(1, -1) if x.ndim > 2 else x
     if x.is_contiguous() or last.is_contiguous():
         return x
-    return last.contiguous().movedim(-1, 1) if last is not x and last.stride(-1) == 1 else x.contiguous()
+    return (
+        last.contiguous().movedim(-1, 1)
+        if last is not x and last.stride(-1) == 1
+        else x.contiguous()
+    )
 
 
-def planes(x: Tensor,           # (N, C, ...), without gaps
-           parts: int,          # how many groups the channels fall into; C for single channels
-           ) -> np.ndarray:     # (outer, parts, inner), the same memory in its own order
+def planes(
+    x: Tensor,  # (N, C, ...), without gaps
+    parts: int,  # how many groups the channels fall into; C for single channels
+) -> np.ndarray:  # (outer, parts, inner), the same memory in its own order
     "The memory of `x` as an array; element [:, p] belongs to the p-th group of channels."
     lies = x.detach() if x.is_contiguous() else x.detach().movedim(1, -1)
     outer = 1 if parts == 1 else len(x) if x.is_contiguous() else x.numel() // x.shape[1]
@@ -74,15 +91,17 @@ def planes(x: Tensor,           # (N, C, ...), without gaps
 _kept = threading.local()
 
 
-def scratch(x: Tensor,               # in main memory, without gaps
-            dtype: torch.dtype,
-            ) -> Tensor:             # of the shape and layout of `x`, uninitialised
-    "Memory for a passing result: it holds until the next call in this thread that asks for this `dtype`."
+def scratch(
+    x: Tensor,  # in main memory, without gaps
+    dtype: torch.dtype,
+) -> Tensor:  # of the shape and layout of `x`, uninitialised
+    """Memory for a passing result: it holds until the next call in this thread that asks for this
+    `dtype`."""
     memory = getattr(_kept, str(dtype), None)
     if memory is None or memory.numel() < x.numel():
         memory = torch.empty(x.numel(), dtype=dtype)
         setattr(_kept, str(dtype), memory)
-    return memory[:x.numel()].as_strided(x.shape, x.stride())
+    return memory[: x.numel()].as_strided(x.shape, x.stride())
 
 
 def forget_scratch() -> None:

@@ -17,7 +17,13 @@ from aihwkit.nn import AnalogLinear as KitLinear
 from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
 from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
-from aihwkit.simulator.parameters.enums import AnalogMVType, BoundManagementType, NoiseManagementType, WeightClipType, WeightModifierType
+from aihwkit.simulator.parameters.enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    WeightClipType,
+    WeightModifierType,
+)
 from torch import Tensor, nn
 
 from .hardware import create_rpu_config
@@ -28,8 +34,21 @@ from ..core import ConfigError
 log = logging.getLogger("analognas")
 
 # %% ../../nbs/26_analog.convert.ipynb #ef0b077e
-_OFF = ("inp_noise", "inp_asymmetry", "inp_sto_round", "out_noise_std", "out_sto_round", "out_asymmetry", "w_noise", "ir_drop", "out_nonlinearity",
-        "slope_calibration", "v_offset_std", "r_series", "w_read_asymmetry_dtod")  # of `IOParameters`: must be 0 or off
+_OFF = (
+    "inp_noise",
+    "inp_asymmetry",
+    "inp_sto_round",
+    "out_noise_std",
+    "out_sto_round",
+    "out_asymmetry",
+    "w_noise",
+    "ir_drop",
+    "out_nonlinearity",
+    "slope_calibration",
+    "v_offset_std",
+    "r_series",
+    "w_read_asymmetry_dtod",
+)  # of `IOParameters`: must be 0 or off
 
 
 def why_not_fast(config) -> str | None:
@@ -39,25 +58,43 @@ def why_not_fast(config) -> str | None:
     io, mapping, modifier, remap = config.forward, config.mapping, config.modifier, config.remap
     on = [name for name in _OFF if getattr(io, name) > 0] if not io.is_perfect else []
     checks = {
-        f"noise management {io.noise_management.name}": io.noise_management != NoiseManagementType.NONE and not io.is_perfect,
-        f"bound management {io.bound_management.name}": io.bound_management != BoundManagementType.NONE and not io.is_perfect,
-        f"matrix product {io.mv_type.name}": io.mv_type not in (AnalogMVType.ONE_PASS, AnalogMVType.IDEAL),
+        f"noise management {io.noise_management.name}": io.noise_management
+        != NoiseManagementType.NONE
+        and not io.is_perfect,
+        f"bound management {io.bound_management.name}": io.bound_management
+        != BoundManagementType.NONE
+        and not io.is_perfect,
+        f"matrix product {io.mv_type.name}": io.mv_type
+        not in (AnalogMVType.ONE_PASS, AnalogMVType.IDEAL),
         f"forward.{', '.join(on)}": bool(on),
         "a bias on the crossbar": not mapping.digital_bias,
         "learning rates compensated for the scale": mapping.weight_scaling_lr_compensation,
         "input ranges that watch the output": config.pre_post.input_range.manage_output_clipping,
         f"weight modifier {modifier.type.name}": modifier.type not in MODIFIERS,
-        "weight noise per example, drop-connect or in evaluation": modifier.per_batch_sample or modifier.pdrop > 0 or modifier.enable_during_test,
-        "rounded weights without a resolution": modifier.type == WeightModifierType.DISCRETIZE and modifier.res <= 0,
+        "weight noise per example, drop-connect or in evaluation": modifier.per_batch_sample
+        or modifier.pdrop > 0
+        or modifier.enable_during_test,
+        "rounded weights without a resolution": modifier.type == WeightModifierType.DISCRETIZE
+        and modifier.res <= 0,
         f"clipping {config.clip.type.name}": config.clip.type == WeightClipType.AVERAGE_CHANNEL_MAX,
-        "remapping to another range": (remap.remapped_wmax, remap.max_scale_range, remap.max_scale_ref) != (1.0, 0.0, 0.0),
+        "remapping to another range": (
+            remap.remapped_wmax,
+            remap.max_scale_range,
+            remap.max_scale_ref,
+        )
+        != (1.0, 0.0, 0.0),
     }
     return next((words for words, holds in checks.items() if holds), None)
 
 
 def _fits(module: nn.Module) -> bool:
     "Is it a layer that the fast layers know?"
-    return type(module) is nn.Linear or type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return (
+        type(module) is nn.Linear
+        or type(module) is nn.Conv2d
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
 
 # %% ../../nbs/26_analog.convert.ipynb #46ec243b
 _ON_TILES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # what aihwkit puts on tiles
@@ -65,7 +102,11 @@ _ON_TILES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # what aihwkit puts on
 
 def _fast(digital: Any, config) -> AnalogLayer:
     "The fast layer of a digital one."
-    return AnalogLinear(digital, config) if isinstance(digital, nn.Linear) else AnalogConv2d(digital, config)
+    return (
+        AnalogLinear(digital, config)
+        if isinstance(digital, nn.Linear)
+        else AnalogConv2d(digital, config)
+    )
 
 
 def _on_tiles(module: nn.Module, config, name: str) -> nn.Module:
@@ -73,17 +114,26 @@ def _on_tiles(module: nn.Module, config, name: str) -> nn.Module:
     reason = why_not_fast(config) or (None if _fits(module) else f"{module}")
     if reason is None:
         return _fast(module, config).train(module.training)
-    log.info("%s is simulated by aihwkit's own tiles, which are slow: the fast layers do not cover %s", name or "the network", reason)
+    log.info(
+        "%s is simulated by aihwkit's own tiles, which are slow: the fast layers do not cover %s",
+        name or "the network",
+        reason,
+    )
     try:
         return convert_to_analog(module, config, ensure_analog_root=False).train(module.training)
     except (TorchTileConfigError, ValueError, NotImplementedError) as e:
-        raise ConfigError(f"Neither the fast layers nor aihwkit's tiles can simulate {name or type(module).__name__} ({reason}): {e}") from e
+        raise ConfigError(
+            f"Neither the fast layers nor aihwkit's tiles can simulate {name or type(module).__name__} ({reason}): {e}"
+        ) from e
 
 
-def to_analog(model: nn.Module,      # a digital network
-              rpu_config=None,       # the chip, from `create_rpu_config` or aihwkit; None is the "pcm" preset
-              ) -> nn.Module:        # a new network; the old one is as it was
-    "Copy a network, replacing its convolutions and linear layers by analog ones. Raises `ConfigError` where that is impossible."
+def to_analog(
+    model: nn.Module,  # a digital network
+    rpu_config=None,  # the chip, from `create_rpu_config` or aihwkit; None is the "pcm" preset
+) -> nn.Module:  # a new network; the old one is as it was
+    """Copy a network, replacing its convolutions and linear layers by analog ones.
+
+    Raises `ConfigError` where that is impossible."""
     config = create_rpu_config() if rpu_config is None else copy.deepcopy(rpu_config)
     model = copy.deepcopy(model)
     for name, module in list(model.named_modules()):
@@ -99,13 +149,23 @@ def to_analog(model: nn.Module,      # a digital network
 def digital_state(model: nn.Module) -> dict[str, Tensor]:
     "The weights of an analog network, as the `state_dict` of the digital network it was made from."
     state: dict[str, Tensor] = {}
-    analog = {n: m for n, m in model.named_modules() if isinstance(m, AnalogLayer | AnalogLayerBase)}
+    analog = {
+        n: m for n, m in model.named_modules() if isinstance(m, AnalogLayer | AnalogLayerBase)
+    }
     for name, module in analog.items():
-        digital = convert_to_digital(copy.deepcopy(module)) if isinstance(module, AnalogLayerBase) else module
+        digital = (
+            convert_to_digital(copy.deepcopy(module))
+            if isinstance(module, AnalogLayerBase)
+            else module
+        )
         kept = {k: v for k, v in digital.state_dict().items() if k in ("weight", "bias")}
         state |= {f"{name}.{k}" if name else k: v.detach().clone() for k, v in kept.items()}
     inside = tuple(f"{n}." if n else "" for n in analog)
-    rest = {k: v.detach().clone() for k, v in model.state_dict().items() if not (inside and k.startswith(inside))}
+    rest = {
+        k: v.detach().clone()
+        for k, v in model.state_dict().items()
+        if not (inside and k.startswith(inside))
+    }
     return state | rest
 
 # %% ../../nbs/26_analog.convert.ipynb #a3ccea83
@@ -128,7 +188,14 @@ def _copy_tiles(fast: AnalogLayer, kit: AnalogLayerBase, towards_kit: bool) -> N
         else:
             scale.copy_(tile.get_mapping_scales().view(-1, 1).expand_as(scale))
             w[b.rows, b.cols] = tile.tile.get_weights().to(w) * scale
-        pairs = [] if r is None else [(r[b.i, b.j], tile.input_range), (fast.range_batches[b.i, b.j], tile.input_range_update_idx)]
+        pairs = (
+            []
+            if r is None
+            else [
+                (r[b.i, b.j], tile.input_range),
+                (fast.range_batches[b.i, b.j], tile.input_range_update_idx),
+            ]
+        )
         if fast.out_scaling is not None:
             pairs.append((fast.out_scale(b).flatten(), tile.out_scaling_alpha))
         for ours, theirs in pairs:
@@ -139,14 +206,18 @@ def _copy_tiles(fast: AnalogLayer, kit: AnalogLayerBase, towards_kit: bool) -> N
     fast._seen, fast.hardware = None, None
 
 
-def to_aihwkit(model: nn.Module,     # from `to_analog`, trained or not
-               ) -> nn.Module:       # a new network of aihwkit's layers
-    "Copy a network onto aihwkit's own tiles. Programming and drift are not carried over. Raises `ConfigError` for grouped convolutions."
+def to_aihwkit(
+    model: nn.Module,  # from `to_analog`, trained or not
+) -> nn.Module:  # a new network of aihwkit's layers
+    """Copy a network onto aihwkit's own tiles.
+
+    Programming and drift are not carried over. Raises `ConfigError` for grouped convolutions."""
     return _swap(model, AnalogLayer, _to_kit)
 
 
-def from_aihwkit(model: nn.Module,   # of aihwkit's analog layers
-                 ) -> nn.Module:     # a new network of fast layers
+def from_aihwkit(
+    model: nn.Module,  # of aihwkit's analog layers
+) -> nn.Module:  # a new network of fast layers
     "Copy an aihwkit network onto fast layers. Raises `ConfigError` for layers they do not cover."
     return _swap(model, AnalogLayerBase, _from_kit)
 
@@ -168,17 +239,30 @@ def _digital_twin(out: int, inp: int, bias: bool, conv) -> nn.Conv2d | nn.Linear
     "An untrained digital layer of that shape; `conv` holds a convolution's geometry."
     if conv is None:
         return nn.Linear(inp, out, bias)
-    return nn.Conv2d(inp, out, conv.kernel_size, conv.stride, conv.padding, conv.dilation, bias=bias)
+    return nn.Conv2d(
+        inp, out, conv.kernel_size, conv.stride, conv.padding, conv.dilation, bias=bias
+    )
 
 
 def _to_kit(layer: AnalogLayer) -> nn.Module:
     if layer.op.groups != 1:
-        raise ConfigError(f"aihwkit has no grouped convolutions; this layer has {layer.op.groups} groups.")
+        raise ConfigError(
+            f"aihwkit has no grouped convolutions; this layer has {layer.op.groups} groups."
+        )
     bias, (out, inp) = layer.bias is not None, layer.weight.shape[:2]
     kit: nn.Module
     if isinstance(layer, AnalogConv2d):
         kernel, stride, padding, dilation, _ = layer.op
-        kit = KitConv2d(inp, out, kernel, stride, padding, dilation, bias=bias, rpu_config=copy.deepcopy(layer.rpu_config))
+        kit = KitConv2d(
+            inp,
+            out,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            bias=bias,
+            rpu_config=copy.deepcopy(layer.rpu_config),
+        )
     else:
         kit = KitLinear(inp, out, bias, rpu_config=copy.deepcopy(layer.rpu_config))
     _copy_tiles(layer, kit, towards_kit=True)
@@ -191,7 +275,9 @@ def _from_kit(kit) -> AnalogLayer:
     if (reason := why_not_fast(config)) or type(kit) not in (KitConv2d, KitLinear):
         raise ConfigError(f"The fast layers do not cover {reason or type(kit).__name__}.")
     out, inp = (kit.out_channels, kit.in_channels) if conv else (kit.out_features, kit.in_features)
-    digital = _digital_twin(out, inp, bool(kit.bias), conv).to(next(kit.analog_tiles()).tile.get_weights().dtype)
+    digital = _digital_twin(out, inp, bool(kit.bias), conv).to(
+        next(kit.analog_tiles()).tile.get_weights().dtype
+    )
     layer = _fast(digital, config)
     _copy_tiles(layer, kit, towards_kit=False)
     return layer

@@ -23,41 +23,56 @@ from .noise import BLOCK, add_normal_, add_to_block, draw_key, normal_table
 @dataclass(frozen=True)
 class Converters:
     "What the two converters of a tile do; a step of 0 means no rounding."
-    perfect: bool      # no converter at all: nothing below applies
-    inp_step: float    # share of the input range
-    inp_bound: float   # share of the input range
-    out_step: float    # normalised: weights are at most 1, inputs at most inp_bound
-    out_bound: float   # normalised
-    out_noise: float   # standard deviation, normalised
+
+    perfect: bool  # no converter at all: nothing below applies
+    inp_step: float  # share of the input range
+    inp_bound: float  # share of the input range
+    out_step: float  # normalised: weights are at most 1, inputs at most inp_bound
+    out_bound: float  # normalised
+    out_noise: float  # standard deviation, normalised
 
     @classmethod
     def of(cls, io) -> "Converters":
         "Read them from aihwkit's `IOParameters`."
+
         def step(res: float, bound: float) -> float:
             return 2 * bound * (1 / res if res > 1 else res) if res > 0 else 0.0
+
         perfect = io.is_perfect or io.mv_type.name == "IDEAL"
         inp_bound, out_bound = (b if b > 0 else float("inf") for b in (io.inp_bound, io.out_bound))
         noise = 0.0 if perfect else max(io.out_noise, 0.0)
-        return cls(perfect, step(io.inp_res, io.inp_bound), inp_bound, step(io.out_res, io.out_bound), out_bound, noise)
+        return cls(
+            perfect,
+            step(io.inp_res, io.inp_bound),
+            inp_bound,
+            step(io.out_res, io.out_bound),
+            out_bound,
+            noise,
+        )
 
 # %% ../../nbs/22_analog.converters.ipynb #b4ca3451
 @cache
 def top_level(limit: float, step: float, bound: float, dtype: torch.dtype) -> float:
-    "The largest voltage a DAC gives: `limit` rounded to a level, in the arithmetic of `dtype`, and no more than `bound`."
+    """The largest voltage a DAC gives: `limit` rounded to a level, in the arithmetic of `dtype`,
+    and no more than `bound`."""
     top = torch.tensor(limit, dtype=dtype, device="cpu")
     return min(float((top / step).round() * step if step and limit < float("inf") else top), bound)
 
 
-def per_channel(v: Tensor,       # (groups,) or (channels,)
-                x: Tensor,       # (N, C, ...)
-                ) -> Tensor:     # (1, C or 1, 1, ...): to multiply x with
+def per_channel(
+    v: Tensor,  # (groups,) or (channels,)
+    x: Tensor,  # (N, C, ...)
+) -> Tensor:  # (1, C or 1, 1, ...): to multiply x with
     "One value for each channel, or for all channels of a group."
-    return (v if len(v) in (1, x.shape[1]) else v.repeat_interleave(x.shape[1] // len(v))).view(1, -1, *(1,) * (x.ndim - 2))
+    return (v if len(v) in (1, x.shape[1]) else v.repeat_interleave(x.shape[1] // len(v))).view(
+        1, -1, *(1,) * (x.ndim - 2)
+    )
 
 
-def volts(x: Tensor,             # activations (N, C, ...)
-          r: Tensor | None,      # input range (groups,); None: no range, `x` is a voltage already
-          ) -> Tensor:           # the same shape
+def volts(
+    x: Tensor,  # activations (N, C, ...)
+    r: Tensor | None,  # input range (groups,); None: no range, `x` is a voltage already
+) -> Tensor:  # the same shape
     "Activations as shares of the input range, clipped to it."
     return x if r is None else (x / per_channel(r, x)).clamp_(-1.0, 1.0)
 
@@ -84,11 +99,13 @@ def _dac(x, r, step, top, out):
                 out[o, g, i] = top if v > top else v
 
 
-def dac(x: Tensor,               # activations (N, C, ...)
-        r: Tensor | None,        # input range (groups,); None: no range, `x` is a voltage already
-        c: Converters,
-        passing: bool = False,   # may the result lie in memory that the next call overwrites (`scratch`)?
-        ) -> Tensor:             # voltages, the shape of `x`
+def dac(
+    x: Tensor,  # activations (N, C, ...)
+    r: Tensor | None,  # input range (groups,); None: no range, `x` is a voltage already
+    c: Converters,
+    # may the result lie in memory that the next call overwrites (`scratch`)?
+    passing: bool = False,
+) -> Tensor:  # voltages, the shape of `x`
     "What a tile's rows receive for the activations `x`."
     if c.perfect or not c.inp_step or not by_loop(x):
         return dac_by_torch(x, r, c)
@@ -100,16 +117,18 @@ def dac(x: Tensor,               # activations (N, C, ...)
     return out
 
 # %% ../../nbs/22_analog.converters.ipynb #3f4bfa02
-def adc_codes(y: Tensor,         # currents, noise included
-              c: Converters,
-              ) -> Tensor:       # whole numbers, unclipped; `y` itself where the ADC does not round
+def adc_codes(
+    y: Tensor,  # currents, noise included
+    c: Converters,
+) -> Tensor:  # whole numbers, unclipped; `y` itself where the ADC does not round
     "How many steps of the ADC each current is."
     return y if c.perfect or not c.out_step else (y / c.out_step).round_()
 
 
-def adc_values(codes: Tensor,    # from `adc_codes`, in a floating-point type
-               c: Converters,
-               ) -> Tensor:      # normalised outputs
+def adc_values(
+    codes: Tensor,  # from `adc_codes`, in a floating-point type
+    c: Converters,
+) -> Tensor:  # normalised outputs
     "What the digital side receives for the ADC's codes."
     if c.perfect:
         return codes
@@ -127,21 +146,34 @@ def clamp_passes_at_bound() -> bool:
 
 
 def within(values: Tensor, bound: float) -> Tensor:
-    "Where `torch.clamp(values, -bound, bound)` passes the gradient; boolean, the shape of `values`."
+    """Where `torch.clamp(values, -bound, bound)` passes the gradient; boolean, the shape of
+    `values`."""
     return values.abs() <= bound if clamp_passes_at_bound() else values.abs() < bound
 
 # %% ../../nbs/22_analog.converters.ipynb #def7fe49
 class Reading(NamedTuple):
     "What an ADC made of the currents of a tile."
-    y: Tensor                       # digital outputs
-    codes: Tensor | None = None     # whole numbers in the smallest type that holds them
-    outside: Tensor | None = None   # where the ADC clipped, boolean; None: surely nowhere
+
+    y: Tensor  # digital outputs
+    codes: Tensor | None = None  # whole numbers in the smallest type that holds them
+    outside: Tensor | None = None  # where the ADC clipped, boolean; None: surely nowhere
 
 
 def code_type(c: Converters, dtype: torch.dtype) -> tuple[torch.dtype, float]:
-    "The smallest type that holds the ADC's codes, and the largest code; `dtype` itself where the ADC does not round."
-    top = math.ceil(c.out_bound / c.out_step - 1e-4) if c.out_step and not c.perfect and c.out_bound < float("inf") else 2**15
-    return (torch.int8, top) if top < 2**7 else (torch.int16, top) if top < 2**15 else (dtype, float("inf"))
+    """The smallest type that holds the ADC's codes, and the largest code; `dtype` itself where the
+    ADC does not round."""
+    top = (
+        math.ceil(c.out_bound / c.out_step - 1e-4)
+        if c.out_step and not c.perfect and c.out_bound < float("inf")
+        else 2**15
+    )
+    return (
+        (torch.int8, top)
+        if top < 2**7
+        else (torch.int16, top)
+        if top < 2**15
+        else (dtype, float("inf"))
+    )
 
 
 def read_out_by_torch(y: Tensor, factor: Tensor, c: Converters, keep: bool) -> Reading:
@@ -158,10 +190,12 @@ def read_out_by_torch(y: Tensor, factor: Tensor, c: Converters, keep: bool) -> R
 # %% ../../nbs/22_analog.converters.ipynb #60fff2ac
 @compiled()
 def _read_out(y, factor, step, bound, inside, top, codes, std, table, key0, key1):
-    "In place, on flat arrays; `codes` is filled unless it is empty. Returns where the ADC clipped, an empty array if nowhere."
+    """In place, on flat arrays; `codes` is filled unless it is empty.
+
+    Returns where the ADC clipped, an empty array if nowhere."""
     outside, words = np.zeros(0, np.bool_), np.empty((4, BLOCK // 8), np.uint32)
     for start in range(0, y.size, BLOCK):
-        part, own, near = y[start:start + BLOCK], codes[start:start + BLOCK], np.int32(0)
+        part, own, near = y[start : start + BLOCK], codes[start : start + BLOCK], np.int32(0)
         if std:
             add_to_block(part, start, table, std, key0, key1, words)
         for i in range(part.size):
@@ -183,11 +217,12 @@ def _read_out(y, factor, step, bound, inside, top, codes, std, table, key0, key1
     return outside
 
 
-def read_out_(y: Tensor,         # currents (N, outputs, ...); may be overwritten
-              factor: Tensor,    # digital factor (1,), (groups,) or (outputs,)
-              c: Converters,
-              keep: bool = False,  # also say what training needs?
-              ) -> Reading:
+def read_out_(
+    y: Tensor,  # currents (N, outputs, ...); may be overwritten
+    factor: Tensor,  # digital factor (1,), (groups,) or (outputs,)
+    c: Converters,
+    keep: bool = False,  # also say what training needs?
+) -> Reading:
     "Add the noise of reading, round, clip, multiply with the digital factor."
     if c.perfect or not c.out_step or not by_loop(y) or without_gaps(y) is not y:
         return read_out_by_torch(y, factor, c, keep)
@@ -197,8 +232,24 @@ def read_out_(y: Tensor,         # currents (N, outputs, ...); may be overwritte
     inside = bound if clamp_passes_at_bound() else np.nextafter(bound, number(0))
     single = number(float(factor) if len(factor) == 1 else 1.0)
     key = draw_key() if c.out_noise else (np.uint64(0), np.uint64(0))
-    outside = _read_out(flat, single, number(c.out_step), bound, inside, number(top), planes(codes, 1).reshape(-1),
-                        number(c.out_noise), normal_table(y.dtype).numpy(), *key)
+    outside = _read_out(
+        flat,
+        single,
+        number(c.out_step),
+        bound,
+        inside,
+        number(top),
+        planes(codes, 1).reshape(-1),
+        number(c.out_noise),
+        normal_table(y.dtype).numpy(),
+        *key,
+    )
     if len(factor) > 1:
         y.mul_(per_channel(factor, y))
-    return Reading(y, codes if keep else None, torch.from_numpy(outside).as_strided(y.shape, y.stride()) if keep and outside.any() else None)
+    return Reading(
+        y,
+        codes if keep else None,
+        torch.from_numpy(outside).as_strided(y.shape, y.stride())
+        if keep and outside.any()
+        else None,
+    )

@@ -21,100 +21,162 @@ from ..search_spaces.resnet_stats import LayerShape
 # %% ../../nbs/39_analog.cost.ipynb #16a5d06d
 @dataclass(frozen=True)
 class Chip:
-    "A chip's tiles and what one matrix-vector multiplication on a tile takes. Raises `ConfigError` for impossible numbers."
+    """A chip's tiles and what one matrix-vector multiplication on a tile takes.
+
+    Raises `ConfigError` for impossible numbers."""
+
     name: str
-    rows: int                # inputs of a tile
-    cols: int                # outputs of a tile; it holds rows x cols weights
-    cores: int               # tiles on one chip
-    mvm_time: float          # seconds for one MVM
-    mvm_energy: float        # joules for one MVM on a full tile, converters included
-    conversions: int = 1     # analog-to-digital conversions per output of an MVM
-    idle_share: float = 1.0  # energy of an output that no weight uses, as a share of a used one's: 1 if nothing is switched off
-    source: str = ""         # where the numbers come from
+    rows: int  # inputs of a tile
+    cols: int  # outputs of a tile; it holds rows x cols weights
+    cores: int  # tiles on one chip
+    mvm_time: float  # seconds for one MVM
+    mvm_energy: float  # joules for one MVM on a full tile, converters included
+    conversions: int = 1  # analog-to-digital conversions per output of an MVM
+    # energy of an output that no weight uses, as a share of a used one's: 1 if nothing is
+    # switched off
+    idle_share: float = 1.0
+    source: str = ""  # where the numbers come from
 
     def __post_init__(self):
         for field in ("rows", "cols", "cores", "conversions"):
-            check_number(f"{field} of chip {self.name!r}", getattr(self, field), low=1, integer=True)
+            check_number(
+                f"{field} of chip {self.name!r}", getattr(self, field), low=1, integer=True
+            )
         for field in ("mvm_time", "mvm_energy"):
             check_number(f"{field} of chip {self.name!r}", getattr(self, field), low=0)
         check_number(f"idle_share of chip {self.name!r}", self.idle_share, low=0, high=1)
 
 # %% ../../nbs/39_analog.cost.ipynb #3908c27e
-def chip_from_peak(name: str,
-                   rows: int,               # inputs of a tile
-                   cols: int,               # outputs of a tile
-                   cores: int,              # tiles on one chip
-                   ops_per_second: float,   # peak throughput with all tiles in use; a multiply-accumulate is two operations
-                   ops_per_joule: float,    # energy efficiency at that: TOPS/W times 10^12
-                   **more,                  # other fields of `Chip`
-                   ) -> Chip:
+def chip_from_peak(
+    name: str,
+    rows: int,  # inputs of a tile
+    cols: int,  # outputs of a tile
+    cores: int,  # tiles on one chip
+    # peak throughput with all tiles in use; a multiply-accumulate is two operations
+    ops_per_second: float,
+    ops_per_joule: float,  # energy efficiency at that: TOPS/W times 10^12
+    **more,  # other fields of `Chip`
+) -> Chip:
     "A chip of which peak throughput and energy efficiency are published, as is the custom."
     check_number("ops_per_second", ops_per_second, low=1)
     check_number("ops_per_joule", ops_per_joule, low=1)
     operations = 2 * rows * cols
-    return Chip(name, rows, cols, cores, mvm_time=cores * operations / ops_per_second, mvm_energy=operations / ops_per_joule, **more)
+    return Chip(
+        name,
+        rows,
+        cols,
+        cores,
+        mvm_time=cores * operations / ops_per_second,
+        mvm_energy=operations / ops_per_joule,
+        **more,
+    )
 
 
 LE_GALLO = "Le Gallo et al., Nature Electronics 6, 680-693 (2023)"
-HERMES = chip_from_peak("hermes", 256, 256, 64, 63.1e12, 9.76e12, source=f"{LE_GALLO}, one-phase mode")
-HERMES_4PHASE = chip_from_peak("hermes-4phase", 256, 256, 64, 16.1e12, 2.48e12, conversions=4, source=f"{LE_GALLO}, four-phase mode")
+HERMES = chip_from_peak(
+    "hermes", 256, 256, 64, 63.1e12, 9.76e12, source=f"{LE_GALLO}, one-phase mode"
+)
+HERMES_4PHASE = chip_from_peak(
+    "hermes-4phase",
+    256,
+    256,
+    64,
+    16.1e12,
+    2.48e12,
+    conversions=4,
+    source=f"{LE_GALLO}, four-phase mode",
+)
 
 # %% ../../nbs/39_analog.cost.ipynb #68ae6f5e
-ISAAC_CYCLE, ISAAC_INPUT_BITS, ISAAC_CELLS = 100e-9, 16, 8   # seconds; bits, one a cycle; 2-bit cells of one weight
-ISAAC_POWER = {"adc": 16e-3, "dac": 4e-3, "crossbars": 2.4e-3, "shift_and_add": 0.2e-3, "sample_and_hold": 0.01e-3}  # watts, of a unit
-ISAAC = Chip("isaac", rows=128, cols=128, cores=168 * 12, mvm_time=ISAAC_INPUT_BITS * ISAAC_CYCLE,
-             mvm_energy=sum(ISAAC_POWER.values()) * ISAAC_INPUT_BITS * ISAAC_CYCLE, conversions=ISAAC_INPUT_BITS * ISAAC_CELLS,
-             source="Shafiee et al., ISCA 2016, Table I; a design, simulated in 32 nm")
+ISAAC_CYCLE, ISAAC_INPUT_BITS, ISAAC_CELLS = (
+    100e-9,
+    16,
+    8,
+)  # seconds; bits, one a cycle; 2-bit cells of one weight
+ISAAC_POWER = {
+    "adc": 16e-3,
+    "dac": 4e-3,
+    "crossbars": 2.4e-3,
+    "shift_and_add": 0.2e-3,
+    "sample_and_hold": 0.01e-3,
+}  # watts, of a unit
+ISAAC = Chip(
+    "isaac",
+    rows=128,
+    cols=128,
+    cores=168 * 12,
+    mvm_time=ISAAC_INPUT_BITS * ISAAC_CYCLE,
+    mvm_energy=sum(ISAAC_POWER.values()) * ISAAC_INPUT_BITS * ISAAC_CYCLE,
+    conversions=ISAAC_INPUT_BITS * ISAAC_CELLS,
+    source="Shafiee et al., ISCA 2016, Table I; a design, simulated in 32 nm",
+)
 CHIPS = {chip.name: chip for chip in (HERMES, HERMES_4PHASE, ISAAC)}
 
 
 def find_chip(chip: str | Chip) -> Chip:
-    "A known chip by its name, or the user's own as it is. Raises `ConfigError` for an unknown name."
+    """A known chip by its name, or the user's own as it is.
+
+    Raises `ConfigError` for an unknown name."""
     if isinstance(chip, Chip):
         return chip
     return CHIPS[check_choice("chip", chip, CHIPS)]
 
 # %% ../../nbs/39_analog.cost.ipynb #ce7d6379
 def _cost(layer: LayerShape, chip: Chip) -> dict[str, Any]:
-    "Count tiles, weights, MVMs and conversions of all layers of a kind, with their latency (s) and energy (J)."
-    deep = -(-layer.rows // chip.rows)          # tiles whose outputs are added
+    """Count tiles, weights, MVMs and conversions of all layers of a kind, with their latency (s)
+    and energy (J)."""
+    deep = -(-layer.rows // chip.rows)  # tiles whose outputs are added
     outputs, tiles = deep * layer.cols, layer.tiles(chip.rows, chip.cols)
-    full = chip.idle_share * tiles + (1 - chip.idle_share) * outputs / chip.cols  # how many full tiles draw that much
+    full = (
+        chip.idle_share * tiles + (1 - chip.idle_share) * outputs / chip.cols
+    )  # how many full tiles draw that much
     products = layer.times * layer.pixels
-    return {"tiles": layer.times * tiles, "weights": layer.times * layer.weights, "mvms": products * tiles,
-            "adc_conversions": products * outputs * chip.conversions, "latency": products * chip.mvm_time,
-            "energy": products * full * chip.mvm_energy}
+    return {
+        "tiles": layer.times * tiles,
+        "weights": layer.times * layer.weights,
+        "mvms": products * tiles,
+        "adc_conversions": products * outputs * chip.conversions,
+        "latency": products * chip.mvm_time,
+        "energy": products * full * chip.mvm_energy,
+    }
 
 
 def _table(costs: Mapping[str, Any], chip: Chip) -> pd.DataFrame:
     "Costs with the utilisation in place of the weights."
     tiles = np.asarray(costs["tiles"])
     share = costs["weights"] / np.maximum(tiles * chip.rows * chip.cols, 1)
-    return pd.DataFrame({"tiles": tiles, "utilisation": share} | {k: costs[k] for k in ("mvms", "adc_conversions", "latency", "energy")})
+    return pd.DataFrame(
+        {"tiles": tiles, "utilisation": share}
+        | {k: costs[k] for k in ("mvms", "adc_conversions", "latency", "energy")}
+    )
 
 # %% ../../nbs/39_analog.cost.ipynb #5a515cbb
-def hardware_cost(space: ConfigSpace,
-                  configs: Sequence[Mapping],     # n configs of that space
-                  chip: str | Chip = "hermes",    # one of `CHIPS`, or your own
-                  ) -> pd.DataFrame:              # n rows; seconds and joules per inference
+def hardware_cost(
+    space: ConfigSpace,
+    configs: Sequence[Mapping],  # n configs of that space
+    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
+) -> pd.DataFrame:  # n rows; seconds and joules per inference
     """`tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy` (J) and `chips` needed, for each config.
 
     A lower bound: digital work and moving data are free, and layers work one after another.
     Raises `ConfigError` for an unknown chip or a bad config."""
     chip, n = find_chip(chip), len(configs)
-    total: dict[str, Any] = {k: np.zeros(n, int) for k in ("tiles", "weights", "mvms", "adc_conversions")} | {
-        k: np.zeros(n) for k in ("latency", "energy")}
+    total: dict[str, Any] = {
+        k: np.zeros(n, int) for k in ("tiles", "weights", "mvms", "adc_conversions")
+    } | {k: np.zeros(n) for k in ("latency", "energy")}
     for layer in space.analog_layers(configs):
         for name, cost in _cost(layer, chip).items():
             total[name] += cost
     return _table(total, chip).assign(chips=-(-total["tiles"] // chip.cores))
 
 # %% ../../nbs/39_analog.cost.ipynb #f452a53c
-def layer_costs(space: ConfigSpace,
-                config: Mapping,
-                chip: str | Chip = "hermes",   # one of `CHIPS`, or your own
-                ) -> pd.DataFrame:             # a row for each kind of layer, by its name
-    "Shape of each kind of layer, how many there are (`times`), and what those take together: columns as in `hardware_cost`."
+def layer_costs(
+    space: ConfigSpace,
+    config: Mapping,
+    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
+) -> pd.DataFrame:  # a row for each kind of layer, by its name
+    """Shape of each kind of layer, how many there are (`times`), and what those take together:
+    columns as in `hardware_cost`."""
     chip = find_chip(chip)
     rows = []
     for layer in space.analog_layers([config]):
@@ -123,6 +185,8 @@ def layer_costs(space: ConfigSpace,
         if row["times"]:
             rows.append({"layer": layer.name} | row)
     if not rows:
-        raise ConfigError("The network has no convolution and no linear layer: there is nothing to put on tiles.")
+        raise ConfigError(
+            "The network has no convolution and no linear layer: there is nothing to put on tiles."
+        )
     table = pd.DataFrame(rows).set_index("layer")
     return table[["rows", "cols", "pixels", "times"]].join(_table(table, chip))

@@ -17,26 +17,37 @@ from aihwkit.inference.noise.hermes import HermesNoiseModel
 from aihwkit.inference.noise.reram import ReRamCMONoiseModel
 from aihwkit.simulator.configs import TorchInferenceRPUConfig
 from aihwkit.simulator.parameters import IOParameters, WeightModifierType
-from aihwkit.simulator.parameters.enums import BoundManagementType, NoiseManagementType, WeightClipType, WeightRemapType
+from aihwkit.simulator.parameters.enums import (
+    BoundManagementType,
+    NoiseManagementType,
+    WeightClipType,
+    WeightRemapType,
+)
 
 from ..core import ConfigError, check_choice, check_number
 
 # %% ../../nbs/20_analog.hardware.ipynb #cb8845e4
-OUT_BOUND = 10.0          # the ADC clips at ten times the largest weight times the input range
-CLIP_SIGMA = 2.0          # weights are clipped at two standard deviations of their layer
-INPUT_RANGE_BATCHES = 50  # forward passes over which the DAC's range is set from data, before it is learned
+OUT_BOUND = 10.0  # the ADC clips at ten times the largest weight times the input range
+CLIP_SIGMA = 2.0  # weights are clipped at two standard deviations of their layer
+# forward passes over which the DAC's range is set from data, before it is learned
+INPUT_RANGE_BATCHES = 50
 INPUT_RANGE_SIGMAS = 3.0  # ... to three standard deviations of what came in
-INPUT_RANGE_DECAY = 0.01  # pull towards a smaller range while fewer inputs clip than 1 - INPUT_RANGE_INSIDE
+# pull towards a smaller range while fewer inputs clip than 1 - INPUT_RANGE_INSIDE
+INPUT_RANGE_DECAY = 0.01
 INPUT_RANGE_INSIDE = 0.995
 
 
 def resolution(bits: int) -> float:
-    "Step of a symmetric converter of that many bits, as a share of its full range; aihwkit's 1/(2^bits - 2)."
+    """Step of a symmetric converter of that many bits, as a share of its full range; aihwkit's
+    1/(2^bits - 2)."""
     return 1.0 / (2**bits - 2)
 
 # %% ../../nbs/20_analog.hardware.ipynb #762cfae2
-def _converters(config: TorchInferenceRPUConfig, dac_bits: int, adc_bits: int, out_noise: float) -> None:
-    "What happens between digital and analog: rounding, clipping, output noise; the input range is static and learned."
+def _converters(
+    config: TorchInferenceRPUConfig, dac_bits: int, adc_bits: int, out_noise: float
+) -> None:
+    """What happens between digital and analog: rounding, clipping, output noise; the input range is
+    static and learned."""
     io = config.forward = IOParameters()
     io.is_perfect = False
     io.inp_bound, io.inp_res = 1.0, resolution(dac_bits)
@@ -62,29 +73,48 @@ def _weights(config: TorchInferenceRPUConfig, modifier_std: float, tile_size: in
 @dataclass(frozen=True)
 class Preset:
     "What a named argument of `create_rpu_config` is if it is not given."
-    g_max: float = 25.0              # microsiemens
+
+    g_max: float = 25.0  # microsiemens
     prog_noise_scale: float = 1.0
     read_noise_scale: float = 1.0
     drift_scale: float = 1.0
     drift_compensation: bool = True
     dac_bits: int = 8
     adc_bits: int = 8
-    out_noise: float = 0.04          # normalised
-    modifier_std: float = 0.06       # share of the largest weight
-    tile_size: int = 512             # rows and columns
+    out_noise: float = 0.04  # normalised
+    modifier_std: float = 0.06  # share of the largest weight
+    tile_size: int = 512  # rows and columns
 
 
 FINEST_BITS = 24  # as good as no rounding in single precision
-PRESETS = {"pcm": Preset(), "hermes": Preset(g_max=20.7, tile_size=256), "reram": Preset(g_max=88.199997),
-           "ideal": Preset(prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0, drift_compensation=False, dac_bits=FINEST_BITS,
-                           adc_bits=FINEST_BITS, out_noise=0.0, modifier_std=0.0)}
+PRESETS = {
+    "pcm": Preset(),
+    "hermes": Preset(g_max=20.7, tile_size=256),
+    "reram": Preset(g_max=88.199997),
+    "ideal": Preset(
+        prog_noise_scale=0.0,
+        read_noise_scale=0.0,
+        drift_scale=0.0,
+        drift_compensation=False,
+        dac_bits=FINEST_BITS,
+        adc_bits=FINEST_BITS,
+        out_noise=0.0,
+        modifier_std=0.0,
+    ),
+}
 MOST_CONDUCTANCE = {"hermes": 20.7}  # microsiemens that the noise model was characterised up to
-CMO_ACCEPTANCE = 0.2                 # programming stops within this share of the target, percent
+CMO_ACCEPTANCE = 0.2  # programming stops within this share of the target, percent
 
 
-def _noise_model(preset: str, g_max: float, prog_noise_scale: float, read_noise_scale: float, drift_scale: float) -> BaseNoiseModel:
+def _noise_model(
+    preset: str, g_max: float, prog_noise_scale: float, read_noise_scale: float, drift_scale: float
+) -> BaseNoiseModel:
     "aihwkit's model of the preset's devices."
-    scales = dict(prog_noise_scale=prog_noise_scale, read_noise_scale=read_noise_scale, drift_scale=drift_scale)
+    scales = dict(
+        prog_noise_scale=prog_noise_scale,
+        read_noise_scale=read_noise_scale,
+        drift_scale=drift_scale,
+    )
     if preset == "hermes":
         return HermesNoiseModel(num_devices=2, g_max=g_max, **scales)
     if preset == "reram":
@@ -99,7 +129,13 @@ def _checked(preset: str, values: Preset) -> Preset:
     "The preset's values, if all are allowed."
     low = LEAST_CONDUCTANCE.get(preset, 0.0) + 1e-3
     check_number("g_max", values.g_max, low=low, high=MOST_CONDUCTANCE.get(preset))
-    for name in ("prog_noise_scale", "read_noise_scale", "drift_scale", "out_noise", "modifier_std"):
+    for name in (
+        "prog_noise_scale",
+        "read_noise_scale",
+        "drift_scale",
+        "out_noise",
+        "modifier_std",
+    ):
         check_number(name, getattr(values, name), low=0)
     for name in ("dac_bits", "adc_bits"):
         check_number(name, getattr(values, name), low=2, high=24, integer=True)
@@ -108,33 +144,54 @@ def _checked(preset: str, values: Preset) -> Preset:
     return values
 
 
-def create_rpu_config(preset: str = "pcm",                  # which device: "pcm", "hermes", "reram" or "ideal"
-                      *,                                    # what is None is the preset's:
-                      g_max: float | None = None,           # largest conductance, microsiemens
-                      prog_noise_scale: float | None = None,  # programming noise, 1 = measured devices
-                      read_noise_scale: float | None = None,  # read noise, 1 = measured devices
-                      drift_scale: float | None = None,     # drift, 1 = measured devices
-                      drift_compensation: bool | None = None,  # rescale each tile by how much its mean output has decayed
-                      dac_bits: int | None = None,          # input resolution, bits
-                      adc_bits: int | None = None,          # output resolution, bits
-                      out_noise: float | None = None,       # standard deviation of the output noise, normalised units
-                      modifier_std: float | None = None,    # weight noise in hardware-aware training, share of the largest weight
-                      tile_size: int | None = None,         # largest rows and columns of one crossbar
-                      noise_model: BaseNoiseModel | None = None,  # one of your own, instead of g_max and the three scales
-                      ) -> TorchInferenceRPUConfig:         # for our `to_analog` and aihwkit's `convert_to_analog`
+def create_rpu_config(
+    preset: str = "pcm",  # which device: "pcm", "hermes", "reram" or "ideal"
+    *,  # what is None is the preset's:
+    g_max: float | None = None,  # largest conductance, microsiemens
+    prog_noise_scale: float | None = None,  # programming noise, 1 = measured devices
+    read_noise_scale: float | None = None,  # read noise, 1 = measured devices
+    drift_scale: float | None = None,  # drift, 1 = measured devices
+    # rescale each tile by how much its mean output has decayed
+    drift_compensation: bool | None = None,
+    dac_bits: int | None = None,  # input resolution, bits
+    adc_bits: int | None = None,  # output resolution, bits
+    out_noise: float | None = None,  # standard deviation of the output noise, normalised units
+    # weight noise in hardware-aware training, share of the largest weight
+    modifier_std: float | None = None,
+    tile_size: int | None = None,  # largest rows and columns of one crossbar
+    # one of your own, instead of g_max and the three scales
+    noise_model: BaseNoiseModel | None = None,
+) -> TorchInferenceRPUConfig:  # for our `to_analog` and aihwkit's `convert_to_analog`
     "Describe the chip. Raises `ConfigError` for an unknown preset or a value out of range."
-    given: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("preset", "noise_model") and v is not None}
-    values = _checked(preset, replace(PRESETS[check_choice("hardware preset", preset, PRESETS)], **given))
-    device = {k: asdict(values)[k] for k in ("g_max", "prog_noise_scale", "read_noise_scale", "drift_scale")}
+    given: dict[str, Any] = {
+        k: v for k, v in locals().items() if k not in ("preset", "noise_model") and v is not None
+    }
+    values = _checked(
+        preset, replace(PRESETS[check_choice("hardware preset", preset, PRESETS)], **given)
+    )
+    device = {
+        k: asdict(values)[k]
+        for k in ("g_max", "prog_noise_scale", "read_noise_scale", "drift_scale")
+    }
     if noise_model is not None:
         if not isinstance(noise_model, BaseNoiseModel):
-            raise ConfigError(f"noise_model must be an instance of aihwkit's BaseNoiseModel; got {noise_model!r}.")
+            raise ConfigError(
+                f"noise_model must be an instance of aihwkit's BaseNoiseModel; got {noise_model!r}."
+            )
         if twice := [k for k in device if k in given]:
-            raise ConfigError(f"A noise_model of your own brings its own {', '.join(twice)}; give one or the other.")
+            raise ConfigError(
+                f"A noise_model of your own brings its own {', '.join(twice)}; give one or the other."
+            )
     config = TorchInferenceRPUConfig()
     _converters(config, values.dac_bits, values.adc_bits, values.out_noise)
-    config.forward.is_perfect = preset == "ideal" and (values.dac_bits, values.adc_bits, values.out_noise) == (FINEST_BITS, FINEST_BITS, 0.0)
-    config.pre_post.input_range.enable = not config.forward.is_perfect  # nothing clips where there is no converter
+    config.forward.is_perfect = preset == "ideal" and (
+        values.dac_bits,
+        values.adc_bits,
+        values.out_noise,
+    ) == (FINEST_BITS, FINEST_BITS, 0.0)
+    config.pre_post.input_range.enable = (
+        not config.forward.is_perfect
+    )  # nothing clips where there is no converter
     _weights(config, values.modifier_std, values.tile_size)
     config.noise_model = noise_model or _noise_model(preset, **device)
     config.drift_compensation = GlobalDriftCompensation() if values.drift_compensation else None

@@ -17,26 +17,58 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .compiled import by_loop
 from .converters import Converters, per_channel
-from .product import AnalogProduct, ConvOp, LinearOp, Taps, copies, product, unfolded_size, wide
-from .tiles import Block, as_kernel, clipped, cut, initial_scale, modified, remapped_scale
+from analognas.analog.product import (
+    AnalogProduct,
+    ConvOp,
+    LinearOp,
+    Taps,
+    copies,
+    product,
+    unfolded_size,
+    wide,
+)
+from analognas.analog.tiles import (
+    Block,
+    as_kernel,
+    clipped,
+    cut,
+    initial_scale,
+    modified,
+    remapped_scale,
+)
 from ..core import ConfigError
 
 # %% ../../nbs/25_analog.layers.ipynb #85392c33
 class MappedWeights(nn.Module):
-    "Weights and how they are mapped to tiles. G groups; O outputs, C inputs of a group; K weights per output and input channel."
-    weight: nn.Parameter                # (G * O, C, *kernel), the network's own units
-    scale: Tensor                       # (cuts of C * K, G, O, 1): the weight that is mapped to the largest conductance
-    input_range: Tensor | None          # (cuts of C * K, cuts of O, G): largest activation the DAC passes
-    range_batches: Tensor               # of the same shape: batches that have initialised the range so far
-    out_scaling: nn.Parameter | None    # learned digital factor, of the shape of `scale` or of `input_range`
+    """Weights and how they are mapped to tiles.
+
+    G groups; O outputs, C inputs of a group; K weights per output and input channel."""
+
+    weight: nn.Parameter  # (G * O, C, *kernel), the network's own units
+    scale: Tensor  # (cuts of C * K, G, O, 1): the weight that is mapped to the largest conductance
+    input_range: Tensor | None  # (cuts of C * K, cuts of O, G): largest activation the DAC passes
+    range_batches: Tensor  # of the same shape: batches that have initialised the range so far
+    out_scaling: (
+        nn.Parameter | None
+    )  # learned digital factor, of the shape of `scale` or of `input_range`
 
     def __init__(self, digital: nn.Conv2d | nn.Linear, rpu_config, op: ConvOp | LinearOp):
         super().__init__()
         self.rpu_config, self.op = rpu_config, op
         self.weight = nn.Parameter(digital.weight.detach().clone())
         self.bias = None if digital.bias is None else nn.Parameter(digital.bias.detach().clone())
-        w, mapping, ranges = self.matrix().detach(), rpu_config.mapping, rpu_config.pre_post.input_range
-        self.blocks = cut(w.shape[1], w.shape[2], math.prod(op.kernel), mapping.max_output_size, mapping.max_input_size)
+        w, mapping, ranges = (
+            self.matrix().detach(),
+            rpu_config.mapping,
+            rpu_config.pre_post.input_range,
+        )
+        self.blocks = cut(
+            w.shape[1],
+            w.shape[2],
+            math.prod(op.kernel),
+            mapping.max_output_size,
+            mapping.max_input_size,
+        )
         per_tile = (self.blocks[-1].i + 1, self.blocks[-1].j + 1, op.groups)
         self.register_buffer("scale", w.new_ones(per_tile[0], *w.shape[:2], 1))
         self.register_buffer("range_batches", w.new_zeros(per_tile))
@@ -47,9 +79,14 @@ class MappedWeights(nn.Module):
             self.register_buffer("input_range", start if ranges.enable else None)
         self.out_scaling = None
         if mapping.learn_out_scaling:
-            self.out_scaling = nn.Parameter(torch.ones_like(self.scale if mapping.out_scaling_columnwise else self.range_batches))
+            self.out_scaling = nn.Parameter(
+                torch.ones_like(
+                    self.scale if mapping.out_scaling_columnwise else self.range_batches
+                )
+            )
         self.hardware: list[TileState] | None = None
-        self._seen: tuple[int, int] | None = None  # weights that training last used: their address and how often they had changed
+        # weights that training last used: their address and how often they had changed
+        self._seen: tuple[int, int] | None = None
         self._ranges_set: tuple[int, int] | None = None  # likewise of `range_batches`, once set
         self._range_steps = 0  # how often a tile's range has got data since `train` last looked
         self.rescale()
@@ -71,10 +108,13 @@ class MappedWeights(nn.Module):
 
 
 def _count_fused_steps(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    "PyTorch's fused optimizers (seen in 2.15) move weights without counting it as a change; count it for them."
+    """PyTorch's fused optimizers (seen in 2.15) move weights without counting it as a change; count
+    it for them."""
     for group in optimizer.param_groups:
         if group.get("fused"):
-            torch.autograd.graph.increment_version([p for p in group["params"] if p.grad is not None])
+            torch.autograd.graph.increment_version(
+                [p for p in group["params"] if p.grad is not None]
+            )
 
 
 register_optimizer_step_post_hook(_count_fused_steps)
@@ -82,10 +122,12 @@ register_optimizer_step_post_hook(_count_fused_steps)
 
 @dataclass
 class TileState:
-    "What the devices of a block hold once they are programmed; without it, a tile holds the trained weights exactly."
-    weights: Tensor   # (G, rows, cols), normalised, as they are now
-    alpha: Tensor     # (G, 1) or (G, rows): digital factor of drift compensation
-    devices: list     # one record for each group, of whoever programmed them
+    """What the devices of a block hold once they are programmed; without it, a tile holds the
+    trained weights exactly."""
+
+    weights: Tensor  # (G, rows, cols), normalised, as they are now
+    alpha: Tensor  # (G, 1) or (G, rows): digital factor of drift compensation
+    devices: list  # one record for each group, of whoever programmed them
 
 # %% ../../nbs/25_analog.layers.ipynb #d7200bf9
 def _state(v: Tensor) -> tuple[int, int]:
@@ -119,7 +161,11 @@ class SettlingWeights(MappedWeights):
     def out_scale(self, b: Block) -> Tensor:
         "The learned factor of a block, (G, rows, 1) or (G, 1, 1)."
         assert self.out_scaling is not None
-        return self.out_scaling[b.i, :, b.rows] if self.out_scaling.ndim == 4 else self.out_scaling[b.i, b.j].view(-1, 1, 1)
+        return (
+            self.out_scaling[b.i, :, b.rows]
+            if self.out_scaling.ndim == 4
+            else self.out_scaling[b.i, b.j].view(-1, 1, 1)
+        )
 
     def train(self, mode: bool = True):
         self.settle()
@@ -144,20 +190,28 @@ class SettlingWeights(MappedWeights):
 
 # %% ../../nbs/25_analog.layers.ipynb #b5a8c350
 class AnalogLayer(SettlingWeights):
-    "The forward pass over all tiles; `AnalogConv2d` and `AnalogLinear` bring their inputs into shape."
+    """The forward pass over all tiles; `AnalogConv2d` and `AnalogLinear` bring their inputs into
+    shape."""
 
     def over_tiles(self, x: Tensor) -> Tensor:
-        "(N, G * C, ...) to (N, G * O, ...), bias included; `ConfigError` for another number of inputs."
+        """(N, G * C, ...) to (N, G * O, ...), bias included; `ConfigError` for another number of
+        inputs."""
         if x.shape[1] != (inputs := self.weight.shape[1] * self.op.groups):
             raise ConfigError(f"This layer takes {inputs} inputs; got {x.shape[1]}.")
         self.settle()
         if self.training and torch.is_grad_enabled():
             self._seen = self._now()
         grouped = x.unflatten(1, (self.op.groups, self.weight.shape[1]))
-        rows: dict[int, Tensor] = {}  # of each cut of the outputs, summed over the cuts of the inputs
+        rows: dict[
+            int, Tensor
+        ] = {}  # of each cut of the outputs, summed over the cuts of the inputs
         for k, b in enumerate(self.blocks):
-            part = x[:, b.channels] if self.op.groups == 1 else grouped[:, :, b.channels].flatten(1, 2)
-            y = self._tile(part, b, self.hardware[k] if self.hardware and not self.training else None)
+            part = (
+                x[:, b.channels] if self.op.groups == 1 else grouped[:, :, b.channels].flatten(1, 2)
+            )
+            y = self._tile(
+                part, b, self.hardware[k] if self.hardware and not self.training else None
+            )
             rows[b.j] = rows[b.j] + y if b.j in rows else y
         if len(rows) == 1:
             y = rows[0]
@@ -172,12 +226,16 @@ class AnalogLayer(SettlingWeights):
         scale = self.scale[b.i, :, b.rows]
         w = self.part(b) / scale if state is None else state.weights
         kernel = as_kernel(modified(w, config.modifier) if self.training else w, b, self.op.kernel)
-        factor = (scale if self.columnwise else scale[:, :1]).flatten(1) * (1.0 if c.perfect else config.forward.out_scale)
+        factor = (scale if self.columnwise else scale[:, :1]).flatten(1) * (
+            1.0 if c.perfect else config.forward.out_scale
+        )
         factor = (factor if state is None else factor * state.alpha).flatten()
         if self.training and self.input_range is not None:
             self._initialise_range(x, b)
         r = None if self.input_range is None else self.input_range[b.i, b.j]
-        if torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad or r is not None and r.requires_grad):
+        if torch.is_grad_enabled() and (
+            x.requires_grad or kernel.requires_grad or r is not None and r.requires_grad
+        ):
             rule, taps = config.pre_post.input_range, self._taps(b)
             y = AnalogProduct.apply(x, kernel, r, factor, taps, self.op, c, rule)
         else:
@@ -187,13 +245,21 @@ class AnalogLayer(SettlingWeights):
     @property
     def columnwise(self) -> bool:
         "Has every output a scale of its own, or the whole tile one?"
-        return self.rpu_config.mapping.weight_scaling_columnwise or self.rpu_config.remap.type == WeightRemapType.CHANNELWISE_SYMMETRIC
+        return (
+            self.rpu_config.mapping.weight_scaling_columnwise
+            or self.rpu_config.remap.type == WeightRemapType.CHANNELWISE_SYMMETRIC
+        )
 
     @torch.no_grad()
     def _initialise_range(self, x: Tensor, b: Block) -> None:
-        "Running mean over the first batches of a multiple of the unfolded input's standard deviation."
+        """Running mean over the first batches of a multiple of the unfolded input's standard
+        deviation."""
         assert self.input_range is not None
-        rule, batches, r = self.rpu_config.pre_post.input_range, self.range_batches[b.i, b.j], self.input_range[b.i, b.j]
+        rule, batches, r = (
+            self.rpu_config.pre_post.input_range,
+            self.range_batches[b.i, b.j],
+            self.input_range[b.i, b.j],
+        )
         if self._needs_no_data(x, batches):
             return
         std, early = unfolded_std(x, self._taps(b), self.op), batches < rule.init_from_data
@@ -212,7 +278,8 @@ class AnalogLayer(SettlingWeights):
         return done
 
     def train(self, mode: bool = True):
-        "Set the mode; after enough steps on a GPU, also look whether data has set all input ranges."
+        """Set the mode; after enough steps on a GPU, also look whether data has set all input
+        ranges."""
         first = self.rpu_config.pre_post.input_range.init_from_data
         if self._range_steps >= max(1, first * len(self.blocks)):
             done = not bool((self.range_batches < first).any())
@@ -225,26 +292,37 @@ class AnalogLayer(SettlingWeights):
         return Taps(b.channels.stop - b.channels.start, self.op.kernel, b.pad)
 
 # %% ../../nbs/25_analog.layers.ipynb #b455b184
-def unfolded_std(x: Tensor,      # (N, G * C, ...)
-                 taps: Taps,     # which weights are on the tile
-                 op: ConvOp | LinearOp,
-                 ) -> Tensor:    # (G,)
+def unfolded_std(
+    x: Tensor,  # (N, G * C, ...)
+    taps: Taps,  # which weights are on the tile
+    op: ConvOp | LinearOp,
+) -> Tensor:  # (G,)
     "Standard deviation of what the rows of the unfolded input would hold."
     count, total = copies(x, taps, op), unfolded_size(x, taps, op)
     grouped = x.to(wide(x.dtype)).view(len(x), op.groups, *count.shape)
-    first, second = ((v.sum(0) * count).flatten(1).double().sum(1) for v in (grouped, grouped.square()))
+    first, second = (
+        (v.sum(0) * count).flatten(1).double().sum(1) for v in (grouped, grouped.square())
+    )
     return ((second - first**2 / total).clamp(min=0) / (total - 1)).sqrt().to(x.dtype)
 
 
 class AnalogConv2d(AnalogLayer):
     "A convolution on analog tiles. Every group has tiles of its own."
+
     op: ConvOp
 
     def __init__(self, digital: nn.Conv2d, rpu_config):
         if digital.padding_mode != "zeros" or isinstance(digital.padding, str):
-            raise ConfigError(f"Analog convolutions pad with zeros, by numbers; got padding={digital.padding!r}, mode {digital.padding_mode!r}.")
-        kernel, stride, padding, dilation = ((v[0], v[1]) for v in (digital.kernel_size, digital.stride, digital.padding, digital.dilation))
-        super().__init__(digital, rpu_config, ConvOp(kernel, stride, padding, dilation, digital.groups))
+            raise ConfigError(
+                f"Analog convolutions pad with zeros, by numbers; got padding={digital.padding!r}, mode {digital.padding_mode!r}."
+            )
+        kernel, stride, padding, dilation = (
+            (v[0], v[1])
+            for v in (digital.kernel_size, digital.stride, digital.padding, digital.dilation)
+        )
+        super().__init__(
+            digital, rpu_config, ConvOp(kernel, stride, padding, dilation, digital.groups)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         "(N, C, H, W) or (C, H, W)."
@@ -256,6 +334,7 @@ class AnalogConv2d(AnalogLayer):
 
 class AnalogLinear(AnalogLayer):
     "A linear layer on analog tiles."
+
     op: LinearOp
 
     def __init__(self, digital: nn.Linear, rpu_config):

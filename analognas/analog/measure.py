@@ -19,18 +19,30 @@ from tqdm.auto import tqdm
 from .layers import AnalogLayer
 from .noise import torch_seed
 from .programming import analog_layers, drift, program, unprogram
-from ..core import DRIFT_TIMES, ConfigError, DriftRecord, check_number, check_times, child_seeds
+from analognas.core import (
+    DRIFT_TIMES,
+    ConfigError,
+    DriftRecord,
+    check_number,
+    check_times,
+    child_seeds,
+)
 
 # %% ../../nbs/28_analog.measure.ipynb #adc8d3c2
 @torch.no_grad()
-def accuracy(model: nn.Module,        # maps (N, C, H, W) to (N, classes)
-             x: Tensor,               # inputs, shape (N, C, H, W); they go to where the model is
-             y: Tensor,               # class indices, shape (N,)
-             batch_size: int = 256,   # inputs at a time
-             ) -> float:              # percent
-    "Share of inputs whose largest output is the right class. The model is in evaluation mode meanwhile."
+def accuracy(
+    model: nn.Module,  # maps (N, C, H, W) to (N, classes)
+    x: Tensor,  # inputs, shape (N, C, H, W); they go to where the model is
+    y: Tensor,  # class indices, shape (N,)
+    batch_size: int = 256,  # inputs at a time
+) -> float:  # percent
+    """Share of inputs whose largest output is the right class.
+
+    The model is in evaluation mode meanwhile."""
     if len(x) != len(y) or len(x) == 0:
-        raise ConfigError(f"Inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}.")
+        raise ConfigError(
+            f"Inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}."
+        )
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
     device = next(model.parameters(), x).device
@@ -41,30 +53,42 @@ def accuracy(model: nn.Module,        # maps (N, C, H, W) to (N, classes)
     return 100.0 * int(torch.stack(hits).sum()) / len(x)  # a GPU is asked once, at the end
 
 # %% ../../nbs/28_analog.measure.ipynb #369f78f9
-CACHE_VALUES = 2**19     # activations of one layer that a CPU's cache holds: 2 MB
+CACHE_VALUES = 2**19  # activations of one layer that a CPU's cache holds: 2 MB
 LARGEST_BATCH = 1024
 
 
 @torch.no_grad()
-def fitting_batch(model: nn.Module,  # in evaluation mode
-                  x: Tensor,         # inputs (N, ...)
-                  ) -> int:          # inputs at a time
+def fitting_batch(
+    model: nn.Module,  # in evaluation mode
+    x: Tensor,  # inputs (N, ...)
+) -> int:  # inputs at a time
     "A batch size that suits the device's cache (CPU) or a quarter of its free memory (GPU)."
     sizes: list[int] = []
-    hooks = [m.register_forward_hook(lambda _m, i, o: sizes.append(max(v.numel() for v in (*i, o) if isinstance(v, Tensor))))
-             for m in model.modules() if not list(m.children())]
+    hooks = [
+        m.register_forward_hook(
+            lambda _m, i, o: sizes.append(max(v.numel() for v in (*i, o) if isinstance(v, Tensor)))
+        )
+        for m in model.modules()
+        if not list(m.children())
+    ]
     device = next(model.parameters(), x).device
     with torch_seed(0):  # noise that nobody looks at
         model(x[:1].to(device))
     for hook in hooks:
         hook.remove()
-    room = CACHE_VALUES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // (4 * 4 * 8)
+    room = (
+        CACHE_VALUES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // (4 * 4 * 8)
+    )
     return int(min(max(room // max(sizes, default=1), 1), LARGEST_BATCH))
 
 # %% ../../nbs/28_analog.measure.ipynb #e353b2f1
 def _gather(data) -> tuple[Tensor, Tensor]:
     "Inputs and labels in memory: a pair of tensors as it is, a loader's batches read once."
-    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(v, Tensor) for v in data):
+    if (
+        isinstance(data, tuple | list)
+        and len(data) == 2
+        and all(isinstance(v, Tensor) for v in data)
+    ):
         x, y = data
     else:
         batches = [(x, y) for x, y in data]
@@ -72,18 +96,22 @@ def _gather(data) -> tuple[Tensor, Tensor]:
             raise ConfigError("The data holds no batch.")
         x, y = (torch.cat(v) for v in zip(*batches, strict=True))
     if len(x) != len(y) or len(x) == 0:
-        raise ConfigError(f"Inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}.")
+        raise ConfigError(
+            f"Inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}."
+        )
     return x, y
 
 
-def stream_drift(model: Any,                           # an analog network, from `to_analog` or hardware-aware training
-                 data: tuple[Tensor, Tensor] | Iterable,  # inputs (N, C, H, W) and class indices (N,), or a loader of such batches
-                 times: Sequence[float] = DRIFT_TIMES, # seconds since programming, ascending
-                 n_rep: int = 10,                      # repeats, each freshly programmed
-                 seed: int = 0,                        # of all noise in the measurement
-                 batch_size: int | None = None,        # inputs at a time; None: what suits the device
-                 first: int = 0,                       # repeats before this one are left out: they were measured already
-                 ) -> Iterator[tuple[int, float, float]]:  # repeat, time in seconds, accuracy in percent
+def stream_drift(
+    model: Any,  # an analog network, from `to_analog` or hardware-aware training
+    # inputs (N, C, H, W) and class indices (N,), or a loader of such batches
+    data: tuple[Tensor, Tensor] | Iterable,
+    times: Sequence[float] = DRIFT_TIMES,  # seconds since programming, ascending
+    n_rep: int = 10,  # repeats, each freshly programmed
+    seed: int = 0,  # of all noise in the measurement
+    batch_size: int | None = None,  # inputs at a time; None: what suits the device
+    first: int = 0,  # repeats before this one are left out: they were measured already
+) -> Iterator[tuple[int, float, float]]:  # repeat, time in seconds, accuracy in percent
     "The readings of `measure_drift`, one by one. The network's trained weights stay as they were."
     check_number("n_rep", n_rep, low=1, integer=True)
     times, (x, y) = check_times(times), _gather(data)
@@ -94,7 +122,11 @@ def stream_drift(model: Any,                           # an analog network, from
     x, y = x.to(device), y.to(device)
     modes = [(m, m.training) for m in model.modules()]
     try:
-        batch = fitting_batch(model.eval(), x) if batch_size is None else check_number("batch_size", batch_size, low=1, integer=True)
+        batch = (
+            fitting_batch(model.eval(), x)
+            if batch_size is None
+            else check_number("batch_size", batch_size, low=1, integer=True)
+        )
         for i, s in list(enumerate(child_seeds(seed, n_rep)))[first:]:
             noise = s
             for j, t in enumerate(times):
@@ -115,26 +147,36 @@ LEAST_REPEATS = 5  # before a confidence interval is believed
 
 
 def _narrow_enough(acc: np.ndarray, width: float) -> bool:
-    "Is the 95 % confidence interval of the mean (Student's t) at every time no wider than this to either side?"
+    """Is the 95 % confidence interval of the mean (Student's t) at every time no wider than this to
+    either side?"""
     n = len(acc)
-    return n >= LEAST_REPEATS and bool((student_t.ppf(0.975, n - 1) * acc.std(0, ddof=1) / n**0.5 <= width).all())
+    return n >= LEAST_REPEATS and bool(
+        (student_t.ppf(0.975, n - 1) * acc.std(0, ddof=1) / n**0.5 <= width).all()
+    )
 
 
-def measure_drift(model: Any,                           # an analog network, from `to_analog` or hardware-aware training
-                  data: tuple[Tensor, Tensor] | Iterable,  # inputs (N, C, H, W) and class indices (N,), or a loader of such batches
-                  times: Sequence[float] = DRIFT_TIMES, # seconds since programming, ascending
-                  n_rep: int = 10,                      # repeats, each freshly programmed
-                  seed: int = 0,                        # of all noise in the measurement
-                  batch_size: int | None = None,        # inputs at a time; None: what suits the device
-                  progress: bool = True,                # show a progress bar?
-                  stop_width: float | None = None,      # stop when the 95 % interval is this narrow to either side, percentage points
-                  ) -> DriftRecord:                     # accuracy of every repeat at every time
-    "Program the network `n_rep` times and measure its accuracy at each time. The network's trained weights stay as they were."
+def measure_drift(
+    model: Any,  # an analog network, from `to_analog` or hardware-aware training
+    # inputs (N, C, H, W) and class indices (N,), or a loader of such batches
+    data: tuple[Tensor, Tensor] | Iterable,
+    times: Sequence[float] = DRIFT_TIMES,  # seconds since programming, ascending
+    n_rep: int = 10,  # repeats, each freshly programmed
+    seed: int = 0,  # of all noise in the measurement
+    batch_size: int | None = None,  # inputs at a time; None: what suits the device
+    progress: bool = True,  # show a progress bar?
+    # stop when the 95 % interval is this narrow to either side, percentage points
+    stop_width: float | None = None,
+) -> DriftRecord:  # accuracy of every repeat at every time
+    """Program the network `n_rep` times and measure its accuracy at each time.
+
+    The network's trained weights stay as they were."""
     times = check_times(times)
     if stop_width is not None:
         check_number("stop_width", stop_width, low=0)
     acc: list[list[float]] = []
-    with tqdm(total=n_rep * len(times), desc="drift", unit="read", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=n_rep * len(times), desc="drift", unit="read", disable=not progress, leave=False
+    ) as bar:
         for i, _, value in stream_drift(model, data, times, n_rep, seed, batch_size):
             if i == len(acc):
                 if stop_width is not None and acc and _narrow_enough(np.array(acc), stop_width):

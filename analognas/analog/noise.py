@@ -20,7 +20,9 @@ from torch import Tensor
 from .compiled import by_loop, compiled, planes, without_gaps
 
 # %% ../../nbs/21_analog.noise.ipynb #7d919199
-_seeded = threading.RLock()  # PyTorch's generators belong to the whole process: two such blocks at once would mix their numbers
+# PyTorch's generators belong to the whole process: two such blocks at once would mix their
+# numbers
+_seeded = threading.RLock()
 
 
 def _renew_lock() -> None:
@@ -34,19 +36,22 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    "Within this block PyTorch draws from `seed`; afterwards its generators are as before. Such blocks of other threads wait for its end."
+    """Within this block PyTorch draws from `seed`; afterwards its generators are as before.
+
+    Such blocks of other threads wait for its end."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with _seeded, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
 # %% ../../nbs/21_analog.noise.ipynb #d0585125
-TABLE_SIZE = 2**16   # one entry for every value of 16 random bits
+TABLE_SIZE = 2**16  # one entry for every value of 16 random bits
 
 
 @cache
 def normal_table(dtype: torch.dtype) -> Tensor:
-    "Medians of `TABLE_SIZE` equally probable intervals of the standard normal, ascending, shape (TABLE_SIZE,)."
+    """Medians of `TABLE_SIZE` equally probable intervals of the standard normal, ascending, shape
+    (TABLE_SIZE,)."""
     return torch.from_numpy(ndtri((np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE)).to(dtype)
 
 # %% ../../nbs/21_analog.noise.ipynb #eed2abf1
@@ -57,14 +62,20 @@ _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 @compiled()
 def philox(first, key0, key1, out):
-    "Fill `out`, (4, n) of uint32: column i is Philox4x32-10 of the counter first + i, a uint64, under the key (key0, key1)."
+    """Fill `out`, (4, n) of uint32: column i is Philox4x32-10 of the counter first + i, a uint64,
+    under the key (key0, key1)."""
     for i in range(out.shape[1]):
         counter = first + np.uint64(i)
         a, b, c, d = counter & _LOW, counter >> _HALF, np.uint64(0), np.uint64(0)
         k0, k1 = np.uint64(key0), np.uint64(key1)
         for _ in range(10):
             p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-            a, b, c, d = ((q >> _HALF) ^ b ^ k0) & _LOW, q & _LOW, ((p >> _HALF) ^ d ^ k1) & _LOW, p & _LOW
+            a, b, c, d = (
+                ((q >> _HALF) ^ b ^ k0) & _LOW,
+                q & _LOW,
+                ((p >> _HALF) ^ d ^ k1) & _LOW,
+                p & _LOW,
+            )
             k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
         out[0, i], out[1, i], out[2, i], out[3, i] = a, b, c, d
 
@@ -74,7 +85,9 @@ BLOCK = 4096  # numbers at a time: their bits stay in the innermost cache
 
 @compiled()
 def add_to_block(y, first, table, std, key0, key1, words):
-    "Add noise to at most `BLOCK` numbers, the ones from position `first` on. `words`, (4, BLOCK / 8) of uint32, is for the bits."
+    """Add noise to at most `BLOCK` numbers, the ones from position `first` on.
+
+    `words`, (4, BLOCK / 8) of uint32, is for the bits."""
     philox(np.uint64(first // 8), key0, key1, words)
     entry = words.reshape(-1).view(np.uint16)
     for i in range(y.size):
@@ -86,7 +99,7 @@ def _add_normal(y, table, std, key0, key1):
     "`add_normal_` for a flat array."
     words = np.empty((4, BLOCK // 8), np.uint32)
     for start in range(0, y.size, BLOCK):
-        add_to_block(y[start:start + BLOCK], start, table, std, key0, key1, words)
+        add_to_block(y[start : start + BLOCK], start, table, std, key0, key1, words)
 
 
 def draw_key() -> tuple[np.uint64, np.uint64]:
@@ -95,10 +108,13 @@ def draw_key() -> tuple[np.uint64, np.uint64]:
     return np.uint64(key & 0xFFFFFFFF), np.uint64(key >> 32)
 
 
-def add_normal_(y: Tensor,       # any shape; changed in place
-                std: float,      # standard deviation of the noise, in the units of `y`
-                ) -> Tensor:     # `y`
-    "Add independent Gaussian noise to every element. Draws from PyTorch's global generator (on a CPU: one seed a call)."
+def add_normal_(
+    y: Tensor,  # any shape; changed in place
+    std: float,  # standard deviation of the noise, in the units of `y`
+) -> Tensor:  # `y`
+    """Add independent Gaussian noise to every element.
+
+    Draws from PyTorch's global generator (on a CPU: one seed a call)."""
     if not by_loop(y) or without_gaps(y) is not y:
         return y.add_(torch.randn_like(y), alpha=std)
     flat = planes(y, 1).reshape(-1)

@@ -23,6 +23,7 @@ from .converters import Converters, adc_values, dac, read_out_, top_level, volts
 # %% ../../nbs/24_analog.product.ipynb #4a560c9e
 class ConvOp(NamedTuple):
     "A two-dimensional convolution of (N, C, H, W)."
+
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -33,11 +34,12 @@ class ConvOp(NamedTuple):
         return F.conv2d(s, w, None, self.stride, self.padding, self.dilation, self.groups)
 
     def seen(self, s: Tensor) -> Tensor:
-        "What each output sees of the input, (N, C, *kernel, *output's size): a view of a padded copy."
+        """What each output sees of the input, (N, C, *kernel, *output's size): a view of a padded
+        copy."""
         windows = F.pad(s, (self.padding[1], self.padding[1], self.padding[0], self.padding[0]))
         for d in (0, 1):
             extent = self.dilation[d] * (self.kernel[d] - 1) + 1
-            windows = windows.unfold(2 + d, extent, self.stride[d])[..., ::self.dilation[d]]
+            windows = windows.unfold(2 + d, extent, self.stride[d])[..., :: self.dilation[d]]
         return windows.permute(0, 1, 4, 5, 2, 3)
 
     def backward_copies(self, gy: Tensor, w: Tensor) -> Tensor:
@@ -49,17 +51,34 @@ class ConvOp(NamedTuple):
         copies = torch.bmm(columns, gy.reshape(n * self.groups, own, height * width))
         return copies.view(n, w.shape[1] * self.groups, *self.kernel, height, width)
 
-    def backward(self, gy: Tensor, s: Tensor, w: Tensor, want_x: bool, want_w: bool) -> tuple[Tensor | None, Tensor | None]:
+    def backward(
+        self, gy: Tensor, s: Tensor, w: Tensor, want_x: bool, want_w: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
         "Gradients of input and weights."
-        if self.kernel == (1, 1) and max(self.stride) > 1:  # in channels_last, oneDNN would write out of bounds (its issue 6035)
+        if (
+            # in channels_last, oneDNN would write out of bounds (its issue 6035)
+            self.kernel == (1, 1) and max(self.stride) > 1
+        ):
             gy, s = gy.contiguous(), s.contiguous()
         gx, gw, _ = torch.ops.aten.convolution_backward(
-            gy, s, w, None, self.stride, self.padding, self.dilation, False, (0, 0), self.groups, (want_x, want_w, False))
+            gy,
+            s,
+            w,
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,
+            (0, 0),
+            self.groups,
+            (want_x, want_w, False),
+        )
         return gx, gw
 
 
 class LinearOp(NamedTuple):
     "A matrix product of (N, C)."
+
     kernel: tuple = ()
     groups: int = 1
 
@@ -74,30 +93,42 @@ class LinearOp(NamedTuple):
         "Gradients of the input that the outputs see, (N, C)."
         return gy @ w
 
-    def backward(self, gy: Tensor, s: Tensor, w: Tensor, want_x: bool, want_w: bool) -> tuple[Tensor | None, Tensor | None]:
+    def backward(
+        self, gy: Tensor, s: Tensor, w: Tensor, want_x: bool, want_w: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
         "Gradients of input and weights."
         return gy @ w if want_x else None, gy.T @ s if want_w else None
 
 # %% ../../nbs/24_analog.product.ipynb #4b0dfba2
 def whole_factor(scale: Tensor, r: Tensor | None) -> Tensor:
-    "What the ADC's output is multiplied with, (1,), (groups,) or (outputs,): the scale of the weights times the input range."
-    return scale if r is None else scale * (r if len(r) in (1, len(scale)) else r.repeat_interleave(len(scale) // len(r)))
+    """What the ADC's output is multiplied with, (1,), (groups,) or (outputs,): the scale of the
+    weights times the input range."""
+    return (
+        scale
+        if r is None
+        else scale * (r if len(r) in (1, len(scale)) else r.repeat_interleave(len(scale) // len(r)))
+    )
 
 
-def product(x: Tensor,           # activations (N, C, ...)
-            w: Tensor,           # normalised weights, as the operation's kernel
-            r: Tensor | None,    # input range (groups,); None: no range
-            scale: Tensor,       # digital factor (groups,) or (outputs,)
-            op: ConvOp | LinearOp,
-            c: Converters,
-            ) -> Tensor:         # (N, outputs, ...)
+def product(
+    x: Tensor,  # activations (N, C, ...)
+    w: Tensor,  # normalised weights, as the operation's kernel
+    r: Tensor | None,  # input range (groups,); None: no range
+    scale: Tensor,  # digital factor (groups,) or (outputs,)
+    op: ConvOp | LinearOp,
+    c: Converters,
+) -> Tensor:  # (N, outputs, ...)
     "DAC, crossbar, ADC, digital factor: one tile's answer, without a gradient."
     return read_out_(op.forward(dac(x, r, c, passing=True), w), whole_factor(scale, r), c).y
 
 # %% ../../nbs/24_analog.product.ipynb #1f0ec2f7
 def laid_as(a: Tensor, b: Tensor) -> Tensor:
     "`a`, in the memory layout of `b`, which is of the same shape."
-    return a if a.stride() == b.stride() else torch.empty_strided(b.shape, b.stride(), dtype=a.dtype, device=a.device).copy_(a)
+    return (
+        a
+        if a.stride() == b.stride()
+        else torch.empty_strided(b.shape, b.stride(), dtype=a.dtype, device=a.device).copy_(a)
+    )
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -120,11 +151,16 @@ def sums(a: Tensor, b: Tensor, parts: int) -> Tensor:
 
 @compiled(REORDERED)
 def _code_sums(gy, codes, step, bound, out):
-    "Part 1: `out` (parts,) is the sum over (outer, part, inner) of gy times the ADC's values, a thousand numbers at a time for precision's sake."
+    """Part 1: `out` (parts,) is the sum over (outer, part, inner) of gy times the ADC's values, a
+    thousand numbers at a time for precision's sake."""
     for o in range(gy.shape[0]):
         for p in range(gy.shape[1]):
             for start in range(0, gy.shape[2], 1024):
-                g, q, total = gy[o, p, start:start + 1024], codes[o, p, start:start + 1024], gy.dtype.type(0)
+                g, q, total = (
+                    gy[o, p, start : start + 1024],
+                    codes[o, p, start : start + 1024],
+                    gy.dtype.type(0),
+                )
                 for i in range(g.size):
                     v = gy.dtype.type(q[i]) * step
                     v = -bound if v < -bound else v
@@ -133,7 +169,8 @@ def _code_sums(gy, codes, step, bound, out):
 
 
 def behind(gy: Tensor, codes: Tensor, parts: int, c: Converters) -> Tensor:
-    "Part 1 without the factor: the sum of gy times what the ADC gave, shape (parts,); in double precision from the loop."
+    """Part 1 without the factor: the sum of gy times what the ADC gave, shape (parts,); in double
+    precision from the loop."""
     if not by_loop(gy) or c.perfect or not c.out_step:
         return sums(gy, adc_values(codes.to(gy.dtype), c), parts)
     g = planes(laid_as(gy, codes), parts)
@@ -144,6 +181,7 @@ def behind(gy: Tensor, codes: Tensor, parts: int, c: Converters) -> Tensor:
 # %% ../../nbs/24_analog.product.ipynb #672e659f
 class Axis(NamedTuple):
     "One dimension of a convolution's input."
+
     size: int
     kernel: int
     stride: int
@@ -167,7 +205,8 @@ def axes(op: ConvOp | LinearOp, shape: torch.Size) -> list[Axis]:
 
 @cache
 def tap_targets(axis: Axis, device: torch.device) -> Tensor:
-    "Output position that input position i feeds through weight k, (kernel, size); `outputs` if none."
+    """Output position that input position i feeds through weight k, (kernel, size); `outputs` if
+    none."""
     taps = torch.arange(axis.kernel, device=device).view(-1, 1)
     start = torch.arange(axis.size, device=device) + axis.padding - axis.dilation * taps
     hit = (start % axis.stride == 0) & (start >= 0) & (start // axis.stride < axis.outputs)
@@ -188,8 +227,9 @@ def _fed(rows: Axis, cols: Axis, dtype: torch.dtype, device: torch.device) -> Te
 
 class Taps(NamedTuple):
     "Which weights of a kernel are on a tile: all but some of its first and of its last channel."
-    channels: int                  # of a group, that the tile touches
-    kernel: tuple[int, ...]        # (height, width), or () for a linear layer
+
+    channels: int  # of a group, that the tile touches
+    kernel: tuple[int, ...]  # (height, width), or () for a linear layer
     pad: tuple[int, int] = (0, 0)  # weights of the first and of the last channel that are not there
 
     @property
@@ -205,10 +245,11 @@ def tap_mask(taps: Taps, dtype: torch.dtype, device: torch.device) -> Tensor:
     return F.pad(there, taps.pad).view(taps.channels, *taps.kernel)
 
 
-def copies(x: Tensor,            # (N, groups * channels, H, W) or (N, groups * channels)
-           taps: Taps,
-           op: ConvOp | LinearOp,
-           ) -> Tensor:          # (channels, H, W) or (channels,), in single precision at least
+def copies(
+    x: Tensor,  # (N, groups * channels, H, W) or (N, groups * channels)
+    taps: Taps,
+    op: ConvOp | LinearOp,
+) -> Tensor:  # (channels, H, W) or (channels,), in single precision at least
     "How many copies of each input the unfolded matrix holds."
     dtype, (rows, cols) = wide(x.dtype), axes(op, x.shape)
     if taps.pad == (0, 0):
@@ -219,17 +260,21 @@ def copies(x: Tensor,            # (N, groups * channels, H, W) or (N, groups * 
 
 
 def unfolded_size(x: Tensor, taps: Taps, op: ConvOp | LinearOp) -> int:
-    "How many elements the unfolded matrix has for each group; those that are not copies are padding."
+    """How many elements the unfolded matrix has for each group; those that are not copies are
+    padding."""
     return len(x) * math.prod(axis.outputs for axis in axes(op, x.shape)) * taps.number
 
 # %% ../../nbs/24_analog.product.ipynb #3dc9271a
 MANY = 2**23  # gradients of copies made at a time, to bound the memory: 32 MB in single precision
 
 
-def clipped_by_torch(s: Tensor,   # voltages (N, C, ...)
-                     gy: Tensor,  # gradient of the currents (N, outputs, ...)
-                     w: Tensor, taps: Taps, op: ConvOp | LinearOp,
-                     ) -> tuple[Tensor, Tensor]:  # `low` and `often` of `Clipped`
+def clipped_by_torch(
+    s: Tensor,  # voltages (N, C, ...)
+    gy: Tensor,  # gradient of the currents (N, outputs, ...)
+    w: Tensor,
+    taps: Taps,
+    op: ConvOp | LinearOp,
+) -> tuple[Tensor, Tensor]:  # `low` and `often` of `Clipped`
     "Parts 3 and 4 of the gradient of the input range, as PyTorch's calls."
     ends = s.trunc()  # -1 or 1 where the input was clipped, else 0
     count, clips = copies(s, taps, op), ends.abs().sum(0, dtype=wide(s.dtype))
@@ -254,12 +299,13 @@ def _pixels(gy: Tensor) -> Tensor:
 
 @compiled(REORDERED)
 def _walk(x, r, gx, where, out):
-    "Part 2 into `out` (groups,), clipped positions into `where`; their gradient in `gx` becomes 0. Returns how many. Arrays (outer, groups, inner)."
+    """Part 2 into `out` (groups,), clipped positions into `where`; their gradient in `gx` becomes
+    0. Returns how many. Arrays (outer, groups, inner)."""
     found = 0
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
             for start in range(0, x.shape[2], 64):
-                xs, gs = x[o, g, start:start + 64], gx[o, g, start:start + 64]
+                xs, gs = x[o, g, start : start + 64], gx[o, g, start : start + 64]
                 total, clips = x.dtype.type(0), np.int32(0)
                 for i in range(xs.size):
                     v = -r[g] if xs[i] < -r[g] else xs[i]
@@ -277,12 +323,18 @@ def _walk(x, r, gx, where, out):
 
 @compiled(REORDERED)
 def _over_copies(where, x, shape, last, pixels, columns, taps, rows, cols, low, often):
-    "Part 3 into `low`, copies of clipped inputs into `often`, both (groups,). `last`: does `x`, (N, channels, H, W) = `shape`, lie channels last?"
+    """Part 3 into `low`, copies of clipped inputs into `often`, both (groups,).
+
+    `last`: does `x`, (N, channels, H, W) = `shape`, lie channels last?"""
     _, channels, height, width = shape
     own = channels // low.size
     for at in where:
         ch = at % channels if last else at // (height * width) % channels
-        pixel = at // channels if last else at // (channels * height * width) * (height * width) + at % (height * width)
+        pixel = (
+            at // channels
+            if last
+            else at // (channels * height * width) * (height * width) + at % (height * width)
+        )
         n, h, w, g = pixel // (height * width), pixel // width % height, pixel % width, ch // own
         sign = x.dtype.type(1 if x[at] > 0 else -1)
         for a in range(rows.shape[0]):
@@ -290,7 +342,7 @@ def _over_copies(where, x, shape, last, pixels, columns, taps, rows, cols, low, 
                 p, q = rows[a, h], cols[b, w]
                 if p < pixels.shape[1] and q < pixels.shape[2]:
                     weights = columns[(ch * rows.shape[0] + a) * cols.shape[0] + b]
-                    gradients = pixels[n, p, q, g * weights.size:(g + 1) * weights.size]
+                    gradients = pixels[n, p, q, g * weights.size : (g + 1) * weights.size]
                     copy = x.dtype.type(0)
                     for k in range(weights.size):
                         copy += weights[k] * gradients[k]
@@ -299,32 +351,48 @@ def _over_copies(where, x, shape, last, pixels, columns, taps, rows, cols, low, 
 
 # %% ../../nbs/24_analog.product.ipynb #cfda4269
 class Clipped(NamedTuple):
-    "What the gradient of the input range needs to know of the inputs, one number for each group, in double precision or that of `x`."
-    before: Tensor   # sum of the input's gradient times its voltage
-    low: Tensor      # sum over copies of clipped inputs of min(0, gradient towards a larger range)
-    often: Tensor    # how many copies of inputs were clipped
+    """What the gradient of the input range needs to know of the inputs, one number for each group,
+    in double precision or that of `x`."""
+
+    before: Tensor  # sum of the input's gradient times its voltage
+    low: Tensor  # sum over copies of clipped inputs of min(0, gradient towards a larger range)
+    often: Tensor  # how many copies of inputs were clipped
 
 
-def clipped_inputs(x: Tensor,    # activations (N, C, ...)
-                   r: Tensor,    # input range (groups,)
-                   gx: Tensor,   # gradient of the voltages, the shape of `x`; overwritten
-                   gy: Tensor,   # gradient of the currents (N, outputs, ...)
-                   w: Tensor,    # weights (outputs, C / groups, *kernel)
-                   taps: Taps,   # which weights are on the tile
-                   op: ConvOp | LinearOp,
-                   ) -> tuple[Clipped, Tensor]:  # and `gx`, 0 where the input was clipped
+def clipped_inputs(
+    x: Tensor,  # activations (N, C, ...)
+    r: Tensor,  # input range (groups,)
+    gx: Tensor,  # gradient of the voltages, the shape of `x`; overwritten
+    gy: Tensor,  # gradient of the currents (N, outputs, ...)
+    w: Tensor,  # weights (outputs, C / groups, *kernel)
+    taps: Taps,  # which weights are on the tile
+    op: ConvOp | LinearOp,
+) -> tuple[Clipped, Tensor]:  # and `gx`, 0 where the input was clipped
     "Parts 2 to 4 of the gradient of the input range, and the gradient of the input."
     if not by_loop(x):
         s = volts(x, r)
-        return Clipped(sums(gx, s, op.groups), *clipped_by_torch(s, gy, w, taps, op)), torch.ops.aten.hardtanh_backward(gx, s, -1.0, 1.0)
+        return Clipped(
+            sums(gx, s, op.groups), *clipped_by_torch(s, gy, w, taps, op)
+        ), torch.ops.aten.hardtanh_backward(gx, s, -1.0, 1.0)
     gx, before, low, often = laid_as(gx, x), *np.zeros((3, op.groups))
     where = scratch(x, torch.int64).as_strided((x.numel(),), (1,)).numpy()
-    where = where[:_walk(planes(x, op.groups), r.numpy(), planes(gx, op.groups), where, before)]
+    where = where[: _walk(planes(x, op.groups), r.numpy(), planes(gx, op.groups), where, before)]
     rows, cols = (tap_targets(axis, x.device) for axis in axes(op, x.shape))
     grid, shape = (-1, *op.kernel) if op.kernel else (-1, 1, 1), (*x.shape, 1, 1)[:4]
     mask = tap_mask(taps, x.dtype, x.device).reshape(grid)
-    _over_copies(where, planes(x, 1).reshape(-1), shape, not x.is_contiguous(), _pixels(gy).contiguous().numpy(), _columns(w, op).numpy(),
-                 mask.numpy(), rows.numpy(), cols.numpy(), low, often)
+    _over_copies(
+        where,
+        planes(x, 1).reshape(-1),
+        shape,
+        not x.is_contiguous(),
+        _pixels(gy).contiguous().numpy(),
+        _columns(w, op).numpy(),
+        mask.numpy(),
+        rows.numpy(),
+        cols.numpy(),
+        low,
+        often,
+    )
     return Clipped(*map(torch.from_numpy, (before, low, often))), gx
 
 # %% ../../nbs/24_analog.product.ipynb #b680fe7d
@@ -334,7 +402,9 @@ def _full_range_passes(c: Converters, dtype: torch.dtype) -> bool:
 
 
 def _through_dac(gx: Tensor, x: Tensor, r: Tensor | None, c: Converters) -> Tensor:
-    "Mask inputs that the DAC clips at `inp_bound`. With a range and a bound of 1 there are none, up to rounding."
+    """Mask inputs that the DAC clips at `inp_bound`.
+
+    With a range and a bound of 1 there are none, up to rounding."""
     if c.perfect or r is not None and _full_range_passes(c, x.dtype):
         return gx
     s = volts(x, r)
@@ -342,39 +412,78 @@ def _through_dac(gx: Tensor, x: Tensor, r: Tensor | None, c: Converters) -> Tens
     return gx * (rounded.abs() <= c.inp_bound)
 
 
-def _range_gradient(factored: Tensor, of_inputs: Clipped, x: Tensor, r: Tensor, taps: Taps, op: ConvOp | LinearOp, c: Converters, rule) -> Tensor:
+def _range_gradient(
+    factored: Tensor,
+    of_inputs: Clipped,
+    x: Tensor,
+    r: Tensor,
+    taps: Taps,
+    op: ConvOp | LinearOp,
+    c: Converters,
+    rule,
+) -> Tensor:
     "Gradient of the input range, shape (groups,), from part 1 and what `clipped_inputs` found."
     clip = of_inputs.low * _full_range_passes(c, x.dtype)
     if rule.gradient_relative:
         clip = clip * r * rule.gradient_scale
     if rule.decay > 0:
-        clip = clip + rule.decay * r * (1 - of_inputs.often / unfolded_size(x, taps, op) > rule.input_min_percentage)
+        clip = clip + rule.decay * r * (
+            1 - of_inputs.often / unfolded_size(x, taps, op) > rule.input_min_percentage
+        )
     return (factored - of_inputs.before + clip).to(r.dtype)
 
 # %% ../../nbs/24_analog.product.ipynb #d77d4ece
 def _per_output(v: Tensor, w: Tensor) -> Tensor:
     "(1,), (groups,) or (outputs,) so that it multiplies a kernel."
-    return (v if len(v) in (1, len(w)) else v.repeat_interleave(len(w) // len(v))).view(-1, *(1,) * (w.ndim - 1))
+    return (v if len(v) in (1, len(w)) else v.repeat_interleave(len(w) // len(v))).view(
+        -1, *(1,) * (w.ndim - 1)
+    )
 
 
 class AnalogProduct(torch.autograd.Function):
-    "`product` with aihwkit's gradients for activations, weights and input range. `taps`: which weights are on the tile."
+    """`product` with aihwkit's gradients for activations, weights and input range.
+
+    `taps`: which weights are on the tile."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, r: Tensor | None, scale: Tensor, taps: Taps, op: ConvOp | LinearOp, c: Converters, rule) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        w: Tensor,
+        r: Tensor | None,
+        scale: Tensor,
+        taps: Taps,
+        op: ConvOp | LinearOp,
+        c: Converters,
+        rule,
+    ) -> Tensor:
         x = without_gaps(x)
-        read = read_out_(op.forward(dac(x, r, c, passing=True), w), whole_factor(scale, r), c, keep=True)
-        ctx.save_for_backward(x, w, None if r is None else r.clone(), scale, read.codes, read.outside)
+        read = read_out_(
+            op.forward(dac(x, r, c, passing=True), w), whole_factor(scale, r), c, keep=True
+        )
+        ctx.save_for_backward(
+            x, w, None if r is None else r.clone(), scale, read.codes, read.outside
+        )
         ctx.taps, ctx.op, ctx.c, ctx.rule = taps, op, c, rule
         return read.y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
-        (gy,), (x, w, r, scale, codes, outside), taps, op, c = gradients, ctx.saved_tensors, ctx.taps, ctx.op, ctx.c
+        (gy,), (x, w, r, scale, codes, outside), taps, op, c = (
+            gradients,
+            ctx.saved_tensors,
+            ctx.taps,
+            ctx.op,
+            ctx.c,
+        )
         learns, want_w = r is not None and ctx.needs_input_grad[2], ctx.needs_input_grad[1]
-        passed = gy if outside is None else torch.where(outside, 0.0, gy)  # `masked_fill` would change the layout
+        passed = (
+            gy if outside is None else torch.where(outside, 0.0, gy)
+        )  # `masked_fill` would change the layout
         w = w * _per_output(scale, w)
-        gx, gw = op.backward(passed, dac(x, r, c, passing=True), w, ctx.needs_input_grad[0] or learns, want_w)
+        gx, gw = op.backward(
+            passed, dac(x, r, c, passing=True), w, ctx.needs_input_grad[0] or learns, want_w
+        )
         if gw is not None:
             gw.mul_(_per_output(whole_factor(scale, r), w))
         gr = None

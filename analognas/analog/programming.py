@@ -25,12 +25,15 @@ WITH_NUMPY = (ReRamCMONoiseModel, CustomDriftPCMLikeNoiseModel)  # noise models 
 
 @dataclass
 class Devices:
-    "One group's devices of one block. It is also the `tile` that aihwkit's drift compensation reads through."
-    config: Any                  # the rpu_config
-    target: Tensor               # (rows, cols), normalised weights that were to be programmed
-    current: Tensor              # (rows, cols), what the devices hold now
-    programmed: Tensor           # (rows, cols), just programmed; where the noise model computes
-    drift_parameters: Any        # of the noise model
+    """One group's devices of one block.
+
+    It is also the `tile` that aihwkit's drift compensation reads through."""
+
+    config: Any  # the rpu_config
+    target: Tensor  # (rows, cols), normalised weights that were to be programmed
+    current: Tensor  # (rows, cols), what the devices hold now
+    programmed: Tensor  # (rows, cols), just programmed; where the noise model computes
+    drift_parameters: Any  # of the noise model
     baseline: Tensor | None = None
     readout: Tensor | None = None
 
@@ -51,9 +54,13 @@ class Devices:
         self.current = drifted.to(self.target)
         if self.config.drift_compensation is None:
             return self.current.new_ones(1)
-        return self.config.drift_compensation.apply(self._forward_drift_readout_tensor(), self.baseline).view(-1)
+        return self.config.drift_compensation.apply(
+            self._forward_drift_readout_tensor(), self.baseline
+        ).view(-1)
 
-    def _forward_drift_readout_tensor(self, reset_if: bool = False, exact_reference: bool = False) -> Tensor:
+    def _forward_drift_readout_tensor(
+        self, reset_if: bool = False, exact_reference: bool = False
+    ) -> Tensor:
         "aihwkit's name: the tile's answer to the compensation's test inputs, (tests, rows)."
         if self.readout is None or reset_if:
             with self.target.device:  # aihwkit makes the tensor wherever new ones are made
@@ -66,19 +73,29 @@ class Devices:
         return read_out_(y, y.new_ones(1), c).y
 
 # %% ../../nbs/27_analog.programming.ipynb #911cd853
-def analog_layers(model: nn.Module,  # from `to_analog`
-                  ) -> dict[str, Any]:  # name to layer: fast ones and aihwkit's
+def analog_layers(
+    model: nn.Module,  # from `to_analog`
+) -> dict[str, Any]:  # name to layer: fast ones and aihwkit's
     "The layers on tiles. A network without any is a `ConfigError`."
-    found = {n: m for n, m in model.named_modules()
-             if isinstance(m, AnalogLayer) or isinstance(m, AnalogLayerBase) and hasattr(m, "analog_module")}
+    found = {
+        n: m
+        for n, m in model.named_modules()
+        if isinstance(m, AnalogLayer)
+        or isinstance(m, AnalogLayerBase)
+        and hasattr(m, "analog_module")
+    }
     if not found:
-        raise ConfigError(f"{type(model).__name__} has no analog layers: convert it with to_analog first.")
+        raise ConfigError(
+            f"{type(model).__name__} has no analog layers: convert it with to_analog first."
+        )
     return found
 
 
 @torch.no_grad()
 def program(model: nn.Module) -> None:
-    "Program all tiles anew. The trained weights stay as they are; evaluation uses the programmed ones until `unprogram`."
+    """Program all tiles anew.
+
+    The trained weights stay as they are; evaluation uses the programmed ones until `unprogram`."""
     for layer in analog_layers(model).values():
         if not isinstance(layer, AnalogLayer):
             for tile in layer.analog_tiles():
@@ -89,13 +106,20 @@ def program(model: nn.Module) -> None:
         for b in layer.blocks:
             target = layer.matrix()[:, b.rows, b.cols] / layer.scale[b.i, :, b.rows]
             devices = [Devices.program(t, layer.rpu_config) for t in target]
-            layer.hardware.append(TileState(torch.stack([d.current for d in devices]), target.new_ones(len(devices), 1), devices))
+            layer.hardware.append(
+                TileState(
+                    torch.stack([d.current for d in devices]),
+                    target.new_ones(len(devices), 1),
+                    devices,
+                )
+            )
 
 
 @torch.no_grad()
-def drift(model: nn.Module,      # programmed
-          t_inference: float,    # seconds since programming
-          ) -> None:
+def drift(
+    model: nn.Module,  # programmed
+    t_inference: float,  # seconds since programming
+) -> None:
     "Let the devices drift to a time and read them once."
     check_number("t_inference", t_inference, low=0)
     for name, layer in analog_layers(model).items():
@@ -104,7 +128,9 @@ def drift(model: nn.Module,      # programmed
                 tile.drift_weights(t_inference)
             continue
         if layer.hardware is None:
-            raise ConfigError(f"{name or 'The layer'} is not programmed: call program(model) before drift(model, t).")
+            raise ConfigError(
+                f"{name or 'The layer'} is not programmed: call program(model) before drift(model, t)."
+            )
         for state in layer.hardware:
             state.alpha = torch.stack([d.drift(t_inference) for d in state.devices])
             state.weights = torch.stack([d.current for d in state.devices])

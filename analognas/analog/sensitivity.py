@@ -27,7 +27,17 @@ def _digital(layer: AnalogLayer) -> nn.Module:
     twin: nn.Module
     if isinstance(layer, AnalogConv2d):
         kernel, stride, padding, dilation, groups = layer.op
-        twin = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, dilation, groups, layer.bias is not None, device="meta")
+        twin = nn.Conv2d(
+            inputs * groups,
+            outputs,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+            layer.bias is not None,
+            device="meta",
+        )
     else:
         twin = nn.Linear(inputs, outputs, layer.bias is not None, device="meta")
     twin.weight, twin.bias = layer.weight, layer.bias
@@ -47,19 +57,23 @@ def digital_layers(model: nn.Module, names: Sequence[str]) -> Iterator[nn.Module
             model.set_submodule(name, layer)
 
 # %% ../../nbs/29_analog.sensitivity.ipynb #c269e669
-def layer_sensitivity(model: nn.Module,             # an analog network of fast layers
-                      data: tuple[Tensor, Tensor],  # inputs (N, C, H, W) and class indices (N,)
-                      t_inference: float = DAY,     # seconds since programming
-                      n_rep: int = 5,               # programmings
-                      kind: str = "one",            # "one" analog layer at a time, or all "others" analog
-                      seed: int = 0,                # of all noise
-                      ) -> pd.DataFrame:            # a row per layer, in the network's order
-    "Loss of accuracy (points), relative error of the outputs, and share of the squared error, per layer."
+def layer_sensitivity(
+    model: nn.Module,  # an analog network of fast layers
+    data: tuple[Tensor, Tensor],  # inputs (N, C, H, W) and class indices (N,)
+    t_inference: float = DAY,  # seconds since programming
+    n_rep: int = 5,  # programmings
+    kind: str = "one",  # "one" analog layer at a time, or all "others" analog
+    seed: int = 0,  # of all noise
+) -> pd.DataFrame:  # a row per layer, in the network's order
+    """Loss of accuracy (points), relative error of the outputs, and share of the squared error, per
+    layer."""
     check_choice("kind", kind, ("one", "others"))
     check_number("n_rep", n_rep, low=1, integer=True)
     layers, (x, y) = analog_layers(model), data
     if slow := [n for n, layer in layers.items() if not isinstance(layer, AnalogLayer)]:
-        raise ConfigError(f"Sensitivity needs fast analog layers; {', '.join(slow)} run on aihwkit's tiles.")
+        raise ConfigError(
+            f"Sensitivity needs fast analog layers; {', '.join(slow)} run on aihwkit's tiles."
+        )
     if "" in layers:
         raise ConfigError("Sensitivity compares the layers of a network; this is a single layer.")
     x, y = (v.to(next(model.parameters()).device) for v in (x, y))
@@ -78,7 +92,10 @@ def layer_sensitivity(model: nn.Module,             # an analog network of fast 
                     drift(model, t_inference)
                     with digital_layers(model, off):
                         lost += (reference - accuracy(model, x, y, batch)) / n_rep
-                        error += float(((_outputs(model, x, batch) - exact).var() / exact.var()).sqrt()) / n_rep
+                        error += (
+                            float(((_outputs(model, x, batch) - exact).var() / exact.var()).sqrt())
+                            / n_rep
+                        )
             rows.append({"layer": name, "acc_loss": lost, "output_error": error})
     finally:
         unprogram(model)

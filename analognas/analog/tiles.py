@@ -15,9 +15,10 @@ from aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierTyp
 from torch import Tensor
 
 # %% ../../nbs/23_analog.tiles.ipynb #e0e06830
-def split_sizes(size: int,       # rows or columns of the whole matrix
-                limit: int,      # of one tile; 0 is no limit
-                ) -> list[int]:  # sizes that sum to `size`, the larger ones first
+def split_sizes(
+    size: int,  # rows or columns of the whole matrix
+    limit: int,  # of one tile; 0 is no limit
+) -> list[int]:  # sizes that sum to `size`, the larger ones first
     "Nearly equal pieces, as few as the limit allows; aihwkit's rule."
     pieces = -(-size // limit) if limit > 0 else 1
     base, extra = divmod(size, pieces)
@@ -26,53 +27,80 @@ def split_sizes(size: int,       # rows or columns of the whole matrix
 
 @dataclass(frozen=True)
 class Block:
-    "The part of a layer's matrix that one tile holds (in a grouped convolution: one tile of every group)."
-    i: int             # which cut of the columns
-    j: int             # which cut of the rows
-    rows: slice        # outputs, within the group
-    cols: slice        # weights of an output, within the group
-    channels: slice    # input channels that the columns touch, within the group
-    pad: tuple[int, int]  # weights of the first and the last touched channel that lie on other tiles
+    """The part of a layer's matrix that one tile holds (in a grouped convolution: one tile of every
+    group)."""
+
+    i: int  # which cut of the columns
+    j: int  # which cut of the rows
+    rows: slice  # outputs, within the group
+    cols: slice  # weights of an output, within the group
+    channels: slice  # input channels that the columns touch, within the group
+    pad: tuple[
+        int, int
+    ]  # weights of the first and the last touched channel that lie on other tiles
 
 
-def cut(rows: int,            # outputs of a group
-        cols: int,            # weights per output: input channels of a group times kernel size
-        kernel: int,          # weights per input channel: kernel height times width; 1 for a linear layer
-        max_rows: int,        # of a tile; 0 is no limit
-        max_cols: int,
-        ) -> list[Block]:     # in aihwkit's order: columns outside, rows inside
+def cut(
+    rows: int,  # outputs of a group
+    cols: int,  # weights per output: input channels of a group times kernel size
+    kernel: int,  # weights per input channel: kernel height times width; 1 for a linear layer
+    max_rows: int,  # of a tile; 0 is no limit
+    max_cols: int,
+) -> list[Block]:  # in aihwkit's order: columns outside, rows inside
     "Cut a layer's matrix into tiles."
     blocks, a = [], 0
     for i, n_cols in enumerate(split_sizes(cols, max_cols)):
         b, p = a + n_cols, 0
         channels = slice(a // kernel, -(-b // kernel))
         for j, n_rows in enumerate(split_sizes(rows, max_rows)):
-            blocks.append(Block(i, j, slice(p, p + n_rows), slice(a, b), channels, (a - channels.start * kernel, channels.stop * kernel - b)))
+            blocks.append(
+                Block(
+                    i,
+                    j,
+                    slice(p, p + n_rows),
+                    slice(a, b),
+                    channels,
+                    (a - channels.start * kernel, channels.stop * kernel - b),
+                )
+            )
             p += n_rows
         a = b
     return blocks
 
 # %% ../../nbs/23_analog.tiles.ipynb #0747a423
-def largest(w: Tensor,           # (groups, rows, cols): a block of every group
-            columnwise: bool,    # one for every output, or one for the tile?
-            ) -> Tensor:         # (groups, rows, 1) or (groups, 1, 1); 1 where all weights are 0
+def largest(
+    w: Tensor,  # (groups, rows, cols): a block of every group
+    columnwise: bool,  # one for every output, or one for the tile?
+) -> Tensor:  # (groups, rows, 1) or (groups, 1, 1); 1 where all weights are 0
     "The largest absolute weight."
-    top = torch.linalg.vector_norm(w.detach(), float("inf"), dim=2 if columnwise else (1, 2), keepdim=True)
+    top = torch.linalg.vector_norm(
+        w.detach(), float("inf"), dim=2 if columnwise else (1, 2), keepdim=True
+    )
     return top.masked_fill_(top == 0, 1)
 
 
 def initial_scale(w: Tensor, mapping) -> Tensor:
-    "Digital factor of each output when a layer is first put on tiles, shape (groups, rows, 1); aihwkit's `weight_scaling_omega`."
+    """Digital factor of each output when a layer is first put on tiles, shape (groups, rows, 1);
+    aihwkit's `weight_scaling_omega`."""
     omega = mapping.weight_scaling_omega
-    scale = largest(w, mapping.weight_scaling_columnwise) / omega if omega and omega > 0 else torch.ones_like(w[:, :, :1])
+    scale = (
+        largest(w, mapping.weight_scaling_columnwise) / omega
+        if omega and omega > 0
+        else torch.ones_like(w[:, :, :1])
+    )
     return scale.expand(-1, w.shape[1], -1)
 
 # %% ../../nbs/23_analog.tiles.ipynb #08327bb3
-def clipped(w: Tensor,           # normalised weights (groups, rows, cols)
-            clip,                # aihwkit's `WeightClipParameter`
-            ) -> Tensor:         # the same shape
+def clipped(
+    w: Tensor,  # normalised weights (groups, rows, cols)
+    clip,  # aihwkit's `WeightClipParameter`
+) -> Tensor:  # the same shape
     "Clip to a fixed value, or to a multiple of the standard deviation of each tile."
-    if clip.type == WeightClipType.NONE or clip.type == WeightClipType.LAYER_GAUSSIAN and w[0].numel() == 1:  # one weight has no spread
+    if (
+        clip.type == WeightClipType.NONE
+        or clip.type == WeightClipType.LAYER_GAUSSIAN
+        and w[0].numel() == 1  # one weight has no spread
+    ):
         return w
     bound = w.new_full((1, 1, 1), clip.fixed_value)
     if clip.type == WeightClipType.LAYER_GAUSSIAN:
@@ -81,23 +109,31 @@ def clipped(w: Tensor,           # normalised weights (groups, rows, cols)
     return w.clamp(-bound, bound)
 
 
-def remapped_scale(w: Tensor,    # logical weights (groups, rows, cols)
-                   scale: Tensor,  # the scale so far, (groups, rows, 1)
-                   remap,        # aihwkit's `WeightRemapParameter`
-                   ) -> Tensor:  # the new one, (groups, rows, 1)
-    "The scale that makes the largest weight 1 again, of each tile or each output; the old one where remapping is off."
+def remapped_scale(
+    w: Tensor,  # logical weights (groups, rows, cols)
+    scale: Tensor,  # the scale so far, (groups, rows, 1)
+    remap,  # aihwkit's `WeightRemapParameter`
+) -> Tensor:  # the new one, (groups, rows, 1)
+    """The scale that makes the largest weight 1 again, of each tile or each output; the old one
+    where remapping is off."""
     if remap.type == WeightRemapType.NONE:
         return scale
     return largest(w, remap.type == WeightRemapType.CHANNELWISE_SYMMETRIC).expand_as(scale)
 
 # %% ../../nbs/23_analog.tiles.ipynb #f657b661
-MODIFIERS = (WeightModifierType.NONE, WeightModifierType.COPY, WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL,
-             WeightModifierType.DISCRETIZE)
+MODIFIERS = (
+    WeightModifierType.NONE,
+    WeightModifierType.COPY,
+    WeightModifierType.ADD_NORMAL,
+    WeightModifierType.MULT_NORMAL,
+    WeightModifierType.DISCRETIZE,
+)
 
 
-def modified(w: Tensor,          # normalised weights (groups, rows, cols)
-             modifier,           # aihwkit's `WeightModifierParameter`, of one of the types in `MODIFIERS`
-             ) -> Tensor:        # the same shape; its gradient is `w`'s
+def modified(
+    w: Tensor,  # normalised weights (groups, rows, cols)
+    modifier,  # aihwkit's `WeightModifierParameter`, of one of the types in `MODIFIERS`
+) -> Tensor:  # the same shape; its gradient is `w`'s
     "What one forward pass of training sees of the weights."
     kind = modifier.type
     if kind in (WeightModifierType.NONE, WeightModifierType.COPY):
@@ -106,21 +142,33 @@ def modified(w: Tensor,          # normalised weights (groups, rows, cols)
         if kind == WeightModifierType.MULT_NORMAL:
             change = w * modifier.std_dev * torch.randn_like(w)
         else:
-            top = w.abs().amax((1, 2), keepdim=True) if modifier.rel_to_actual_wmax else modifier.assumed_wmax
-            change = modifier.std_dev * top * torch.randn_like(w) if kind == WeightModifierType.ADD_NORMAL else _rounded(w, top, modifier) - w
+            top = (
+                w.abs().amax((1, 2), keepdim=True)
+                if modifier.rel_to_actual_wmax
+                else modifier.assumed_wmax
+            )
+            change = (
+                modifier.std_dev * top * torch.randn_like(w)
+                if kind == WeightModifierType.ADD_NORMAL
+                else _rounded(w, top, modifier) - w
+            )
     return w + change
 
 
 def _rounded(w: Tensor, top: Tensor | float, modifier) -> Tensor:
-    "Whole steps; `res` is the share of the range from -top to top that a step takes, or how many there are."
+    """Whole steps; `res` is the share of the range from -top to top that a step takes, or how many
+    there are."""
     step = 2 * top * (1 / modifier.res if modifier.res > 1 else modifier.res)
     dither = torch.rand_like(w) - 0.5 if modifier.sto_round else 0.0
     return (w / step + dither).round() * step
 
 # %% ../../nbs/23_analog.tiles.ipynb #49beffe1
-def as_kernel(w: Tensor,            # a block's weights (groups, rows, cols)
-              block: Block,
-              kernel_size: tuple[int, ...],  # (height, width), or () for a linear layer
-              ) -> Tensor:          # (groups * rows, channels touched, *kernel_size)
+def as_kernel(
+    w: Tensor,  # a block's weights (groups, rows, cols)
+    block: Block,
+    kernel_size: tuple[int, ...],  # (height, width), or () for a linear layer
+) -> Tensor:  # (groups * rows, channels touched, *kernel_size)
     "A block's weights as PyTorch's convolution wants them."
-    return (F.pad(w, block.pad) if any(block.pad) else w).reshape(w.shape[0] * w.shape[1], -1, *kernel_size)
+    return (F.pad(w, block.pad) if any(block.pad) else w).reshape(
+        w.shape[0] * w.shape[1], -1, *kernel_size
+    )

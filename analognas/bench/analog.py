@@ -36,28 +36,55 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.skip = nn.Identity() if stride == 1 and inputs == outputs else nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.skip = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.skip(x))
 
 
-def bench_network(width: int = 16, blocks: int = 2, channels: int = 3, classes: int = 10) -> nn.Module:
-    "The ResNet of the benches: stages of width, 2 width, 4 width channels; maps (N, channels, H, W) to (N, classes)."
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+def bench_network(
+    width: int = 16, blocks: int = 2, channels: int = 3, classes: int = 10
+) -> nn.Module:
+    """The ResNet of the benches: stages of width, 2 width, 4 width channels; maps (N, channels, H,
+    W) to (N, classes)."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, width, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
     for stage in range(3):
         for k in range(blocks):
-            layers.append(_Block(width * (2 ** (stage - 1) if stage and not k else 2**stage), width * 2**stage, 2 if stage and not k else 1))
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes))
+            layers.append(
+                _Block(
+                    width * (2 ** (stage - 1) if stage and not k else 2**stage),
+                    width * 2**stage,
+                    2 if stage and not k else 1,
+                )
+            )
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)
+    )
 
 # %% ../../nbs/82_bench.analog.ipynb #3d3e1d30
-def interleaved(sides: dict[str, Callable[[], object]],  # name to what is timed
-                rounds: int,                             # turns of each side
-                ) -> dict[str, float]:                   # name to median seconds
-    "Time several things in turn, so that whatever else the machine does falls on all. A turn is one run to get warm, as in a loop, and one timed."
+def interleaved(
+    sides: dict[str, Callable[[], object]],  # name to what is timed
+    rounds: int,  # turns of each side
+) -> dict[str, float]:  # name to median seconds
+    """Time several things in turn, so that whatever else the machine does falls on all.
+
+    A turn is one run to get warm, as in a loop, and one timed."""
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, run in sides.items():
@@ -93,8 +120,12 @@ def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
         ours()
     kit = to_aihwkit(fast).train()
     digital_step = partial(_step, digital, torch.optim.SGD(digital.parameters(), 0.01, 0.9))
-    return {"aihwkit": partial(_step, kit, AnalogSGD(kit.parameters(), lr=0.01, momentum=0.9), x, y), "ours": ours,
-            "digital": partial(digital_step, x, y), "digital_channels_last": partial(digital_step, last, y)}
+    return {
+        "aihwkit": partial(_step, kit, AnalogSGD(kit.parameters(), lr=0.01, momentum=0.9), x, y),
+        "ours": ours,
+        "digital": partial(digital_step, x, y),
+        "digital_channels_last": partial(digital_step, last, y),
+    }
 
 # %% ../../nbs/82_bench.analog.ipynb #61284b4f
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter
@@ -106,65 +137,99 @@ def peak_memory(run: Callable[[], object]) -> int:
     forget_scratch()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         run()
-    changes = sorted((e.start_ns(), e.nbytes()) for e in seen.profiler.kineto_results.events() if e.name() == "[memory]")
+    changes = sorted(
+        (e.start_ns(), e.nbytes())
+        for e in seen.profiler.kineto_results.events()
+        if e.name() == "[memory]"
+    )
     return max(accumulate(change for _, change in changes))
 
 # %% ../../nbs/82_bench.analog.ipynb #c82711c0
 def largest_difference(batch: int = 8) -> float:
-    "Noise off, double precision: largest difference of the networks' outputs relative to the largest output."
+    """Noise off, double precision: largest difference of the networks' outputs relative to the
+    largest output."""
     config = create_rpu_config(out_noise=0.0)
     config.runtime.data_type = RPUDataType.DOUBLE
     net = to_analog(bench_network().double(), config).eval()
     x = torch.randn(batch, 3, 32, 32).double()
     with torch.no_grad():
-        ours, theirs = net(x.contiguous(memory_format=torch.channels_last)), to_aihwkit(net).eval()(x)
+        ours, theirs = (
+            net(x.contiguous(memory_format=torch.channels_last)),
+            to_aihwkit(net).eval()(x),
+        )
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 def _over_digital(prefix: str, took: dict[str, float]) -> dict[str, float]:
-    return {f"{prefix}_over_{peer}": took["ours"] / took[peer] for peer in ("digital", "digital_channels_last")}
+    return {
+        f"{prefix}_over_{peer}": took["ours"] / took[peer]
+        for peer in ("digital", "digital_channels_last")
+    }
 
 
-def bench_analog(eval_batch: int = 128, train_batch: int = 64, rounds: int = 9, seed: int = 0) -> dict[str, float]:
-    "The ratios of design section 8: aihwkit's time over ours, ours over digital; and the ratio of the training peaks of memory."
+def bench_analog(
+    eval_batch: int = 128, train_batch: int = 64, rounds: int = 9, seed: int = 0
+) -> dict[str, float]:
+    """The ratios of design section 8: aihwkit's time over ours, ours over digital; and the ratio of
+    the training peaks of memory."""
     check_number("rounds", rounds, low=1, integer=True)
     with torch_seed(seed):
         x, digital, result = torch.randn(eval_batch, 3, 32, 32), bench_network(), {}
         last = x.contiguous(memory_format=torch.channels_last)
         for name, noise in (("exact", 0.0), ("noisy", create_rpu_config().forward.out_noise)):
             net = to_analog(digital, create_rpu_config(out_noise=noise))
-            took = interleaved({"aihwkit": _evaluation(to_aihwkit(net), x), "ours": _evaluation(net, last), "digital": _evaluation(digital, x),
-                                "digital_channels_last": _evaluation(digital, last)}, rounds)
+            took = interleaved(
+                {
+                    "aihwkit": _evaluation(to_aihwkit(net), x),
+                    "ours": _evaluation(net, last),
+                    "digital": _evaluation(digital, x),
+                    "digital_channels_last": _evaluation(digital, last),
+                },
+                rounds,
+            )
             result[f"eval_speedup_{name}"] = took["aihwkit"] / took["ours"]
         result |= _over_digital("eval", took)  # with noise: the dearer of the two
         sides = _training_sides(train_batch)
         took = interleaved(sides, rounds)
         memory = peak_memory(sides["ours"]) / peak_memory(sides["digital"])
-        return result | {"train_speedup": took["aihwkit"] / took["ours"], **_over_digital("train", took), "train_memory_over_digital": memory,
-                         "max_rel_err": largest_difference()}
+        return result | {
+            "train_speedup": took["aihwkit"] / took["ours"],
+            **_over_digital("train", took),
+            "train_memory_over_digital": memory,
+            "max_rel_err": largest_difference(),
+        }
 
 # %% ../../nbs/82_bench.analog.ipynb #40ed37de
 GROWTH_TIMES = (SECOND, MINUTE, HOUR, DAY, MONTH)
 
 
-def network_of_size(parameters: float,   # wanted
-                    ) -> nn.Module:      # the bench's ResNet with about so many
+def network_of_size(
+    parameters: float,  # wanted
+) -> nn.Module:  # the bench's ResNet with about so many
     "The bench's network at the width that comes nearest."
     check_number("parameters", parameters, low=1000)
     width = max(1, round(16 * math.sqrt(parameters / 175_258)))
-    sizes = {w: sum(p.numel() for p in bench_network(w).parameters()) for w in range(max(1, width - 2), width + 3)}
+    sizes = {
+        w: sum(p.numel() for p in bench_network(w).parameters())
+        for w in range(max(1, width - 2), width + 3)
+    }
     return bench_network(min(sizes, key=lambda w: abs(sizes[w] - parameters)))
 
 
-def bench_growth(parameters: Sequence[float] = (1e5, 1e6, 1e7),
-                 repeats: Sequence[int] = (1, 5, 25),
-                 images: int = 64,       # read at each time, 32 x 32
-                 seed: int = 0,
-                 ) -> list[dict[str, float]]:  # one row for each size and number of repeats
-    "Seconds of `measure_drift` at five times, and how many passes of the digital network fit into them for each reading."
+def bench_growth(
+    parameters: Sequence[float] = (1e5, 1e6, 1e7),
+    repeats: Sequence[int] = (1, 5, 25),
+    images: int = 64,  # read at each time, 32 x 32
+    seed: int = 0,
+) -> list[dict[str, float]]:  # one row for each size and number of repeats
+    """Seconds of `measure_drift` at five times, and how many passes of the digital network fit into
+    them for each reading."""
     rows = []
     with torch_seed(seed):
-        x, y = torch.randn(images, 3, 32, 32).contiguous(memory_format=torch.channels_last), torch.randint(10, (images,))
+        x, y = (
+            torch.randn(images, 3, 32, 32).contiguous(memory_format=torch.channels_last),
+            torch.randint(10, (images,)),
+        )
         for size in parameters:
             digital = network_of_size(size).eval()
             net, n = to_analog(digital), sum(p.numel() for p in digital.parameters())
@@ -174,5 +239,12 @@ def bench_growth(parameters: Sequence[float] = (1e5, 1e6, 1e7),
                 start = time.perf_counter()
                 measure_drift(net, (x, y), GROWTH_TIMES, n_rep, seed, progress=False)
                 took = time.perf_counter() - start
-                rows.append({"parameters": n, "n_rep": n_rep, "seconds": took, "digital_passes": took / (n_rep * len(GROWTH_TIMES) * once)})
+                rows.append(
+                    {
+                        "parameters": n,
+                        "n_rep": n_rep,
+                        "seconds": took,
+                        "digital_passes": took / (n_rep * len(GROWTH_TIMES) * once),
+                    }
+                )
     return rows

@@ -20,7 +20,14 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from .analog import bench_network
-from ..core import DRIFT_TIMES, DriftRecord, check_number, child_seeds, read_json, write_json
+from analognas.core import (
+    DRIFT_TIMES,
+    DriftRecord,
+    check_number,
+    child_seeds,
+    read_json,
+    write_json,
+)
 from ..datasets.base import Dataset
 from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.constraints import Constraints
@@ -31,8 +38,11 @@ from ..training.labels import LabelStore
 from ..training.protocol import Protocol
 
 # %% ../../nbs/83_bench.baselines.ipynb #e1d9f238
-RESNETS = {"ResNet-20": 3, "ResNet-32": 5}  # blocks in each of three stages (He and others, CVPR 2016, section 4.2)
-LIMITS = (100_000, 500_000)                 # parameters
+RESNETS = {
+    "ResNet-20": 3,
+    "ResNet-32": 5,
+}  # blocks in each of three stages (He and others, CVPR 2016, section 4.2)
+LIMITS = (100_000, 500_000)  # parameters
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -40,21 +50,33 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def resnet_width(parameters: float,  # wanted
-                 blocks: int,        # in each stage
-                 channels: int = 3,  # of the input
-                 classes: int = 10) -> int:
+def resnet_width(
+    parameters: float,  # wanted
+    blocks: int,  # in each stage
+    channels: int = 3,  # of the input
+    classes: int = 10,
+) -> int:
     "Channels of the first stage with which a ResNet comes nearest to a number of parameters."
     check_number("parameters", parameters, low=1)
-    guess = max(2, round(16 * (parameters / count_parameters(bench_network(16, blocks, channels, classes))) ** 0.5))
-    size = lambda width: abs(count_parameters(bench_network(width, blocks, channels, classes)) - parameters)
+    guess = max(
+        2,
+        round(
+            16
+            * (parameters / count_parameters(bench_network(16, blocks, channels, classes))) ** 0.5
+        ),
+    )
+    size = lambda width: abs(
+        count_parameters(bench_network(width, blocks, channels, classes)) - parameters
+    )
     return min(range(max(1, guess - 2), guess + 3), key=size)
 
 # %% ../../nbs/83_bench.baselines.ipynb #113ecde4
 @dataclass(frozen=True)
 class Entrants:
-    "Networks to compare, each described by plain data: {'name', 'limit', 'config'} for winners, {'name', 'limit', 'width', 'blocks'} for ResNets."
-    space: ConfigSpace                # builds the winners' networks
+    """Networks to compare, each described by plain data: {'name', 'limit', 'config'} for winners,
+    {'name', 'limit', 'width', 'blocks'} for ResNets."""
+
+    space: ConfigSpace  # builds the winners' networks
     descriptions: Sequence[Mapping]
 
     def network(self, description: Mapping) -> nn.Module:
@@ -65,48 +87,86 @@ class Entrants:
         return bench_network(description["width"], description["blocks"], channels, classes)
 
 
-def find_entrants(space: ConfigSpace, evaluator: Evaluator, limits: Sequence[int] = LIMITS, seed: int = 0) -> Entrants:
+def find_entrants(
+    space: ConfigSpace, evaluator: Evaluator, limits: Sequence[int] = LIMITS, seed: int = 0
+) -> Entrants:
     "Search under each limit, and size the ResNets after the winner."
     found: list[dict] = []
     for limit, run_seed in zip(limits, child_seeds(seed, len(limits)), strict=True):
-        allowed = Constraints(max_nb_param=limit / 1e6, T_AVM=10, inside=True)  # what the evaluator knows nothing about is no winner
+        allowed = Constraints(
+            max_nb_param=limit / 1e6, T_AVM=10, inside=True
+        )  # what the evaluator knows nothing about is no winner
         winner = EAOptimizer(evaluator, constraints=allowed).run(space, run_seed).best_config
         found.append({"name": "winner", "limit": limit, "config": winner})
         size = int(space.stats([winner])["params"][0])
-        found += [{"name": name, "limit": limit, "width": resnet_width(size, blocks, space.info.input_dim[0], space.info.classes), "blocks": blocks}
-                  for name, blocks in RESNETS.items()]
+        found += [
+            {
+                "name": name,
+                "limit": limit,
+                "width": resnet_width(size, blocks, space.info.input_dim[0], space.info.classes),
+                "blocks": blocks,
+            }
+            for name, blocks in RESNETS.items()
+        ]
     return Entrants(space, found)
 
 # %% ../../nbs/83_bench.baselines.ipynb #f1c8fd7f
-THOROUGH = Protocol(epochs=10, hwa_epochs=3, hwa_batch_size=64, lr=0.1, hwa_lr=0.05, max_train=5_000, max_test=1_000, resolution=16, augment=True,
-                    n_rep=10, t_inference=DRIFT_TIMES)
+THOROUGH = Protocol(
+    epochs=10,
+    hwa_epochs=3,
+    hwa_batch_size=64,
+    lr=0.1,
+    hwa_lr=0.05,
+    max_train=5_000,
+    max_test=1_000,
+    resolution=16,
+    augment=True,
+    n_rep=10,
+    t_inference=DRIFT_TIMES,
+)
 
 
-def bench_baselines(data: Dataset,                     # what to train and test on
-                    evaluator: Evaluator,              # whose winners are to be tested
-                    store: str | Path,                 # made if it is not there, continued if it is
-                    protocol: Protocol = THOROUGH,     # the same for all
-                    limits: Sequence[int] = LIMITS,    # parameters
-                    seeds: Sequence[int] = (0,),       # each entrant is trained once with each
-                    progress: bool = True) -> pd.DataFrame:
+def bench_baselines(
+    data: Dataset,  # what to train and test on
+    evaluator: Evaluator,  # whose winners are to be tested
+    store: str | Path,  # made if it is not there, continued if it is
+    protocol: Protocol = THOROUGH,  # the same for all
+    limits: Sequence[int] = LIMITS,  # parameters
+    seeds: Sequence[int] = (0,),  # each entrant is trained once with each
+    progress: bool = True,
+) -> pd.DataFrame:
     "Train and measure all entrants; one row each, with a `DriftRecord` in the column `drift`."
     space = ConfigSpace(data.info)
     entrants, rpu_config = find_entrants(space, evaluator.bind(space), limits), create_rpu_config()
     results = LabelStore(store, describe_measurements(space, data, protocol, "pcm"))
     results.add([(json.dumps(d), seed) for d in entrants.descriptions for seed in seeds])
-    with tqdm(total=len(entrants.descriptions) * len(seeds), desc="networks", disable=not progress) as bar:
+    with tqdm(
+        total=len(entrants.descriptions) * len(seeds), desc="networks", disable=not progress
+    ) as bar:
         Collector(entrants, data, results, rpu_config, protocol).run(bar.update)
     return table_of(entrants, results)
 
 
 def table_of(entrants: Entrants, results: LabelStore) -> pd.DataFrame:
-    "The finished networks of a store, one row each; accuracies in percent, their spread over chips in points."
+    """The finished networks of a store, one row each; accuracies in percent, their spread over
+    chips in points."""
     rows = []
     for description, seed, result, seconds in results.rows():
         drift = DriftRecord(result["t_inference"], np.array(result["acc"]))
-        rows.append({"limit": description["limit"], "name": description["name"], "parameters": count_parameters(entrants.network(description)),
-                     "seed": seed, "acc_digital": result["acc_digital"], "acc_1d": drift.acc_1d, "avm": drift.avm, "std_1d": drift.std_1d,
-                     "seconds": seconds, "drift": drift})
+        rows.append(
+            {
+                "limit": description["limit"],
+                "name": description["name"],
+                "parameters": count_parameters(entrants.network(description)),
+                "seed": seed,
+                "acc_digital": result["acc_digital"],
+                "acc_1d": drift.acc_1d,
+                "avm": drift.avm,
+                "std_1d": drift.std_1d,
+                "seconds": seconds,
+                "drift": drift,
+            }
+        )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/83_bench.baselines.ipynb #5a1fe9b2
@@ -116,10 +176,22 @@ def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
     return write_json(path, {**facts, "rows": rows})
 
 
-def load_baselines(path: str | Path | None = None,  # written by `save_baselines`; None: the comparison on CIFAR-10 that comes with the package
-                   ) -> pd.DataFrame:               # one row per network, as `bench_baselines` gives it; `attrs` has the facts
+def load_baselines(
+    # written by `save_baselines`; None: the comparison on CIFAR-10 that comes with the
+    # package
+    path: str | Path | None = None,
+) -> pd.DataFrame:  # one row per network, as `bench_baselines` gives it; `attrs` has the facts
     "Read a comparison."
-    found = read_json(Path(str(files("analognas.bench") / "baselines_CIFAR-10.json")) if path is None else Path(path))
-    table = pd.DataFrame([{**r, "drift": DriftRecord(r["drift"]["t_inference"], np.array(r["drift"]["acc"]))} for r in found["rows"]])
+    found = read_json(
+        Path(str(files("analognas.bench") / "baselines_CIFAR-10.json"))
+        if path is None
+        else Path(path)
+    )
+    table = pd.DataFrame(
+        [
+            {**r, "drift": DriftRecord(r["drift"]["t_inference"], np.array(r["drift"]["acc"]))}
+            for r in found["rows"]
+        ]
+    )
     table.attrs.update({k: v for k, v in found.items() if k != "rows"})
     return table

@@ -19,20 +19,30 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS
 
 # %% ../../nbs/81_bench.evaluators.ipynb #e6cdc335
-SHORT = dict(zip(TARGETS, ("acc", "avm", "std"), strict=True))  # how the keys below call the targets
+SHORT = dict(
+    zip(TARGETS, ("acc", "avm", "std"), strict=True)
+)  # how the keys below call the targets
 BASELINES = ("params_only", "linear", "linear_features")
 
 
 def figures_of(about: Mapping) -> dict[str, float | None]:
-    "What a fitted evaluator recorded: `acc_tau`, `acc_tau_low`, `_high`, `_new_networks`, `_ceiling`, the same of `avm` and `std`, sizes, baselines."
+    """What a fitted evaluator recorded: `acc_tau`, `acc_tau_low`, `_high`, `_new_networks`,
+    `_ceiling`, the same of `avm` and `std`, sizes, baselines."""
     h = about["held_out"]
     row = {"n_train": about["rows"], "n_test": h["n_test"]}
     for target, short in SHORT.items():
-        row |= {f"{short}_tau": h["surrogate"][target]["tau"], f"{short}_tau_low": h["surrogate"][target]["low"],
-                f"{short}_tau_high": h["surrogate"][target]["high"],
-                f"{short}_tau_new_networks": h["new_networks"][target]["tau"] if h["new_networks"] else None}
-        row |= {f"{short}_tau_ceiling{end}": h["ceiling"][target][key] if h["ceiling"] else None
-                for end, key in (("", "tau"), ("_low", "low"), ("_high", "high"))}
+        row |= {
+            f"{short}_tau": h["surrogate"][target]["tau"],
+            f"{short}_tau_low": h["surrogate"][target]["low"],
+            f"{short}_tau_high": h["surrogate"][target]["high"],
+            f"{short}_tau_new_networks": h["new_networks"][target]["tau"]
+            if h["new_networks"]
+            else None,
+        }
+        row |= {
+            f"{short}_tau_ceiling{end}": h["ceiling"][target][key] if h["ceiling"] else None
+            for end, key in (("", "tau"), ("_low", "low"), ("_high", "high"))
+        }
         row[f"{short}_coverage_90"] = h["coverage_90"][target]
         row |= {f"{short}_{baseline}_tau": h[baseline][target]["tau"] for baseline in BASELINES}
     return row | {f"{baseline}_tau": row[f"acc_{baseline}_tau"] for baseline in BASELINES}
@@ -53,14 +63,25 @@ def _seconds(call, turns: int) -> float:
     return statistics.median(times[1:])
 
 
-def bench_query(large: int = 100_000, small: int = 20, turns: int = 7, seed: int = 0) -> dict[str, float]:
-    "`archs_per_s` for a large batch, `archs_per_s_small` for a small one, `import_s`. Medians of `turns`; the digits evaluator answers."
+def bench_query(
+    large: int = 100_000, small: int = 20, turns: int = 7, seed: int = 0
+) -> dict[str, float]:
+    """`archs_per_s` for a large batch, `archs_per_s_small` for a small one, `import_s`.
+
+    Medians of `turns`; the digits evaluator answers."""
     check_number("turns", turns, low=5, integer=True)
     space = ConfigSpace("digits")
     evaluator, configs = XGBoostEvaluator().bind(space), space.sample_arch_uniformly(large, seed)
-    few = [configs[i : i + small] for i in range(0, min(large, 50 * small), small)]  # many small batches, so that one hiccup does not decide
+    few = [
+        configs[i : i + small] for i in range(0, min(large, 50 * small), small)
+    ]  # many small batches, so that one hiccup does not decide
     start = lambda code: subprocess.run([sys.executable, "-c", code], check=True)
-    return {"archs_per_s": large / _seconds(lambda: evaluator.query_pop(configs), turns),
-            "archs_per_s_small": sum(map(len, few)) / _seconds(lambda: [evaluator.query_pop(batch) for batch in few], turns),
-            "batch": large, "batch_small": small,
-            "import_s": _seconds(lambda: start("import analognas"), turns) - _seconds(lambda: start("pass"), turns)}
+    return {
+        "archs_per_s": large / _seconds(lambda: evaluator.query_pop(configs), turns),
+        "archs_per_s_small": sum(map(len, few))
+        / _seconds(lambda: [evaluator.query_pop(batch) for batch in few], turns),
+        "batch": large,
+        "batch_small": small,
+        "import_s": _seconds(lambda: start("import analognas"), turns)
+        - _seconds(lambda: start("pass"), turns),
+    }

@@ -38,25 +38,44 @@ SMALL = Protocol(epochs=2, hwa_epochs=1, hwa_batch_size=64, n_rep=3, t_inference
 
 @contextmanager
 def local_cluster(n: int) -> Iterator[Any]:
-    "A client of a Dask cluster of `n` worker processes, of one thread each, on this machine. `MissingExtraError` without Dask."
+    """A client of a Dask cluster of `n` worker processes, of one thread each, on this machine.
+
+    `MissingExtraError` without Dask."""
     dask = load_extra("dask.distributed", "distributed")
-    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "memory_limit": 0, "silence_logs": logging.CRITICAL}
+    how = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": ":0",
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,
+    }
     with dask.LocalCluster(n_workers=n, **how) as cluster, dask.Client(cluster) as client:
         yield client
 
 
-def measured_search(client,                                # a Dask client
-                    run_dir: Path,                         # new
-                    evaluations: int,                      # architectures to measure
-                    on_evaluation: Callable | None = None, # as `Worker` takes it
-                    protocol: Protocol = SMALL,
-                    ) -> tuple[Worker, float]:             # the worker, its search done; seconds it took
+def measured_search(
+    client,  # a Dask client
+    run_dir: Path,  # new
+    evaluations: int,  # architectures to measure
+    on_evaluation: Callable | None = None,  # as `Worker` takes it
+    protocol: Protocol = SMALL,
+) -> tuple[Worker, float]:  # the worker, its search done; seconds it took
     "Measure so many random architectures for digits on a Dask cluster."
     evaluator = MeasuredEvaluator(load_dataset("digits"), protocol, progress=False)
-    alike = Constraints(max_nb_param=0.02, limits={"depth": 20})  # one deep network among them, and the last worker is waited for
+    alike = Constraints(
+        max_nb_param=0.02, limits={"depth": 20}
+    )  # one deep network among them, and the last worker is waited for
     optimizer = RandomSearch(evaluator, evaluations, constraints=alike, batch_size=evaluations)
-    worker = Worker(ConfigSpace("digits"), optimizer, runs=1, run_dir=run_dir, progress=False, executor=client.get_executor(pure=False),
-                    send=lambda sent: client.scatter(sent, broadcast=True), on_evaluation=on_evaluation)
+    worker = Worker(
+        ConfigSpace("digits"),
+        optimizer,
+        runs=1,
+        run_dir=run_dir,
+        progress=False,
+        executor=client.get_executor(pure=False),
+        send=lambda sent: client.scatter(sent, broadcast=True),
+        on_evaluation=on_evaluation,
+    )
     start = time.perf_counter()
     worker.search()
     return worker, time.perf_counter() - start
@@ -70,14 +89,17 @@ def killer(pid: int, at: int) -> Callable[[str, int, dict], None]:
         seen.append(record)
         if len(seen) == at:
             os.kill(pid, signal.SIGKILL)
+
     return on_evaluation
 
 
-def bench_scale(evaluations: int = 16,       # in each search
-                rounds: int = 5,             # turns of each side
-                protocol: Protocol = SMALL,  # of each evaluation
-                ) -> dict[str, float]:
-    "`speedup_2_workers`: seconds with one Dask worker over seconds with two; `lost_evaluations` of a search one of whose two workers is killed."
+def bench_scale(
+    evaluations: int = 16,  # in each search
+    rounds: int = 5,  # turns of each side
+    protocol: Protocol = SMALL,  # of each evaluation
+) -> dict[str, float]:
+    """`speedup_2_workers`: seconds with one Dask worker over seconds with two; `lost_evaluations`
+    of a search one of whose two workers is killed."""
     check_number("rounds", rounds, low=1, integer=True)
     check_number("evaluations", evaluations, low=3, integer=True)
     took: dict[int, list[float]] = {1: [], 2: []}
@@ -85,24 +107,37 @@ def bench_scale(evaluations: int = 16,       # in each search
         clients = {n: stack.enter_context(local_cluster(n)) for n in took}
         for i in range(-1, rounds):  # the first turn gets the workers warm: they import PyTorch
             for n, client in clients.items():
-                whole, seconds = measured_search(client, Path(folder) / f"{i}-{n}", evaluations, None, protocol)
+                whole, seconds = measured_search(
+                    client, Path(folder) / f"{i}-{n}", evaluations, None, protocol
+                )
                 took[n] += [seconds] * (i >= 0)
         victim = next(iter(clients[2].run(os.getpid).values()))
         stop = killer(victim, max(1, evaluations // 3))
-        hurt, seconds = measured_search(clients[2], Path(folder) / "killed", evaluations, stop, protocol)
+        hurt, seconds = measured_search(
+            clients[2], Path(folder) / "killed", evaluations, stop, protocol
+        )
         arrived, same = len(hurt.evaluations), hurt.evaluations.equals(whole.evaluations)
     one, two = statistics.median(took[1]), statistics.median(took[2])
-    return {"speedup_2_workers": one / two, "lost_evaluations": evaluations - arrived, "same_answers_after_kill": float(same),
-            "seconds_1_worker": one, "seconds_2_workers": two, "seconds_killed": seconds, "evaluations": evaluations, "cores": os.cpu_count() or 1}
+    return {
+        "speedup_2_workers": one / two,
+        "lost_evaluations": evaluations - arrived,
+        "same_answers_after_kill": float(same),
+        "seconds_1_worker": one,
+        "seconds_2_workers": two,
+        "seconds_killed": seconds,
+        "evaluations": evaluations,
+        "cores": os.cpu_count() or 1,
+    }
 
 # %% ../../nbs/85_bench.scale.ipynb #1c04540a
 MESSAGES_PER_TASK = 10
 
 
-def batch_seconds(durations: np.ndarray,   # seconds, of each task in turn
-                  workers: int,
-                  overhead: float = 0.0,   # seconds between the hand-out of one task and that of the next
-                  ) -> float:              # seconds until the last task ends
+def batch_seconds(
+    durations: np.ndarray,  # seconds, of each task in turn
+    workers: int,
+    overhead: float = 0.0,  # seconds between the hand-out of one task and that of the next
+) -> float:  # seconds until the last task ends
     "List scheduling: each task goes to the worker that is free first."
     free = [0.0] * min(workers, len(durations))
     for i, d in enumerate(durations):
@@ -110,26 +145,44 @@ def batch_seconds(durations: np.ndarray,   # seconds, of each task in turn
     return max(free)
 
 
-def simulate_cluster(durations: Sequence[float] | np.ndarray,  # recorded seconds of an evaluation, drawn from with replacement
-                     evaluations: int,                # in all
-                     workers: int,
-                     batch: int,                      # architectures that the optimizer asks about at once
-                     overhead: float = 0.0,           # seconds that handing out one task takes
-                     between: float = 0.0,            # seconds that the optimizer takes to think of a batch
-                     sampled: int = 100,              # simulate at most so many batches, and take the rest to be like them
-                     rng: int | np.random.Generator | None = 0,
-                     ) -> dict[str, float]:
-    "Wall-clock seconds, the share of them in which workers are busy, machine-seconds and messages of a batch-synchronous search."
+def simulate_cluster(
+    # recorded seconds of an evaluation, drawn from with replacement
+    durations: Sequence[float] | np.ndarray,
+    evaluations: int,  # in all
+    workers: int,
+    batch: int,  # architectures that the optimizer asks about at once
+    overhead: float = 0.0,  # seconds that handing out one task takes
+    between: float = 0.0,  # seconds that the optimizer takes to think of a batch
+    sampled: int = 100,  # simulate at most so many batches, and take the rest to be like them
+    rng: int | np.random.Generator | None = 0,
+) -> dict[str, float]:
+    """Wall-clock seconds, the share of them in which workers are busy, machine-seconds and messages
+    of a batch-synchronous search."""
     known, rng = np.asarray(durations, float), as_rng(rng)
     if known.ndim != 1 or not len(known) or not (np.isfinite(known).all() and (known > 0).all()):
         raise ConfigError("durations must be one or more positive numbers of seconds.")
-    for name, value in (("evaluations", evaluations), ("workers", workers), ("batch", batch), ("sampled", sampled)):
+    for name, value in (
+        ("evaluations", evaluations),
+        ("workers", workers),
+        ("batch", batch),
+        ("sampled", sampled),
+    ):
         check_number(name, value, low=1, integer=True)
     batches = -(-evaluations // batch)
-    sizes = [batch] * (batches - 1) + [evaluations - batch * (batches - 1)] if batches <= sampled else [batch] * sampled
+    sizes = (
+        [batch] * (batches - 1) + [evaluations - batch * (batches - 1)]
+        if batches <= sampled
+        else [batch] * sampled
+    )
     drawn = [rng.choice(known, size) for size in sizes]
     scale = evaluations / sum(sizes)
     wall = scale * sum(batch_seconds(d, workers, overhead) + between for d in drawn)
     work = scale * sum(d.sum() for d in drawn)
-    return {"seconds": wall, "busy": work / (wall * workers), "machine_seconds": wall * workers, "messages": float(MESSAGES_PER_TASK * evaluations),
-            "simulated_batches": len(sizes), "batches": batches}
+    return {
+        "seconds": wall,
+        "busy": work / (wall * workers),
+        "machine_seconds": wall * workers,
+        "messages": float(MESSAGES_PER_TASK * evaluations),
+        "simulated_batches": len(sizes),
+        "batches": batches,
+    }

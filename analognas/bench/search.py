@@ -29,7 +29,10 @@ from ..training.labels import LabelStore
 
 # %% ../../nbs/84_bench.search.ipynb #24db7271
 CHECKPOINTS = (50, 100, 200)  # evaluations after which regret is read
-PEERS = {"optuna_tpe": "TPESampler", "optuna_gp": "GPSampler"}  # samplers of Optuna (Akiba et al., KDD 2019)
+PEERS = {
+    "optuna_tpe": "TPESampler",
+    "optuna_gp": "GPSampler",
+}  # samplers of Optuna (Akiba et al., KDD 2019)
 
 
 def make(name: str, truth: TableEvaluator, n: int, T_AVM: float | None = None) -> Optimizer:
@@ -48,12 +51,18 @@ def _problem() -> tuple[NASBench201Space, TableEvaluator]:
 
 # %% ../../nbs/84_bench.search.ipynb #781294b4
 def optuna_history(sampler: str, seed: int, n: int) -> list[dict]:
-    "`n` different cells in the order in which a sampler of Optuna suggested them; fewer if it keeps repeating itself."
+    """`n` different cells in the order in which a sampler of Optuna suggested them; fewer if it
+    keeps repeating itself."""
     optuna = load_extra("optuna", "bench")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, truth = _problem()
-    study = optuna.create_study(direction="maximize", sampler=getattr(optuna.samplers, sampler)(seed=seed))
-    choices: dict[str, Any] = {name: optuna.distributions.CategoricalDistribution(list(range(len(OPERATIONS)))) for name in EDGE_NAMES}
+    study = optuna.create_study(
+        direction="maximize", sampler=getattr(optuna.samplers, sampler)(seed=seed)
+    )
+    choices: dict[str, Any] = {
+        name: optuna.distributions.CategoricalDistribution(list(range(len(OPERATIONS))))
+        for name in EDGE_NAMES
+    }
     seen: dict[str, dict] = {}
     for _ in range(5 * n):
         trial = study.ask(choices)
@@ -64,8 +73,11 @@ def optuna_history(sampler: str, seed: int, n: int) -> list[dict]:
     return list(seen.values())
 
 # %% ../../nbs/84_bench.search.ipynb #3edb8431
-T_AVM = 2.0                                          # points, of the constrained problem: a fifth of the cells respect it
-REFERENCE = {"acc_1d": 80.0, "params": 1.6e6}        # of the hypervolume; the largest network of the space has 1.53 million parameters
+T_AVM = 2.0  # points, of the constrained problem: a fifth of the cells respect it
+REFERENCE = {
+    "acc_1d": 80.0,
+    "params": 1.6e6,
+}  # of the hypervolume; the largest network of the space has 1.53 million parameters
 PROBLEMS = ("plain", "constrained", "two_objectives")
 
 
@@ -76,34 +88,55 @@ def measure_search(problem: str, name: str, seed: int, n: int) -> dict:
         acc = np.array([truth.query(c).acc_1d for c in optuna_history(PEERS[name], seed, n)])
         return {"best": np.maximum.accumulate(acc).tolist()}
     search = Search(make(name, truth, n, T_AVM if problem == "constrained" else None), space, seed)
-    while configs := search.ask():  # `run` would bind the table anew, which takes longer than most of these searches
+    while (
+        # `run` would bind the table anew, which takes longer than most of these searches
+        configs := search.ask()
+    ):
         search.tell(truth.query_pop(configs))
     history = search.history.to_frame()
     if problem == "two_objectives":
-        return {"hypervolume": pareto_front(history, space, tuple(REFERENCE)).hypervolume(REFERENCE)}
+        return {
+            "hypervolume": pareto_front(history, space, tuple(REFERENCE)).hypervolume(REFERENCE)
+        }
     acc = history.acc_1d.where(history.feasible, -np.inf)
     return {"best": [float(a) if np.isfinite(a) else None for a in np.maximum.accumulate(acc)]}
 
 # %% ../../nbs/84_bench.search.ipynb #25f25dcf
-CONSTRAINED = ("random_search", "ea", "regularized_evolution", "local_search", "predictor_guided", "bo")
+CONSTRAINED = (
+    "random_search",
+    "ea",
+    "regularized_evolution",
+    "local_search",
+    "predictor_guided",
+    "bo",
+)
 FEWER = {"bo": 0.1, "optuna_gp": 0.1}  # share of the seeds for those that take long
 
 
 def plan_of(seeds: int) -> list[tuple[str, int]]:
     "Every task, as a store takes them: (problem and optimizer as JSON, seed)."
-    single = [name for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", "successive_halving")]  # those for one table and one objective
+    single = [
+        name for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", "successive_halving")
+    ]  # those for one table and one objective
     pairs = [("plain", name) for name in single] + [("constrained", name) for name in CONSTRAINED]
     pairs += [("two_objectives", name) for name in ("random_search", "nsga2")]
-    share = lambda problem, name: 1.0 if problem == "plain" and name in OPTIMIZERS else FEWER.get(name, 0.2)
-    return [(json.dumps({"problem": p, "name": name}), s) for p, name in pairs for s in range(max(1, round(seeds * share(p, name))))]
+    share = lambda problem, name: (
+        1.0 if problem == "plain" and name in OPTIMIZERS else FEWER.get(name, 0.2)
+    )
+    return [
+        (json.dumps({"problem": p, "name": name}), s)
+        for p, name in pairs
+        for s in range(max(1, round(seeds * share(p, name))))
+    ]
 
 
-def bench_search(store: str | Path,       # results, made or continued
-                 seeds: int = 100,        # runs of each optimizer on the plain problem
-                 n: int = CHECKPOINTS[-1],   # evaluations of a run
-                 progress: bool = True,
-                 only: Sequence[str] | None = None,  # optimizers; None is all
-                 ) -> dict:               # as `sum_up` returns it
+def bench_search(
+    store: str | Path,  # results, made or continued
+    seeds: int = 100,  # runs of each optimizer on the plain problem
+    n: int = CHECKPOINTS[-1],  # evaluations of a run
+    progress: bool = True,
+    only: Sequence[str] | None = None,  # optimizers; None is all
+) -> dict:  # as `sum_up` returns it
     "Run what is missing in the store, then sum up."
     check_number("seeds", seeds, low=2, integer=True)
     check_number("n", n, low=CHECKPOINTS[0], integer=True)
@@ -126,10 +159,20 @@ def sum_up(results: LabelStore) -> dict:
     found: dict[str, dict[str, list]] = {p: {} for p in PROBLEMS}
     for what, _, result, seconds in results.rows():
         found[what["problem"]].setdefault(what["name"], []).append((result, seconds))
-    summed: dict[str, Any] = {"regret": {}, "error": {}, "seeds": {}, "seconds": {}, "constrained": {}, "hypervolume": {}}
+    summed: dict[str, Any] = {
+        "regret": {},
+        "error": {},
+        "seeds": {},
+        "seconds": {},
+        "constrained": {},
+        "hypervolume": {},
+    }
     for name, runs in found["plain"].items():
         summed["regret"][name], summed["error"][name] = _regrets([r for r, _ in runs], best)
-        summed["seeds"][name], summed["seconds"][name] = len(runs), float(np.median([s for _, s in runs]))
+        summed["seeds"][name], summed["seconds"][name] = (
+            len(runs),
+            float(np.median([s for _, s in runs])),
+        )
     for name, runs in found["constrained"].items():
         summed["constrained"][name] = _regrets([r for r, _ in runs], _best_allowed())[0]
     for name, runs in found["two_objectives"].items():
@@ -143,13 +186,17 @@ def _best_allowed() -> float:
 
 
 def _regrets(runs: Sequence[Mapping], best: float) -> tuple[dict[str, float], dict[str, float]]:
-    "Mean regret and its standard error at the checkpoints; a run without anything allowed yet has all of the accuracy as regret."
+    """Mean regret and its standard error at the checkpoints; a run without anything allowed yet has
+    all of the accuracy as regret."""
     mean, error = {}, {}
     for k in CHECKPOINTS:
         if all(len(r["best"]) == 0 for r in runs) or k > max(len(r["best"]) for r in runs):
             continue
         regret = np.array([best - (r["best"][min(k, len(r["best"])) - 1] or 0.0) for r in runs])
-        mean[str(k)], error[str(k)] = float(regret.mean()), float(regret.std(ddof=1) / np.sqrt(len(regret))) if len(regret) > 1 else 0.0
+        mean[str(k)], error[str(k)] = (
+            float(regret.mean()),
+            float(regret.std(ddof=1) / np.sqrt(len(regret))) if len(regret) > 1 else 0.0,
+        )
     return mean, error
 
 # %% ../../nbs/84_bench.search.ipynb #7dd0a714
@@ -158,8 +205,11 @@ def load_search_bench() -> dict:
     return read_json(Path(str(files("analognas.bench") / "search_AnalogNAS-Bench.json")))
 
 # %% ../../nbs/84_bench.search.ipynb #9cb1bf63
-def suggestion_seconds(name: str, observations: Sequence[int] = (10, 100, 1000)) -> dict[str, float]:
-    "Seconds per suggested architecture, the mean over the batch that follows so many observations; the evaluator's time is not in it."
+def suggestion_seconds(
+    name: str, observations: Sequence[int] = (10, 100, 1000)
+) -> dict[str, float]:
+    """Seconds per suggested architecture, the mean over the batch that follows so many
+    observations; the evaluator's time is not in it."""
     space, truth = _problem()
     search, found = Search(make(name, truth, observations[-1] + 50), space, 0), {}
     wanted = list(observations)

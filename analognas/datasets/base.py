@@ -25,35 +25,61 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core import ConfigError, DatasetInfo, FileFormatError, cache_dir, check_choice, check_number, write_atomic
+from analognas.core import (
+    ConfigError,
+    DatasetInfo,
+    FileFormatError,
+    cache_dir,
+    check_choice,
+    check_number,
+    write_atomic,
+)
 
 # %% ../../nbs/30_datasets.base.ipynb #7e91eadd
 @dataclass(frozen=True)
 class Dataset:
-    "Inputs and labels, split into training and test. Wrong shapes, labels or values raise `ConfigError`."
-    info: DatasetInfo   # name, input shape, number of classes
-    x_train: Tensor     # (N, channels, height, width), float
-    y_train: Tensor     # (N,), class indices from 0
-    x_test: Tensor      # (M, channels, height, width), float
-    y_test: Tensor      # (M,), class indices from 0
-    source: str = ""    # where it comes from and how it was split
-    content: str = ""   # a hash of the files it was read from; empty: `content_hash` takes the tensors
-    groups: Tensor | None = None  # (N,), examples of one group must not be split: the speaker of a clip
+    """Inputs and labels, split into training and test.
+
+    Wrong shapes, labels or values raise `ConfigError`."""
+
+    info: DatasetInfo  # name, input shape, number of classes
+    x_train: Tensor  # (N, channels, height, width), float
+    y_train: Tensor  # (N,), class indices from 0
+    x_test: Tensor  # (M, channels, height, width), float
+    y_test: Tensor  # (M,), class indices from 0
+    source: str = ""  # where it comes from and how it was split
+    # a hash of the files it was read from; empty: `content_hash` takes the tensors
+    content: str = ""
+    # (N,), examples of one group must not be split: the speaker of a clip
+    groups: Tensor | None = None
 
     def __post_init__(self):
         for split, x, y in (("train", *self.train), ("test", *self.test)):
-            if tuple(x.shape[1:]) != self.info.input_dim or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
-                raise ConfigError(f"{self.info.name}, {split}: expected inputs (N, {', '.join(map(str, self.info.input_dim))}) and N "
-                                  f"labels; got {tuple(x.shape)} and {tuple(y.shape)}.")
+            if (
+                tuple(x.shape[1:]) != self.info.input_dim
+                or y.ndim != 1
+                or len(x) != len(y)
+                or len(x) == 0
+            ):
+                raise ConfigError(
+                    f"{self.info.name}, {split}: expected inputs (N, {', '.join(map(str, self.info.input_dim))}) and N "
+                    f"labels; got {tuple(x.shape)} and {tuple(y.shape)}."
+                )
             if not x.is_floating_point() or y.is_floating_point() or y.dtype == torch.bool:
-                raise ConfigError(f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; got {x.dtype} and {y.dtype}.")
+                raise ConfigError(
+                    f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; got {x.dtype} and {y.dtype}."
+                )
             if not torch.isfinite(x).all():
                 raise ConfigError(f"{self.info.name}, {split}: inputs hold NaN or infinity.")
             if int(y.min()) < 0 or int(y.max()) >= self.info.classes:
-                raise ConfigError(f"{self.info.name}, {split}: labels must be 0 to {self.info.classes - 1}; got {int(y.min())} to {int(y.max())}.")
+                raise ConfigError(
+                    f"{self.info.name}, {split}: labels must be 0 to {self.info.classes - 1}; got {int(y.min())} to {int(y.max())}."
+                )
         if self.groups is not None and self.groups.shape != self.y_train.shape:
-            raise ConfigError(f"{self.info.name}: groups must have one number for each of the {len(self.y_train)} training "
-                              f"examples; got shape {tuple(self.groups.shape)}.")
+            raise ConfigError(
+                f"{self.info.name}: groups must have one number for each of the {len(self.y_train)} training "
+                f"examples; got shape {tuple(self.groups.shape)}."
+            )
 
     @property
     def train(self) -> tuple[Tensor, Tensor]:
@@ -64,49 +90,86 @@ class Dataset:
         return self.x_test, self.y_test
 
 # %% ../../nbs/30_datasets.base.ipynb #2456ae0c
-def standardised(info: DatasetInfo, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], source: str,
-                 content: str = "", groups: np.ndarray | None = None) -> Dataset:
-    "A `Dataset` of inputs (N, channels, height, width), any number type, and class indices; channels scaled by the training set's statistics."
-    (x_train, y_train), (x_test, y_test) = ((torch.from_numpy(x).float(), torch.from_numpy(y).long()) for x, y in (train, test))
-    mean, std = x_train.mean((0, 2, 3), keepdim=True), x_train.std((0, 2, 3), keepdim=True).clamp(min=1e-6)
-    return Dataset(info, (x_train - mean) / std, y_train, (x_test - mean) / std, y_test, source,
-                   content, None if groups is None else torch.from_numpy(groups).long())
+def standardised(
+    info: DatasetInfo,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    source: str,
+    content: str = "",
+    groups: np.ndarray | None = None,
+) -> Dataset:
+    """A `Dataset` of inputs (N, channels, height, width), any number type, and class indices;
+    channels scaled by the training set's statistics."""
+    (x_train, y_train), (x_test, y_test) = (
+        (torch.from_numpy(x).float(), torch.from_numpy(y).long()) for x, y in (train, test)
+    )
+    mean, std = (
+        x_train.mean((0, 2, 3), keepdim=True),
+        x_train.std((0, 2, 3), keepdim=True).clamp(min=1e-6),
+    )
+    return Dataset(
+        info,
+        (x_train - mean) / std,
+        y_train,
+        (x_test - mean) / std,
+        y_test,
+        source,
+        content,
+        None if groups is None else torch.from_numpy(groups).long(),
+    )
 
 # %% ../../nbs/30_datasets.base.ipynb #33f5a50e
-def hold_out(data: Dataset,          # what to split; stays as it is
-             share: float,           # of the training examples, or of their groups; 0 < share < 1
-             ) -> Dataset:           # fewer training examples; those held out in place of the test part
-    "Set a share of the training part aside to choose by. Raises `ConfigError` for a share that leaves a side empty."
+def hold_out(
+    data: Dataset,  # what to split; stays as it is
+    share: float,  # of the training examples, or of their groups; 0 < share < 1
+) -> Dataset:  # fewer training examples; those held out in place of the test part
+    """Set a share of the training part aside to choose by.
+
+    Raises `ConfigError` for a share that leaves a side empty."""
     check_number("share", share, low=1e-9, high=1 - 1e-9)
     every = np.arange(len(data.y_train))
     try:
         if data.groups is None:
-            kept, held = train_test_split(every, test_size=share, stratify=data.y_train, random_state=0)
+            kept, held = train_test_split(
+                every, test_size=share, stratify=data.y_train, random_state=0
+            )
         else:
             splitter = GroupShuffleSplit(1, test_size=share, random_state=0)
             kept, held = next(splitter.split(every, groups=data.groups))
     except ValueError as e:
-        raise ConfigError(f"{data.info.name}: {share} of {len(every)} training examples cannot be held out: {e}") from e
+        raise ConfigError(
+            f"{data.info.name}: {share} of {len(every)} training examples cannot be held out: {e}"
+        ) from e
     kept, held = (torch.from_numpy(np.sort(rows)) for rows in (kept, held))
     whose = "examples" if data.groups is None else "groups"
-    return replace(data, x_train=data.x_train[kept], y_train=data.y_train[kept],
-                   x_test=data.x_train[held], y_test=data.y_train[held],
-                   source=f"{data.source}; {share:.0%} of the training {whose} held out and measured on",
-                   groups=None if data.groups is None else data.groups[kept])
+    return replace(
+        data,
+        x_train=data.x_train[kept],
+        y_train=data.y_train[kept],
+        x_test=data.x_train[held],
+        y_test=data.y_train[held],
+        source=f"{data.source}; {share:.0%} of the training {whose} held out and measured on",
+        groups=None if data.groups is None else data.groups[kept],
+    )
 
 # %% ../../nbs/30_datasets.base.ipynb #ac53f93e
 ON_ERROR = ("raise", "skip")
 
 
-def read_all(files: Sequence[Any],                     # in order: paths, or whatever `read` takes
-             read: Callable[[Any], np.ndarray],        # raises `FileFormatError` for a bad file
-             on_error: str = "raise",                  # "raise" or "skip"
-             label: str = "reading",                   # on the progress bar
-             ) -> tuple[np.ndarray, np.ndarray]:       # the arrays, stacked; positions of the files they came from
-    "Read files one by one. Raises `FileFormatError` at the first bad one, or warns how many were skipped."
+def read_all(
+    files: Sequence[Any],  # in order: paths, or whatever `read` takes
+    read: Callable[[Any], np.ndarray],  # raises `FileFormatError` for a bad file
+    on_error: str = "raise",  # "raise" or "skip"
+    label: str = "reading",  # on the progress bar
+) -> tuple[np.ndarray, np.ndarray]:  # the arrays, stacked; positions of the files they came from
+    """Read files one by one.
+
+    Raises `FileFormatError` at the first bad one, or warns how many were skipped."""
     check_choice("on_error", on_error, ON_ERROR)
     arrays, kept, bad = [], [], []
-    for i, file in enumerate(tqdm(files, desc=label, unit="file", leave=False, disable=len(files) < 1000)):
+    for i, file in enumerate(
+        tqdm(files, desc=label, unit="file", leave=False, disable=len(files) < 1000)
+    ):
         try:
             arrays.append(read(file))
             kept.append(i)
@@ -115,7 +178,9 @@ def read_all(files: Sequence[Any],                     # in order: paths, or wha
                 raise
             bad.append(str(e))
     if bad:
-        warnings.warn(f"{label}: {len(bad)} of {len(files)} files skipped; the first: {bad[0]}", stacklevel=3)
+        warnings.warn(
+            f"{label}: {len(bad)} of {len(files)} files skipped; the first: {bad[0]}", stacklevel=3
+        )
     if not arrays:
         raise FileFormatError(f"{label}: none of {len(files)} files can be read.")
     return np.stack(arrays), np.array(kept)
@@ -130,7 +195,8 @@ def files_hash(files: Sequence[Path]) -> str:
 
 
 def content_hash(data: Dataset) -> str:
-    "Return a SHA-256 by which two machines know that they have the same data: of its files and labels, or else of its tensors."
+    """Return a SHA-256 by which two machines know that they have the same data: of its files and
+    labels, or else of its tensors."""
     every = hashlib.sha256(data.content.encode())
     tensors = [data.y_train, data.y_test] if data.content else [*data.train, *data.test]
     for tensor in tensors:
@@ -138,21 +204,27 @@ def content_hash(data: Dataset) -> str:
     return every.hexdigest()
 
 
-def decoded(what: str,                                     # for the file's name and the log
-            files: Sequence[Path],                         # all that are read
-            how: Mapping,                                  # parameters of the decoding, plain data
-            decode: Callable[[], dict[str, np.ndarray]],   # does it
-            ) -> dict[str, np.ndarray]:
-    "What `decode` returns and `content`, the files' `files_hash`; from the cache if they were decoded before in the same way."
+def decoded(
+    what: str,  # for the file's name and the log
+    files: Sequence[Path],  # all that are read
+    how: Mapping,  # parameters of the decoding, plain data
+    decode: Callable[[], dict[str, np.ndarray]],  # does it
+) -> dict[str, np.ndarray]:
+    """What `decode` returns and `content`, the files' `files_hash`; from the cache if they were
+    decoded before in the same way."""
     seen = [(str(f), s.st_size, s.st_mtime_ns) for f in files for s in [os.stat(f)]]
-    key = hashlib.sha256(json.dumps(["2", what, dict(how), seen], sort_keys=True).encode()).hexdigest()[:24]
+    key = hashlib.sha256(
+        json.dumps(["2", what, dict(how), seen], sort_keys=True).encode()
+    ).hexdigest()[:24]
     path = cache_dir() / "datasets" / f"{what}-{key}.npz"
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return {k: kept[k] for k in kept.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-            logging.getLogger("analognas").warning("The cache %s is damaged (%r); decoding again.", path, e)
+            logging.getLogger("analognas").warning(
+                "The cache %s is damaged (%r); decoding again.", path, e
+            )
     found = decode() | {"content": np.array(files_hash(files))}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **found)

@@ -18,67 +18,132 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import DATASETS, ConfigError, DatasetInfo, FileFormatError, cache_dir, write_atomic
+from analognas.core import (
+    DATASETS,
+    ConfigError,
+    DatasetInfo,
+    FileFormatError,
+    cache_dir,
+    write_atomic,
+)
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/31_datasets.images.ipynb #35cfd293
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-def read_image(file: Path,                # JPEG, PNG or BMP
-               input_dim: Sequence[int],  # channels (1 or 3), height, width
-               ) -> np.ndarray:           # uint8, of that shape
-    "Decode and, if need be, resize (bilinear) one image. What cannot be decoded whole is a `FileFormatError`."
+def read_image(
+    file: Path,  # JPEG, PNG or BMP
+    input_dim: Sequence[int],  # channels (1 or 3), height, width
+) -> np.ndarray:  # uint8, of that shape
+    """Decode and, if need be, resize (bilinear) one image.
+
+    What cannot be decoded whole is a `FileFormatError`."""
     channels, height, width = input_dim
     try:
         with Image.open(file) as image:
-            pixels = np.asarray(image.convert({1: "L", 3: "RGB"}[channels]).resize((width, height), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError, ValueError) as e:  # Pillow's ways to say truncated, broken, or no image
+            pixels = np.asarray(
+                image.convert({1: "L", 3: "RGB"}[channels]).resize(
+                    (width, height), Image.Resampling.BILINEAR
+                )
+            )
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as e:  # Pillow's ways to say truncated, broken, or no image
         raise FileFormatError(f"{file} cannot be read as an image: {e}.") from e
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 # %% ../../nbs/31_datasets.images.ipynb #ab0319ff
 def _folder_files(root: Path, split: str) -> dict[str, list[Path]]:
     "Image files by class."
-    found = {d.name: sorted(f for f in d.iterdir() if f.suffix.lower() in SUFFIXES) for d in sorted((root / split).iterdir()) if d.is_dir()}
+    found = {
+        d.name: sorted(f for f in d.iterdir() if f.suffix.lower() in SUFFIXES)
+        for d in sorted((root / split).iterdir())
+        if d.is_dir()
+    }
     if empty := [name for name, files in found.items() if not files]:
         raise FileFormatError(f"{root / split / empty[0]} holds no image ({', '.join(SUFFIXES)}).")
     return found
 
 
-def load_folder(info: DatasetInfo,       # name, input shape, number of classes
-                root: str | Path,        # holds train/ and test/
-                classes: Sequence[str] | None = None,  # their names in order; None: the folders of train/, in alphabetical order
-                on_error: str = "raise",  # or "skip"
-                ) -> Dataset:
-    "An image folder. Missing folders, empty classes, or classes that differ are a `FileFormatError` that names them."
+def load_folder(
+    info: DatasetInfo,  # name, input shape, number of classes
+    root: str | Path,  # holds train/ and test/
+    # their names in order; None: the folders of train/, in alphabetical order
+    classes: Sequence[str] | None = None,
+    on_error: str = "raise",  # or "skip"
+) -> Dataset:
+    """An image folder.
+
+    Missing folders, empty classes, or classes that differ are a `FileFormatError` that names
+    them."""
     root = Path(root)
     if missing := [str(root / s) for s in ("train", "test") if not (root / s).is_dir()]:
-        raise FileFormatError(f"Not an image folder: {missing[0]} is missing. Expected {root}/train/CLASS/*.jpg and {root}/test/CLASS/*.jpg.")
+        raise FileFormatError(
+            f"Not an image folder: {missing[0]} is missing. Expected {root}/train/CLASS/*.jpg and {root}/test/CLASS/*.jpg."
+        )
     files = {split: _folder_files(root, split) for split in ("train", "test")}
     names = list(classes or files["train"])
     for split, by_class in files.items():
         if odd := sorted(set(names) ^ set(by_class)):
             raise FileFormatError(f"{root / split}: expected the classes {names}; {odd} differ.")
     if len(names) != info.classes:
-        raise ConfigError(f"{info.name} has {info.classes} classes; {root} has {len(names)}: {names}.")
+        raise ConfigError(
+            f"{info.name} has {info.classes} classes; {root} has {len(names)}: {names}."
+        )
 
     def read(split: str) -> tuple[np.ndarray, np.ndarray]:
-        paths, labels = [f for c in names for f in files[split][c]], np.repeat(np.arange(len(names)), [len(files[split][c]) for c in names])
-        images, kept = read_all(paths, lambda f: read_image(f, info.input_dim), on_error, f"{info.name} {split}")
+        paths, labels = (
+            [f for c in names for f in files[split][c]],
+            np.repeat(np.arange(len(names)), [len(files[split][c]) for c in names]),
+        )
+        images, kept = read_all(
+            paths, lambda f: read_image(f, info.input_dim), on_error, f"{info.name} {split}"
+        )
         return images, labels[kept]
 
     def both() -> dict[str, np.ndarray]:
-        return dict(zip(("x_train", "y_train", "x_test", "y_test"), (*read("train"), *read("test")), strict=True))
+        return dict(
+            zip(
+                ("x_train", "y_train", "x_test", "y_test"),
+                (*read("train"), *read("test")),
+                strict=True,
+            )
+        )
+
     every = [f for split in files.values() for c in split.values() for f in c]
-    found = decoded(info.name, every, {"input_dim": info.input_dim, "classes": names, "on_error": on_error}, both)
+    found = decoded(
+        info.name,
+        every,
+        {"input_dim": info.input_dim, "classes": names, "on_error": on_error},
+        both,
+    )
     source = f"image folder {root.name}, its own split"
-    return standardised(info, (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"]), source, str(found["content"]))
+    return standardised(
+        info,
+        (found["x_train"], found["y_train"]),
+        (found["x_test"], found["y_test"]),
+        source,
+        str(found["content"]),
+    )
 
 # %% ../../nbs/31_datasets.images.ipynb #acd1a052
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # from the data set's page
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 CIFAR10_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue row by row
 
@@ -86,7 +151,9 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue row by ro
 def _records(name: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
     "Images and labels of one file of the binary version."
     if len(raw) % RECORD or not raw:
-        raise FileFormatError(f"{name} has {len(raw)} bytes, not a multiple of {RECORD}: truncated?")
+        raise FileFormatError(
+            f"{name} has {len(raw)} bytes, not a multiple of {RECORD}: truncated?"
+        )
     table = np.frombuffer(raw, np.uint8).reshape(-1, RECORD)
     if table[:, 0].max() > 9:
         raise FileFormatError(f"{name} holds class {table[:, 0].max()}; CIFAR-10 has 0 to 9.")
@@ -94,7 +161,8 @@ def _records(name: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cifar10_bytes(root: Path) -> tuple[list[Path], dict[str, bytes]] | None:
-    "The files of the binary version under `root`, unpacked or in their archive; None if they are not there."
+    """The files of the binary version under `root`, unpacked or in their archive; None if they are
+    not there."""
     wanted = [n for names in CIFAR10_FILES.values() for n in names]
     for folder in (root, root / "cifar-10-batches-bin"):
         if all((folder / n).is_file() for n in wanted):
@@ -107,7 +175,9 @@ def _cifar10_bytes(root: Path) -> tuple[list[Path], dict[str, bytes]] | None:
             members = {Path(m.name).name: m for m in tar.getmembers() if m.isfile()}
             return [archive], {n: tar.extractfile(members[n]).read() for n in wanted}  # type: ignore[union-attr]
     except (tarfile.TarError, KeyError, EOFError, OSError) as e:
-        raise FileFormatError(f"{archive} is not CIFAR-10's binary archive, or damaged: {e!r}.") from e
+        raise FileFormatError(
+            f"{archive} is not CIFAR-10's binary archive, or damaged: {e!r}."
+        ) from e
 
 # %% ../../nbs/31_datasets.images.ipynb #fdb734bf
 def download(url: str, checksum: str, path: Path) -> Path:
@@ -116,42 +186,73 @@ def download(url: str, checksum: str, path: Path) -> Path:
         with urllib.request.urlopen(url) as answer:
             raw = answer.read()
         if (got := md5(raw, usedforsecurity=False).hexdigest()) != checksum:
-            raise FileFormatError(f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was kept.")
+            raise FileFormatError(
+                f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was kept."
+            )
         write_atomic(path, raw)
     return path
 
 
-def load_cifar10(root: str | Path | None, download_it: bool = False, on_error: str = "raise") -> Dataset:
+def load_cifar10(
+    root: str | Path | None, download_it: bool = False, on_error: str = "raise"
+) -> Dataset:
     "CIFAR-10 from the binary archive (packed or not) or an image folder; `FileFormatError` says what was looked for."
     info = DATASETS["CIFAR-10"]
     if root is None and not download_it:
-        raise ConfigError("CIFAR-10 needs root=..., a folder with the binary archive or with train/ and test/; or download=True.")
-    place = download(CIFAR10_URL, CIFAR10_MD5, cache_dir() / CIFAR10_URL.rsplit("/", 1)[1]) if root is None else Path(root)
+        raise ConfigError(
+            "CIFAR-10 needs root=..., a folder with the binary archive or with train/ and test/; or download=True."
+        )
+    place = (
+        download(CIFAR10_URL, CIFAR10_MD5, cache_dir() / CIFAR10_URL.rsplit("/", 1)[1])
+        if root is None
+        else Path(root)
+    )
     if (place / "train").is_dir():
         return load_folder(info, place, CIFAR10_CLASSES, on_error)
     found = _cifar10_bytes(place)
     if found is None:
-        pickled = " The Python version there holds pickles, which this toolkit does not open." if list(place.glob("**/data_batch_1")) else ""
-        raise FileFormatError(f"No CIFAR-10 under {place}: neither cifar-10-binary.tar.gz, nor cifar-10-batches-bin/, nor train/ and test/.{pickled} "
-                              f"The binary version is at {CIFAR10_URL}.")
-    parts = {split: [_records(n, found[1][n]) for n in names] for split, names in CIFAR10_FILES.items()}
-    train, test = ((np.concatenate([x for x, _ in p]), np.concatenate([y for _, y in p])) for p in parts.values())
-    content = hashlib.sha256(b"".join(hashlib.sha256(found[1][n]).digest() for names in CIFAR10_FILES.values() for n in names))
-    return standardised(info, train, test, "CIFAR-10, binary version, official split", content.hexdigest())
+        pickled = (
+            " The Python version there holds pickles, which this toolkit does not open."
+            if list(place.glob("**/data_batch_1"))
+            else ""
+        )
+        raise FileFormatError(
+            f"No CIFAR-10 under {place}: neither cifar-10-binary.tar.gz, nor cifar-10-batches-bin/, nor train/ and test/.{pickled} "
+            f"The binary version is at {CIFAR10_URL}."
+        )
+    parts = {
+        split: [_records(n, found[1][n]) for n in names] for split, names in CIFAR10_FILES.items()
+    }
+    train, test = (
+        (np.concatenate([x for x, _ in p]), np.concatenate([y for _, y in p]))
+        for p in parts.values()
+    )
+    content = hashlib.sha256(
+        b"".join(
+            hashlib.sha256(found[1][n]).digest() for names in CIFAR10_FILES.values() for n in names
+        )
+    )
+    return standardised(
+        info, train, test, "CIFAR-10, binary version, official split", content.hexdigest()
+    )
 
 # %% ../../nbs/31_datasets.images.ipynb #a1e9d3da
 PERSON_SHARE = 0.005  # of the image's area; Chowdhery et al. 2019
 
 
 def vww_labels(instances: dict) -> dict[str, int]:
-    "File name to 1 (a person's box covers more than `PERSON_SHARE`) or 0, from COCO's instances JSON. Missing keys: `FileFormatError`."
+    """File name to 1 (a person's box covers more than `PERSON_SHARE`) or 0, from COCO's instances
+    JSON. Missing keys: `FileFormatError`."""
     try:
         person = {c["id"] for c in instances["categories"] if c["name"] == "person"}
         images = {i["id"]: i for i in instances["images"]}
         labels = {i["file_name"]: 0 for i in images.values()}
         for a in instances["annotations"]:
             image = images[a["image_id"]]
-            if a["category_id"] in person and a["bbox"][2] * a["bbox"][3] > PERSON_SHARE * image["width"] * image["height"]:
+            if (
+                a["category_id"] in person
+                and a["bbox"][2] * a["bbox"][3] > PERSON_SHARE * image["width"] * image["height"]
+            ):
                 labels[image["file_name"]] = 1
     except (KeyError, TypeError, IndexError) as e:
         raise FileFormatError(f"Not COCO's instances format: {e!r}.") from e
@@ -163,17 +264,20 @@ def vww_labels(instances: dict) -> dict[str, int]:
 VWW_CLASSES = ("no_person", "person")  # folders of an image folder, in the order of the labels
 
 
-def load_vww(root: str | Path | None,                   # COCO's folder, or an image folder
-             info: DatasetInfo = DATASETS["VWW"],       # pictures are resized to `info.input_dim`
-             on_error: str = "raise",                   # at a file that cannot be read: "raise", or "skip" with a warning
-             ) -> Dataset:
+def load_vww(
+    root: str | Path | None,  # COCO's folder, or an image folder
+    info: DatasetInfo = DATASETS["VWW"],  # pictures are resized to `info.input_dim`
+    on_error: str = "raise",  # at a file that cannot be read: "raise", or "skip" with a warning
+) -> Dataset:
     """Load Visual Wake Words from one of two layouts.
 
     COCO's: train2017/, val2017/ (the test part) and annotations/instances_{train,val}2017.json. Or an image folder:
     {train,test}/{no_person,person}/. Raises `FileFormatError` that says what was looked for."""
     if root is None:
-        raise ConfigError("VWW needs root=..., a folder with COCO's train2017/, val2017/ and annotations/, or an image folder with "
-                          "train/ and test/, each with no_person/ and person/.")
+        raise ConfigError(
+            "VWW needs root=..., a folder with COCO's train2017/, val2017/ and annotations/, or an image folder with "
+            "train/ and test/, each with no_person/ and person/."
+        )
     root = Path(root)
     if (root / "train").is_dir():
         return load_folder(info, root, VWW_CLASSES, on_error)
@@ -184,16 +288,20 @@ def _coco_part(root: Path, split: str, on_error: str) -> tuple[list[Path], np.nd
     "Pictures of a split and their labels."
     file, folder = root / "annotations" / f"instances_{split}2017.json", root / f"{split}2017"
     if not file.is_file() or not folder.is_dir():
-        raise FileFormatError(f"No COCO under {root}: {file if not file.is_file() else folder} is missing; "
-                              f"and no image folder: {root / 'train'} is missing.")
+        raise FileFormatError(
+            f"No COCO under {root}: {file if not file.is_file() else folder} is missing; "
+            f"and no image folder: {root / 'train'} is missing."
+        )
     try:
         labels = vww_labels(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as e:  # no JSON, no UTF-8, or not COCO's
         raise FileFormatError(f"{file}: {e}") from e
     names = sorted(n for n in labels if (folder / n).is_file())
     if len(names) < len(labels) and on_error == "raise":
-        raise FileFormatError(f"{len(labels) - len(names)} of {len(labels)} images that {file} names are not in {folder}, the first: "
-                              f"{min(set(labels) - set(names))}. on_error='skip' goes on without them.")
+        raise FileFormatError(
+            f"{len(labels) - len(names)} of {len(labels)} images that {file} names are not in {folder}, the first: "
+            f"{min(set(labels) - set(names))}. on_error='skip' goes on without them."
+        )
     return [folder / n for n in names], np.array([labels[n] for n in names])
 
 
@@ -204,11 +312,25 @@ def _load_coco(root: Path, info: DatasetInfo, on_error: str) -> Dataset:
     def decode() -> dict[str, np.ndarray]:
         out = {}
         for split, (files, y) in parts.items():
-            out[f"x_{split}"], kept = read_all(files, lambda f: read_image(f, info.input_dim), on_error, f"VWW {split}")
+            out[f"x_{split}"], kept = read_all(
+                files, lambda f: read_image(f, info.input_dim), on_error, f"VWW {split}"
+            )
             out[f"y_{split}"] = y[kept]
         return out
+
     every = [f for files, _ in parts.values() for f in files]
     persons = [int(y.sum()) for _, y in parts.values()]
-    found = decoded("VWW", every, {"input_dim": info.input_dim, "persons": persons, "on_error": on_error}, decode)
+    found = decoded(
+        "VWW",
+        every,
+        {"input_dim": info.input_dim, "persons": persons, "on_error": on_error},
+        decode,
+    )
     source = f"COCO 2017, person boxes above {PERSON_SHARE:.1%} of the image; test is val2017"
-    return standardised(info, (found["x_train"], found["y_train"]), (found["x_val"], found["y_val"]), source, str(found["content"]))
+    return standardised(
+        info,
+        (found["x_train"], found["y_train"]),
+        (found["x_val"], found["y_val"]),
+        source,
+        str(found["content"]),
+    )

@@ -25,24 +25,38 @@ SPLIT_SEED, TEST_SHARE = 0, 0.2  # of digits, which has no official split
 def _digits() -> Dataset:
     "scikit-learn's digits as standardised tensors."
     x, y = load_digits(return_X_y=True)
-    train, test = train_test_split(np.arange(len(y)), test_size=TEST_SHARE, stratify=y, random_state=SPLIT_SEED)
+    train, test = train_test_split(
+        np.arange(len(y)), test_size=TEST_SHARE, stratify=y, random_state=SPLIT_SEED
+    )
     images = torch.tensor(x, dtype=torch.float32).view(-1, 1, 8, 8)
     images = (images - images[train].mean()) / images[train].std()
     labels = torch.tensor(y, dtype=torch.long)
     source = f"scikit-learn's load_digits; stratified split, {TEST_SHARE:.0%} test, random_state {SPLIT_SEED}"
-    return Dataset(dataset_info("digits"), images[train], labels[train], images[test], labels[test], source,
-                   hashlib.sha256(x.tobytes()).hexdigest())
+    return Dataset(
+        dataset_info("digits"),
+        images[train],
+        labels[train],
+        images[test],
+        labels[test],
+        source,
+        hashlib.sha256(x.tobytes()).hexdigest(),
+    )
 
 # %% ../../nbs/33_datasets.load.ipynb #62fcb6fe
-def load_dataset(name: str | DatasetInfo,         # "digits", "CIFAR-10", "KWS", "VWW", or a record of your own
-                 root: str | Path | None = None,  # where its files are
-                 download: bool = False,          # fetch CIFAR-10 if `root` is not given?
-                 on_error: str = "raise",         # at a file that cannot be read: "raise", or "skip" with a warning
-                 ) -> Dataset:
+def load_dataset(
+    name: str | DatasetInfo,  # "digits", "CIFAR-10", "KWS", "VWW", or a record of your own
+    root: str | Path | None = None,  # where its files are
+    download: bool = False,  # fetch CIFAR-10 if `root` is not given?
+    on_error: str = "raise",  # at a file that cannot be read: "raise", or "skip" with a warning
+) -> Dataset:
     """Load a dataset: a name, or for an image folder (or VWW in another size) a `DatasetInfo`.
 
     Raises `ConfigError` for an unknown name or a missing `root`, `FileFormatError` for files that are not what they should be."""
-    info = dataset_info(name) if isinstance(name, DatasetInfo) else DATASETS[check_choice("dataset", name, DATASETS)]
+    info = (
+        dataset_info(name)
+        if isinstance(name, DatasetInfo)
+        else DATASETS[check_choice("dataset", name, DATASETS)]
+    )
     if download and info.name != "CIFAR-10":
         raise ConfigError(f"Only CIFAR-10 can be downloaded; got {info.name!r}.")
     match info.name:
@@ -52,9 +66,12 @@ def load_dataset(name: str | DatasetInfo,         # "digits", "CIFAR-10", "KWS",
             return load_cifar10(root, download, on_error)
         case "KWS":
             from analognas.datasets.speech import load_kws  # librosa takes a second to import
+
             return load_kws(root, on_error)
         case "VWW":
             return load_vww(root, info, on_error)
     if root is None:
-        raise ConfigError(f"{info.name!r} needs root=..., a folder with train/CLASS/ and test/CLASS/.")
+        raise ConfigError(
+            f"{info.name!r} needs root=..., a folder with train/CLASS/ and test/CLASS/."
+        )
     return load_folder(info, root, None, on_error)

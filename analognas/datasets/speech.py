@@ -19,13 +19,23 @@ from ..core import DATASETS, ConfigError, FileFormatError, load_extra
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/32_datasets.speech.ipynb #d696bbb7
-RATE = 16_000      # samples a second; one second a clip
+RATE = 16_000  # samples a second; one second a clip
 # Windows of 40 ms every 20 ms, 40 mel bands from 20 to 4,000 Hz, ten coefficients.
-MFCC: dict[str, Any] = {"n_mfcc": 10, "n_mels": 40, "n_fft": 640, "hop_length": 320, "fmin": 20.0, "fmax": 4000.0, "center": False}
+MFCC: dict[str, Any] = {
+    "n_mfcc": 10,
+    "n_mels": 40,
+    "n_fft": 640,
+    "hop_length": 320,
+    "fmin": 20.0,
+    "fmax": 4000.0,
+    "center": False,
+}
 
 
 def read_clip(file: Path) -> np.ndarray:
-    "The samples of a wave file, shape (n,), int16. Anything but 16 kHz, mono, 16 bits, or a truncated file, is a `FileFormatError`."
+    """The samples of a wave file, shape (n,), int16.
+
+    Anything but 16 kHz, mono, 16 bits, or a truncated file, is a `FileFormatError`."""
     try:
         with wave.open(str(file), "rb") as w:
             form, n = (w.getframerate(), w.getnchannels(), 8 * w.getsampwidth()), w.getnframes()
@@ -33,7 +43,9 @@ def read_clip(file: Path) -> np.ndarray:
     except (wave.Error, EOFError, OSError) as e:
         raise FileFormatError(f"{file} cannot be read as a wave file: {e!r}.") from e
     if form != (RATE, 1, 16):
-        raise FileFormatError(f"{file} has {form[0]} samples a second, {form[1]} channels and {form[2]} bits; expected {RATE}, 1 and 16.")
+        raise FileFormatError(
+            f"{file} has {form[0]} samples a second, {form[1]} channels and {form[2]} bits; expected {RATE}, 1 and 16."
+        )
     if len(raw) < 2 * n or n == 0:
         raise FileFormatError(f"{file} is truncated: {len(raw) // 2} of {n} samples.")
     return np.frombuffer(raw, "<i2")
@@ -45,15 +57,18 @@ def one_second(samples: np.ndarray) -> np.ndarray:
 
 
 def mfcc(second: np.ndarray) -> np.ndarray:
-    "A second of sound as a picture: shape (1, 49, 10), moments by coefficients. Needs librosa: `pip install analognas[audio]`."
+    """A second of sound as a picture: shape (1, 49, 10), moments by coefficients.
+
+    Needs librosa: `pip install analognas[audio]`."""
     librosa = load_extra("librosa", "audio")
     return librosa.feature.mfcc(y=second, sr=RATE, **MFCC).T[None].astype(np.float32)
 
 # %% ../../nbs/32_datasets.speech.ipynb #abc2042e
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CLASSES = (*WORDS, "_silence_", "_unknown_")
-NOISE_FOLDER = "_background_noise_"  # of the full archive: minutes of noise, cut into seconds of silence
-TEST_SHARE = 0.2                     # of the speakers, where no list decides
+# of the full archive: minutes of noise, cut into seconds of silence
+NOISE_FOLDER = "_background_noise_"
+TEST_SHARE = 0.2  # of the speakers, where no list decides
 
 
 def speaker(file: Path) -> str:
@@ -71,19 +86,29 @@ def _clips(root: Path) -> list[tuple[Path, int, int]]:
     "Every clip of the task: file, where in the file it starts (samples), class index."
     by_word = {d.name: sorted(d.glob("*.wav")) for d in sorted(root.iterdir()) if d.is_dir()}
     if missing := [w for w in WORDS if not by_word.get(w)]:
-        raise FileFormatError(f"{root} is not Speech Commands: no clips of {', '.join(missing)}. Expected {root}/WORD/*.wav.")
+        raise FileFormatError(
+            f"{root} is not Speech Commands: no clips of {', '.join(missing)}. Expected {root}/WORD/*.wav."
+        )
     clips = [(f, 0, CLASSES.index(w)) for w in CLASSES for f in by_word.get(w, [])]
     size = sum(len(by_word[w]) for w in WORDS) // len(WORDS)
     if "_unknown_" not in by_word:
-        others = [f for w, files in by_word.items() if w not in (*CLASSES, NOISE_FOLDER) for f in files]
+        others = [
+            f for w, files in by_word.items() if w not in (*CLASSES, NOISE_FOLDER) for f in files
+        ]
         others.sort(key=lambda f: share(f"{f.parent.name}/{f.name}"))
         clips += [(f, 0, CLASSES.index("_unknown_")) for f in others[:size]]
     if "_silence_" not in by_word:
-        seconds = [(f, k * RATE) for f in by_word.get(NOISE_FOLDER, []) for k in range(len(read_clip(f)) // RATE)]
+        seconds = [
+            (f, k * RATE)
+            for f in by_word.get(NOISE_FOLDER, [])
+            for k in range(len(read_clip(f)) // RATE)
+        ]
         seconds.sort(key=lambda s: share(f"{s[0].name} {s[1]}"))
         clips += [(f, k, CLASSES.index("_silence_")) for f, k in seconds[:size]]
     if empty := set(range(len(CLASSES))) - {c for _, _, c in clips}:
-        raise FileFormatError(f"{root} has no clips of {', '.join(CLASSES[c] for c in sorted(empty))}.")
+        raise FileFormatError(
+            f"{root} has no clips of {', '.join(CLASSES[c] for c in sorted(empty))}."
+        )
     return clips
 
 
@@ -96,14 +121,22 @@ def _is_test(root: Path, clips: list[tuple[Path, int, int]]) -> tuple[np.ndarray
         if named is None or file.parent.name == NOISE_FOLDER:
             return share(f"{speaker(file)} {start}" if start else speaker(file)) < TEST_SHARE
         return f"{file.parent.name}/{file.name}" in named
-    how = "the official testing_list.txt" if named is not None else f"{TEST_SHARE:.0%} of the speakers, by a hash of their names"
+
+    how = (
+        "the official testing_list.txt"
+        if named is not None
+        else f"{TEST_SHARE:.0%} of the speakers, by a hash of their names"
+    )
     return np.array([one(f, k) for f, k, _ in clips]), how
 
 # %% ../../nbs/32_datasets.speech.ipynb #bb4a352c
 def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
-    "Speech Commands under `root`, a folder for each word, as MFCC pictures (1, 49, 10) of twelve classes, speakers kept apart."
+    """Speech Commands under `root`, a folder for each word, as MFCC pictures (1, 49, 10) of twelve
+    classes, speakers kept apart."""
     if root is None:
-        raise ConfigError("KWS needs root=..., the folder of Speech Commands with a folder for each word.")
+        raise ConfigError(
+            "KWS needs root=..., the folder of Speech Commands with a folder for each word."
+        )
     root = Path(root)
     if not root.is_dir():
         raise FileFormatError(f"{root} is not a folder.")
@@ -112,13 +145,30 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     labels = np.array([c for _, _, c in clips])
 
     def decode() -> dict[str, np.ndarray]:
-        x, kept = read_all(clips, lambda clip: mfcc(one_second(read_clip(clip[0])[clip[1]:])), on_error, "KWS")
+        x, kept = read_all(
+            clips, lambda clip: mfcc(one_second(read_clip(clip[0])[clip[1] :])), on_error, "KWS"
+        )
         return {"x": x, "kept": kept}
-    found = decoded("KWS", [f for f, _, _ in clips], {"mfcc": MFCC, "starts": [k for _, k, _ in clips if k], "on_error": on_error}, decode)
+
+    found = decoded(
+        "KWS",
+        [f for f, _, _ in clips],
+        {"mfcc": MFCC, "starts": [k for _, k, _ in clips if k], "on_error": on_error},
+        decode,
+    )
     x, y, test = found["x"], labels[found["kept"]], test[found["kept"]]
     for part, name in ((~test, "training"), (test, "test")):
         if absent := sorted(set(range(len(CLASSES))) - set(y[part])):
-            raise FileFormatError(f"The {name} part of {root} has no clips of {', '.join(CLASSES[c] for c in absent)}.")
+            raise FileFormatError(
+                f"The {name} part of {root} has no clips of {', '.join(CLASSES[c] for c in absent)}."
+            )
     speakers = np.unique([speaker(f) for f, _, _ in clips], return_inverse=True)[1][found["kept"]]
     source = f"Speech Commands ({root.name}), split by {how}; librosa MFCC"
-    return standardised(DATASETS["KWS"], (x[~test], y[~test]), (x[test], y[test]), source, str(found["content"]), speakers[~test])
+    return standardised(
+        DATASETS["KWS"],
+        (x[~test], y[~test]),
+        (x[test], y[test]),
+        source,
+        str(found["content"]),
+        speakers[~test],
+    )

@@ -24,63 +24,86 @@ from ..training.labels import TARGETS, LabelSet
 @dataclass(frozen=True)
 class Prediction:
     "Answers for n architectures (arrays of shape (n,)) or for one (scalars)."
-    acc_1d: Any                   # accuracy one day after programming, percent
-    avm: Any                      # accuracy lost over a month, percentage points
-    std_1d: Any                   # standard deviation over chips at one day, percentage points
-    outside: Any                  # outside the range of the labels the evaluator was fitted on?
-    measured: bool = False        # True: measured labels; False: predictions
+
+    acc_1d: Any  # accuracy one day after programming, percent
+    avm: Any  # accuracy lost over a month, percentage points
+    std_1d: Any  # standard deviation over chips at one day, percentage points
+    outside: Any  # outside the range of the labels the evaluator was fitted on?
+    measured: bool = False  # True: measured labels; False: predictions
 
     def __len__(self) -> int:
         return len(np.atleast_1d(self.acc_1d))
 
     def __getitem__(self, i: int) -> "Prediction":
         "The answer for architecture `i`, as scalars."
-        return Prediction(float(self.acc_1d[i]), float(self.avm[i]), float(self.std_1d[i]), bool(self.outside[i]), self.measured)
+        return Prediction(
+            float(self.acc_1d[i]),
+            float(self.avm[i]),
+            float(self.std_1d[i]),
+            bool(self.outside[i]),
+            self.measured,
+        )
 
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #9b02a35f
 FIELLER_VARIANCE = 0.437  # of artanh(tau), times (n - 4); Fieller, Hartley and Pearson 1957
-Z_95 = 1.959964           # 97.5 % quantile of the standard normal
+Z_95 = 1.959964  # 97.5 % quantile of the standard normal
 
 
 @dataclass(frozen=True)
 class Tau:
     "Kendall's tau with its 95 % confidence interval."
-    tau: float    # -1 to 1
-    low: float    # lower end
-    high: float   # upper end
-    n: int        # architectures compared
+
+    tau: float  # -1 to 1
+    low: float  # lower end
+    high: float  # upper end
+    n: int  # architectures compared
 
     def __str__(self) -> str:
         return f"{self.tau:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n:,}"
 
 
 def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> Tau:
-    "Kendall's tau-b of two score vectors of shape (n,), n at least 5; a constant vector has no ranking, hence tau 0."
+    """Kendall's tau-b of two score vectors of shape (n,), n at least 5; a constant vector has no
+    ranking, hence tau 0."""
     predicted, measured = np.asarray(predicted, float), np.asarray(measured, float)
     if predicted.shape != measured.shape or predicted.ndim != 1 or len(predicted) < 5:
-        raise ConfigError(f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, {measured.shape}.")
+        raise ConfigError(
+            f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, {measured.shape}."
+        )
     if not (np.isfinite(predicted).all() and np.isfinite(measured).all()):
         raise ConfigError("tau needs finite scores; got NaN or infinity.")
-    tau = float(kendalltau(predicted, measured)[0]) if np.ptp(predicted) and np.ptp(measured) else 0.0
-    z, half = math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12)), Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4))
+    tau = (
+        float(kendalltau(predicted, measured)[0]) if np.ptp(predicted) and np.ptp(measured) else 0.0
+    )
+    z, half = (
+        math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12)),
+        Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4)),
+    )
     return Tau(tau, math.tanh(z - half), math.tanh(z + half), len(predicted))
 
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #a787dd9c
-def tau_ceiling(repeat_tau: float,   # Kendall's tau between two measurements of the same networks, 0 to 1
-                ) -> float:          # the tau a perfect predictor would reach against one measurement
+def tau_ceiling(
+    repeat_tau: float,  # Kendall's tau between two measurements of the same networks, 0 to 1
+) -> float:  # the tau a perfect predictor would reach against one measurement
     "The best rank correlation that measurement noise allows, for normal noise."
     check_number("repeat_tau", repeat_tau, low=0, high=1)
     return 2 / math.pi * math.asin(math.sqrt(math.sin(math.pi / 2 * repeat_tau)))
 
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #04c950c1
-def repeat_ceiling(labels: np.ndarray,        # shape (n,)
-                   networks: Sequence[str],   # n: the network that each label is of; at least one must come twice
-                   ) -> Tau:                  # the ceiling and its 95 % interval; `n` counts repeats beyond the first
-    "The tau that a perfect predictor would reach against one measurement of each network, from networks measured more than once."
-    _, first, network, times = np.unique(np.asarray(networks), return_index=True, return_inverse=True, return_counts=True)
+def repeat_ceiling(
+    labels: np.ndarray,  # shape (n,)
+    networks: Sequence[str],  # n: the network that each label is of; at least one must come twice
+) -> Tau:  # the ceiling and its 95 % interval; `n` counts repeats beyond the first
+    """The tau that a perfect predictor would reach against one measurement of each network, from
+    networks measured more than once."""
+    _, first, network, times = np.unique(
+        np.asarray(networks), return_index=True, return_inverse=True, return_counts=True
+    )
     again = len(network) - len(times)
     if again < 1:
-        raise ConfigError(f"A ceiling needs networks that were measured more than once; all {len(network)} labels are of different ones.")
+        raise ConfigError(
+            f"A ceiling needs networks that were measured more than once; all {len(network)} labels are of different ones."
+        )
     z = norm.ppf((rankdata(labels) - 0.5) / len(labels))
     squares = ((z - (np.bincount(network, z) / times)[network]) ** 2).sum()
     noise = squares / np.array([again, *chi2.ppf([0.025, 0.975], again)])
@@ -90,12 +113,16 @@ def repeat_ceiling(labels: np.ndarray,        # shape (n,)
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #c4988bba
 class Evaluator(ABC):
     "Predicts or looks up `acc_1d`, `avm` and `std_1d` of architectures."
-    measured = False                    # do the answers come from measurements?
-    checks_configs = False              # does `_predict` refuse bad configs itself, as it does if it starts with `space.features`?
-    space: Any = None                   # the ConfigSpace this evaluator is bound to
+
+    measured = False  # do the answers come from measurements?
+    # does `_predict` refuse bad configs itself, as it does if it starts with
+    # `space.features`?
+    checks_configs = False
+    space: Any = None  # the ConfigSpace this evaluator is bound to
 
     def bind(self, space: ConfigSpace) -> Self:
-        "Prepare to be asked about this space; raises `ConfigError` if this evaluator knows nothing about it."
+        """Prepare to be asked about this space; raises `ConfigError` if this evaluator knows
+        nothing about it."""
         if not isinstance(space, ConfigSpace):
             raise ConfigError(f"bind takes a ConfigSpace; got {type(space).__name__}.")
         self._accept(space)
@@ -108,24 +135,32 @@ class Evaluator(ABC):
 
     @abstractmethod
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
-        "Answers of shape (n, 3) in the order of `TARGETS`, and for each config whether it lies outside the fitted range, (n,)."
+        """Answers of shape (n, 3) in the order of `TARGETS`, and for each config whether it lies
+        outside the fitted range, (n,)."""
 
     def fit(self, labels: LabelSet) -> Self:
         "Learn from labels. Evaluators that do not learn raise `ConfigError`."
         raise ConfigError(f"{type(self).__name__} does not learn from labels.")
 
     def query_pop(self, configs: Sequence[Mapping]) -> Prediction:
-        "Answers for a population. An unbound evaluator takes the default space, `ConfigSpace()`; a bad config raises `ConfigError`."
+        """Answers for a population.
+
+        An unbound evaluator takes the default space, `ConfigSpace()`; a bad config raises
+        `ConfigError`."""
         if self.space is None:
             self.bind(ConfigSpace())
         if not self.checks_configs:
             self.space.columns(configs)
         if not len(configs):
-            return Prediction(np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool), self.measured)
+            return Prediction(
+                np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool), self.measured
+            )
         values, outside = self._predict(configs)
         if not np.isfinite(values).all():
             bad = configs[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
-            raise ConfigError(f"{type(self).__name__} gave NaN or infinity as an answer about {bad}.")
+            raise ConfigError(
+                f"{type(self).__name__} gave NaN or infinity as an answer about {bad}."
+            )
         acc_1d, avm, std_1d = values.T
         return Prediction(acc_1d, avm, std_1d, outside, self.measured)
 
@@ -134,17 +169,24 @@ class Evaluator(ABC):
         return self.query_pop([config])[0]
 
     def get_correlation(self, labels: LabelSet) -> dict[str, Tau]:
-        "Kendall's tau of this evaluator's answers with measured labels, for each of the three targets."
+        """Kendall's tau of this evaluator's answers with measured labels, for each of the three
+        targets."""
         p = self.query_pop(labels.configs)
         return {t: kendall_tau(getattr(p, t), labels.labels[:, i]) for i, t in enumerate(TARGETS)}
 
     def get_evaluator_stat(self) -> dict:
         "What is known of this evaluator: where its answers come from and how good they are."
-        return {"evaluator": type(self).__name__, "measured": self.measured, "space": self.space and self.space._headline()}
+        return {
+            "evaluator": type(self).__name__,
+            "measured": self.measured,
+            "space": self.space and self.space._headline(),
+        }
 
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #fc33ebd8
 class ParamsEvaluator(Evaluator):
-    "Ranks by parameter count alone: the baseline that a fitted evaluator has to beat. Its numbers are scores, not percent."
+    """Ranks by parameter count alone: the baseline that a fitted evaluator has to beat.
+
+    Its numbers are scores, not percent."""
 
     def _accept(self, space: ConfigSpace) -> None:
         pass  # every network has parameters

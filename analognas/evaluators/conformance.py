@@ -16,7 +16,9 @@ from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/46_evaluators.conformance.ipynb #d9a38593
 class EvaluatorConformance(ABC):
-    "What every evaluator must do. Subclass it as `class TestMine(EvaluatorConformance)` and implement the two methods."
+    """What every evaluator must do.
+
+    Subclass it as `class TestMine(EvaluatorConformance)` and implement the two methods."""
 
     @abstractmethod
     def make(self) -> Evaluator:
@@ -35,7 +37,10 @@ class EvaluatorConformance(ABC):
         for n in (0, 1, len(configs)):
             answer = evaluator.query_pop(configs[:n])
             assert isinstance(answer, Prediction)
-            assert all(np.shape(v) == (n,) for v in (answer.acc_1d, answer.avm, answer.std_1d, answer.outside))
+            assert all(
+                np.shape(v) == (n,)
+                for v in (answer.acc_1d, answer.avm, answer.std_1d, answer.outside)
+            )
             assert np.isfinite([answer.acc_1d, answer.avm, answer.std_1d]).all()
 
     def test_one_architecture_gets_the_answer_it_gets_in_a_population(self):
@@ -46,16 +51,24 @@ class EvaluatorConformance(ABC):
 
     def test_the_same_question_gets_the_same_answer(self):
         evaluator, configs = self._bound()
-        assert np.array_equal(evaluator.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d)
+        assert np.array_equal(
+            evaluator.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d
+        )
 
     def test_order_does_not_matter(self):
         evaluator, configs = self._bound()
-        assert np.allclose(evaluator.query_pop(configs[::-1]).avm[::-1], evaluator.query_pop(configs).avm, rtol=1e-5)
+        assert np.allclose(
+            evaluator.query_pop(configs[::-1]).avm[::-1],
+            evaluator.query_pop(configs).avm,
+            rtol=1e-5,
+        )
 
     def test_idle_hyperparameters_do_not_matter(self):
         evaluator, configs = self._bound()
         canonical = [evaluator.space.canonical(c) for c in configs]
-        assert np.array_equal(evaluator.query_pop(canonical).std_1d, evaluator.query_pop(configs).std_1d)
+        assert np.array_equal(
+            evaluator.query_pop(canonical).std_1d, evaluator.query_pop(configs).std_1d
+        )
 
     def test_the_question_is_left_alone(self):
         evaluator, configs = self._bound()
@@ -66,7 +79,10 @@ class EvaluatorConformance(ABC):
     def test_bad_questions_are_refused_by_name(self):
         evaluator, configs = self._bound()
         name = next(iter(configs[0]))
-        for bad in ({k: v for k, v in configs[0].items() if k != name}, configs[0] | {name: "nonsense"}):
+        for bad in (
+            {k: v for k, v in configs[0].items() if k != name},
+            configs[0] | {name: "nonsense"},
+        ):
             try:
                 evaluator.query(bad)
             except ConfigError as e:
@@ -80,7 +96,8 @@ class EvaluatorConformance(ABC):
 
 # %% ../../nbs/46_evaluators.conformance.ipynb #bb5da26e
 def check_evaluator(suite: EvaluatorConformance) -> int:
-    "Run a suite without pytest; returns how many checks passed, and raises at the first that does not."
+    """Run a suite without pytest; returns how many checks passed, and raises at the first that does
+    not."""
     checks = [n for n in dir(suite) if n.startswith("test")]
     for name in checks:
         getattr(suite, name)()

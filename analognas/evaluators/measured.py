@@ -26,7 +26,8 @@ from ..training.protocol import Protocol, measure
 
 # %% ../../nbs/47_evaluators.measured.ipynb #2ba024bd
 CHEAP = Protocol(epochs=4, hwa_epochs=2, hwa_batch_size=64, n_rep=5, t_inference=LABEL_TIMES)
-_ONE_AT_A_TIME = threading.Lock()  # PyTorch's generator belongs to the whole process: two measurements at once would mix their noise
+# PyTorch's generator belongs to the whole process: two measurements at once would mix their noise
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class MeasuredEvaluator(Evaluator):
@@ -40,25 +41,47 @@ class MeasuredEvaluator(Evaluator):
     measures for one of them at a time: processes are what makes measuring faster."""
 
     measured = True
-    growing = ("rows", "hours")  # what `get_evaluator_stat` counts while it works: not what makes it another evaluator
+    growing = (
+        "rows",
+        "hours",
+    )  # what `get_evaluator_stat` counts while it works: not what makes it another evaluator
 
-    def __init__(self, data: Dataset,                   # what to train and test on
-                 protocol: Protocol = CHEAP,            # how
-                 store: str | Path | None = None,       # where measurements are kept; None: until this object is gone
-                 preset: str = "pcm",                   # hardware, see `create_rpu_config`
-                 seed: int = 0,                         # of weights, batches and noise, the same for every architecture
-                 progress: bool = True,                 # show a progress bar while measuring?
-                 device: str = "cpu"):                  # where to train and measure
+    def __init__(
+        self,
+        data: Dataset,  # what to train and test on
+        protocol: Protocol = CHEAP,  # how
+        # where measurements are kept; None: until this object is gone
+        store: str | Path | None = None,
+        preset: str = "pcm",  # hardware, see `create_rpu_config`
+        seed: int = 0,  # of weights, batches and noise, the same for every architecture
+        progress: bool = True,  # show a progress bar while measuring?
+        device: str = "cpu",  # where to train and measure
+    ):
         if protocol.n_rep < 2:
-            raise ConfigError(f"A standard deviation needs at least two programmings; n_rep is {protocol.n_rep}.")
-        self.data, self.protocol, self.preset, self.seed, self.progress, self.device = data, protocol, preset, seed, progress, device
+            raise ConfigError(
+                f"A standard deviation needs at least two programmings; n_rep is {protocol.n_rep}."
+            )
+        self.data, self.protocol, self.preset, self.seed, self.progress, self.device = (
+            data,
+            protocol,
+            preset,
+            seed,
+            progress,
+            device,
+        )
         self._rpu_config = create_rpu_config(preset)
-        self._folder = tempfile.TemporaryDirectory(prefix="analognas-") if store is None else None  # goes when this object does
-        self._path = Path(self._folder.name) / "measured.sqlite" if self._folder else Path(store or "")
+        self._folder = (
+            tempfile.TemporaryDirectory(prefix="analognas-") if store is None else None
+        )  # goes when this object does
+        self._path = (
+            Path(self._folder.name) / "measured.sqlite" if self._folder else Path(store or "")
+        )
 
     def __getstate__(self) -> dict:
         "For another process: the chip is made there anew, and the folder stays with the object that made it."
-        return {k: v for k, v in self.__dict__.items() if k not in ("_rpu_config", "_folder", "store")} | {"temporary": self._folder is not None}
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_rpu_config", "_folder", "store")
+        } | {"temporary": self._folder is not None}
 
     def __setstate__(self, state: dict) -> None:
         temporary = state.pop("temporary")
@@ -72,27 +95,47 @@ class MeasuredEvaluator(Evaluator):
 
     def _accept(self, space: ConfigSpace) -> None:
         if space.info != self.data.info:
-            raise ConfigError(f"The space builds networks for {space.info}, the data are {self.data.info}. Bind space.for_dataset(data.info).")
+            raise ConfigError(
+                f"The space builds networks for {space.info}, the data are {self.data.info}. Bind space.for_dataset(data.info)."
+            )
         if not space.builds_networks:
-            raise ConfigError("This space cannot build networks, so none can be measured: give ConfigSpace a `network` function.")
-        facts = describe_measurements(space, self.data, self.protocol, self.preset, self.device) | {"seed": self.seed}
+            raise ConfigError(
+                "This space cannot build networks, so none can be measured: give ConfigSpace a `network` function."
+            )
+        facts = describe_measurements(space, self.data, self.protocol, self.preset, self.device) | {
+            "seed": self.seed
+        }
         self.store = LabelStore(self._path, facts)
 
     def _known(self, space: ConfigSpace) -> dict[str, list[float]]:
         "What the store holds, by canonical config; other processes may have added to it."
-        return {space.key(c): [r[t] for t in TARGETS] for c, seed, r, _ in self.store.rows() if seed == self.seed}
+        return {
+            space.key(c): [r[t] for t in TARGETS]
+            for c, seed, r, _ in self.store.rows()
+            if seed == self.seed
+        }
 
     def _predict(self, configs: Sequence[Mapping]):
         keys, known = [self.space.key(c) for c in configs], self._known(self.space)
         missing = {k: c for k, c in zip(keys, configs, strict=True) if k not in known}
-        for key, config in tqdm(missing.items(), desc="measuring", unit="arch", disable=not (self.progress and missing)):
+        for key, config in tqdm(
+            missing.items(), desc="measuring", unit="arch", disable=not (self.progress and missing)
+        ):
             known[key] = self._measure(key, config)
         return np.array([known[k] for k in keys]), np.zeros(len(keys), bool)
 
     def _measure(self, key: str, config: Mapping) -> list[float]:
         try:
             with _ONE_AT_A_TIME:
-                found = measure(lambda: self.space.network(config), self.data, self._rpu_config, self.protocol, self.seed, False, self.device)
+                found = measure(
+                    lambda: self.space.network(config),
+                    self.data,
+                    self._rpu_config,
+                    self.protocol,
+                    self.seed,
+                    False,
+                    self.device,
+                )
         except Exception as e:
             e.add_note(f"while measuring {key}; what was measured before is in {self._path}")
             raise
@@ -102,11 +145,17 @@ class MeasuredEvaluator(Evaluator):
     def labels(self, name: str = "measured") -> LabelSet:
         "Everything measured so far, as a label set: `XGBoostEvaluator().fit(evaluator.labels(), space)`."
         if self.space is None:
-            raise ConfigError("Nothing has been measured: bind the evaluator to a space and ask it first.")
+            raise ConfigError(
+                "Nothing has been measured: bind the evaluator to a space and ask it first."
+            )
         return label_set(name, self.store, self.space)
 
     def get_evaluator_stat(self) -> dict:
         "The protocol, how many architectures were measured by it, and what that cost."
         done = self.store.rows() if self.space is not None else []
-        return super().get_evaluator_stat() | {"protocol": asdict(self.protocol), "preset": self.preset, "rows": len(done),
-                                               "hours": sum(seconds for *_, seconds in done) / 3600}
+        return super().get_evaluator_stat() | {
+            "protocol": asdict(self.protocol),
+            "preset": self.preset,
+            "rows": len(done),
+            "hours": sum(seconds for *_, seconds in done) / 3600,
+        }

@@ -20,8 +20,17 @@ from .surrogate import SurrogateEvaluator
 from ..training.labels import TARGETS
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #42bd39c3
-MEMBERS, WIDTH, DROPOUT = 5, 32, 0.3       # networks; units in each of the two hidden layers; share of units left out in training
-STEPS, LR, DECAY, REACH = 150, 0.01, 0.1, 4.0  # full-batch AdamW steps; peak rate; weight decay; cut-off, standard deviations
+MEMBERS, WIDTH, DROPOUT = (
+    5,
+    32,
+    0.3,
+)  # networks; units in each of the two hidden layers; share of units left out in training
+STEPS, LR, DECAY, REACH = (
+    150,
+    0.01,
+    0.1,
+    4.0,
+)  # full-batch AdamW steps; peak rate; weight decay; cut-off, standard deviations
 
 
 def _votes(x: Tensor, state: dict[str, Tensor], mask=lambda y: y) -> Tensor:
@@ -37,17 +46,32 @@ def _first_weights(d: int, k: int, generator: torch.Generator) -> dict[str, Tens
     "He initialisation; the last layer starts small."
     sizes, state = (d, WIDTH, WIDTH, k), {}
     for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        state[f"w{i}"] = torch.randn(MEMBERS, a, b, generator=generator) * ((2 / a) ** 0.5 if i < 2 else 0.1 * (2 / a) ** 0.5)
+        state[f"w{i}"] = torch.randn(MEMBERS, a, b, generator=generator) * (
+            (2 / a) ** 0.5 if i < 2 else 0.1 * (2 / a) ** 0.5
+        )
         state[f"b{i}"] = torch.zeros(MEMBERS, 1, b)
     return state
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #00e40d97
 class Networks(Learner):
     "An ensemble of multilayer perceptrons, kept as a PyTorch file of tensors."
-    suffix = "pt"
-    settings = {"members": MEMBERS, "width": WIDTH, "dropout": DROPOUT, "steps": STEPS, "lr": LR, "weight_decay": DECAY, "reach": REACH}
 
-    def __init__(self, feature_names: list[str], state: dict[str, Tensor]):  # the state holds "mean" and "scale", shape (d,), too
+    suffix = "pt"
+    settings = {
+        "members": MEMBERS,
+        "width": WIDTH,
+        "dropout": DROPOUT,
+        "steps": STEPS,
+        "lr": LR,
+        "weight_decay": DECAY,
+        "reach": REACH,
+    }
+
+    def __init__(
+        self,
+        feature_names: list[str],
+        state: dict[str, Tensor],  # weights; "mean" and "scale", shape (d,)
+    ):
         self.feature_names, self.state = feature_names, state
 
     def _standard(self, X: np.ndarray) -> Tensor:
@@ -57,18 +81,36 @@ class Networks(Learner):
     @classmethod
     def fit(cls, X, Z, names, pool, seed):
         generator, scale = torch.Generator().manual_seed(seed), X.std(0)
-        state = {"mean": torch.tensor(X.mean(0)), "scale": torch.tensor(np.where(scale > 0, scale, 1.0))}
-        self, weights, target = cls(names, state), _first_weights(X.shape[1], Z.shape[1], generator), torch.tensor(Z, dtype=torch.float32)
-        x, drop = self._standard(X).float(), lambda y: y * (torch.rand(y.shape, generator=generator) > DROPOUT) / (1 - DROPOUT)
-        optimizer = torch.optim.AdamW([w.requires_grad_() for w in weights.values()], LR, weight_decay=DECAY)
+        state = {
+            "mean": torch.tensor(X.mean(0)),
+            "scale": torch.tensor(np.where(scale > 0, scale, 1.0)),
+        }
+        self, weights, target = (
+            cls(names, state),
+            _first_weights(X.shape[1], Z.shape[1], generator),
+            torch.tensor(Z, dtype=torch.float32),
+        )
+        x, drop = (
+            self._standard(X).float(),
+            lambda y: y * (torch.rand(y.shape, generator=generator) > DROPOUT) / (1 - DROPOUT),
+        )
+        optimizer = torch.optim.AdamW(
+            [w.requires_grad_() for w in weights.values()], LR, weight_decay=DECAY
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
         for _ in range(STEPS):
             optimizer.zero_grad()
-            (_votes(x, weights, drop) - target).square().mean(1).sum().backward()  # each member and column has an error of its own
+            (_votes(x, weights, drop) - target).square().mean(
+                1
+            ).sum().backward()  # each member and column has an error of its own
             optimizer.step()
             schedule.step()
-        state |= {k: w.detach().double() for k, w in weights.items()}  # double: a row's answer hardly depends on its company
-        state |= {k: state[k][..., : len(TARGETS)].clone() for k in ("w2", "b2")}  # the other columns helped to learn, and are not asked for
+        state |= {
+            k: w.detach().double() for k, w in weights.items()
+        }  # double: a row's answer hardly depends on its company
+        state |= {
+            k: state[k][..., : len(TARGETS)].clone() for k in ("w2", "b2")
+        }  # the other columns helped to learn, and are not asked for
         return self
 
     def predict(self, X):
@@ -84,14 +126,28 @@ class Networks(Learner):
             state = torch.load(io.BytesIO(raw), weights_only=True)
             self = cls(list(state.pop("features")), state)
             if not state["mean"].shape == state["scale"].shape == (len(self.feature_names),):
-                raise ValueError(f"its {len(state['mean'])} features have {len(self.feature_names)} names")
+                raise ValueError(
+                    f"its {len(state['mean'])} features have {len(self.feature_names)} names"
+                )
             if self.predict(np.zeros((1, len(self.feature_names)))).shape != (1, len(TARGETS)):
                 raise ValueError(f"it does not predict the {len(TARGETS)} targets")
-        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, pickle.UnpicklingError) as e:
+        except (
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OSError,
+            EOFError,
+            pickle.UnpicklingError,
+        ) as e:
             raise FileFormatError(f"{path.name} is not an ensemble of networks: {e}") from e
         return self
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #6d2476d8
 class MLPEvaluator(SurrogateEvaluator):
-    "An ensemble of networks for the three targets. Raises as `SurrogateEvaluator` does; comes without shipped weights."
+    """An ensemble of networks for the three targets.
+
+    Raises as `SurrogateEvaluator` does; comes without shipped weights."""
+
     learner = Networks

@@ -32,9 +32,14 @@ from ..training.labels import TARGETS
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #bcf7e7d0
 class NormalScores:
-    "A monotone map between labels and the normal scores of their ranks, stored as at most 201 points."
+    """A monotone map between labels and the normal scores of their ranks, stored as at most 201
+    points."""
 
-    def __init__(self, scores: Sequence[float], labels: Sequence[float]):  # ascending points of the map
+    def __init__(
+        self,
+        scores: Sequence[float],
+        labels: Sequence[float],  # ascending points of the map
+    ):
         self.scores, self.labels = np.asarray(scores, float), np.asarray(labels, float)
 
     @classmethod
@@ -56,19 +61,25 @@ class NormalScores:
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #e21f0415
 class Learner(ABC):
-    "Predicts normal scores from features. `settings` go into the description of saved weights, `suffix` names their file."
+    """Predicts normal scores from features.
+
+    `settings` go into the description of saved weights, `suffix` names their file."""
+
     suffix: str = ""
     settings: Mapping = {}
-    unmeasured: int = 0        # how many architectures without labels `fit` would like to see
+    unmeasured: int = 0  # how many architectures without labels `fit` would like to see
     feature_names: list[str]
 
     @classmethod
     @abstractmethod
-    def fit(cls, X: np.ndarray,        # features, shape (n, d)
-            Z: np.ndarray,             # normal scores, shape (n, k): `TARGETS`, then whatever else was measured
-            names: list[str],          # of the features
-            pool: np.ndarray,          # features of architectures without labels, shape (m, d)
-            seed: int) -> Self:        # of whatever is random
+    def fit(
+        cls,
+        X: np.ndarray,  # features, shape (n, d)
+        Z: np.ndarray,  # normal scores, shape (n, k): `TARGETS`, then whatever else was measured
+        names: list[str],  # of the features
+        pool: np.ndarray,  # features of architectures without labels, shape (m, d)
+        seed: int,  # of whatever is random
+    ) -> Self:
         "Learn."
 
     @abstractmethod
@@ -86,10 +97,26 @@ class Learner(ABC):
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #8d1d96a6
 Predict = Callable[[np.ndarray], np.ndarray]  # features, shape (m, d), to scores, shape (m, k)
-COMMON = {"objective": "reg:squarederror", "multi_strategy": "multi_output_tree", "tree_method": "hist", "nthread": 1, "verbosity": 0}
-BOOSTER = COMMON | {"max_depth": 3, "learning_rate": 0.06, "subsample": 0.7, "colsample_bynode": 0.2, "min_child_weight": 3, "num_parallel_tree": 4}
+COMMON = {
+    "objective": "reg:squarederror",
+    "multi_strategy": "multi_output_tree",
+    "tree_method": "hist",
+    "nthread": 1,
+    "verbosity": 0,
+}
+BOOSTER = COMMON | {
+    "max_depth": 3,
+    "learning_rate": 0.06,
+    "subsample": 0.7,
+    "colsample_bynode": 0.2,
+    "min_child_weight": 3,
+    "num_parallel_tree": 4,
+}
 STUDENT = COMMON | {"max_depth": 5, "learning_rate": 0.15, "colsample_bytree": 0.5}
-ROUNDS, STUDENT_ROUNDS = 200, 300  # how all these were chosen, and how learners compare, stands in nbs/48_evaluators.shipped.ipynb
+ROUNDS, STUDENT_ROUNDS = (
+    200,
+    300,
+)  # how all these were chosen, and how learners compare, stands in nbs/48_evaluators.shipped.ipynb
 REACH = 2.5  # length scale of the kernel, as a share of the distance between typical rows
 
 
@@ -101,7 +128,11 @@ def boosted_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
 
 def randomised_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
     "scikit-learn's, with all columns in every leaf."
-    return ExtraTreesRegressor(300, min_samples_leaf=2, max_features=0.4, random_state=seed).fit(X, Z).predict
+    return (
+        ExtraTreesRegressor(300, min_samples_leaf=2, max_features=0.4, random_state=seed)
+        .fit(X, Z)
+        .predict
+    )
 
 
 def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
@@ -109,8 +140,15 @@ def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
     the columns are fitted, each with a penalty of its own (generalised cross-validation): what the columns share stands out, the rest is smoothed."""
     kernel = Matern(REACH * np.sqrt(X.shape[1]), nu=2.5)
     smooth = RidgeCV(np.logspace(-3, 2, 16), alpha_per_target=True)
-    return make_pipeline(StandardScaler(), Nystroem(kernel=kernel, n_components=min(len(X), 1000), random_state=seed),
-                         TransformedTargetRegressor(smooth, transformer=PCA(), check_inverse=False)).fit(X, Z).predict
+    return (
+        make_pipeline(
+            StandardScaler(),
+            Nystroem(kernel=kernel, n_components=min(len(X), 1000), random_state=seed),
+            TransformedTargetRegressor(smooth, transformer=PCA(), check_inverse=False),
+        )
+        .fit(X, Z)
+        .predict
+    )
 
 
 TEACHERS = ((boosted_trees, 1), (randomised_trees, 1), (kernel_ridge, 2))  # and their votes
@@ -124,18 +162,31 @@ def teach(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
 # %% ../../nbs/41_evaluators.rank_model.ipynb #cbaae853
 class Trees(Learner):
     "Boosted trees by XGBoost that were taught by three models. Kept as UBJ."
+
     suffix, unmeasured = "ubj", 20_000
-    settings = STUDENT | {"rounds": STUDENT_ROUNDS, "teachers": {t.__name__: votes for t, votes in TEACHERS}, "xgboost": xgb.__version__}
+    settings = STUDENT | {
+        "rounds": STUDENT_ROUNDS,
+        "teachers": {t.__name__: votes for t, votes in TEACHERS},
+        "xgboost": xgb.__version__,
+    }
 
     def __init__(self, booster: xgb.Booster):
-        booster.set_param({"nthread": 1})  # files do not keep it; for a few rows, waking more threads takes longer than the work
+        booster.set_param(
+            {"nthread": 1}
+        )  # files do not keep it; for a few rows, waking more threads takes longer than the work
         self.booster, self.feature_names = booster, list(booster.feature_names or [])
 
     @classmethod
     def fit(cls, X, Z, names, pool, seed):
         asked = np.vstack([X, pool])
         said = teach(X, Z, seed)(asked)[:, : len(TARGETS)]
-        return cls(xgb.train(STUDENT | {"seed": seed}, xgb.DMatrix(asked, said, feature_names=names), STUDENT_ROUNDS))
+        return cls(
+            xgb.train(
+                STUDENT | {"seed": seed},
+                xgb.DMatrix(asked, said, feature_names=names),
+                STUDENT_ROUNDS,
+            )
+        )
 
     def predict(self, X):
         return self.booster.inplace_predict(np.asarray(X, np.float32), validate_features=False)
@@ -150,7 +201,9 @@ class Trees(Learner):
         except xgb.core.XGBoostError as e:
             raise FileFormatError(f"{path.name} is not a model of XGBoost: {e}") from e
         if self.predict(np.zeros((1, len(self.feature_names)))).shape != (1, len(TARGETS)):
-            raise FileFormatError(f"{path.name} does not predict the {len(TARGETS)} targets {', '.join(TARGETS)}")
+            raise FileFormatError(
+                f"{path.name} does not predict the {len(TARGETS)} targets {', '.join(TARGETS)}"
+            )
         return self
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #b1e524d3
@@ -160,25 +213,44 @@ ERROR_LEVELS = np.linspace(0, 1, 101)  # quantiles of the absolute errors that a
 
 class CrossValidation(NamedTuple):
     "What learners said of rows whose network they had not seen."
+
     predicted: np.ndarray  # normal scores, shape (n, 3)
-    errors: np.ndarray     # absolute, shape (n, 3)
-    fold: np.ndarray       # which one a row was in, shape (n,)
-    asked: np.ndarray      # rows that count, one of each network, ascending
+    errors: np.ndarray  # absolute, shape (n, 3)
+    fold: np.ndarray  # which one a row was in, shape (n,)
+    asked: np.ndarray  # rows that count, one of each network, ascending
 
     def coverage(self, level: float = 0.9) -> np.ndarray:
-        "How often an interval made from the errors of the other folds holds the label; a share for each target, shape (3,)."
+        """How often an interval made from the errors of the other folds holds the label; a share
+        for each target, shape (3,)."""
         fold, errors = self.fold[self.asked], self.errors[self.asked]
-        return np.mean([errors[i] <= np.quantile(errors[fold != fold[i]], level, axis=0) for i in range(len(errors))], axis=0)
+        return np.mean(
+            [
+                errors[i] <= np.quantile(errors[fold != fold[i]], level, axis=0)
+                for i in range(len(errors))
+            ],
+            axis=0,
+        )
 
 
-def cross_validate(X: np.ndarray, Z: np.ndarray, names: list[str],    # as for `Learner.fit`
-                   groups: Sequence,                                  # shape (n,): rows of the same network share a value; at least two values
-                   pool: np.ndarray, seed: int, learner: type[Learner]) -> CrossValidation:
+def cross_validate(
+    X: np.ndarray,
+    Z: np.ndarray,
+    names: list[str],  # as for `Learner.fit`
+    groups: Sequence,  # shape (n,): rows of the same network share a value; at least two values
+    pool: np.ndarray,
+    seed: int,
+    learner: type[Learner],
+) -> CrossValidation:
     "Predict each fold by a learner of the others."
     predicted, fold = np.empty((len(X), len(TARGETS))), np.empty(len(X), int)
-    folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=seed).split(X, groups=groups)
+    folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=seed).split(
+        X, groups=groups
+    )
     for k, (seen, unseen) in enumerate(folds):
-        predicted[unseen], fold[unseen] = learner.fit(X[seen], Z[seen], names, pool, seed).predict(X[unseen]), k
+        predicted[unseen], fold[unseen] = (
+            learner.fit(X[seen], Z[seen], names, pool, seed).predict(X[unseen]),
+            k,
+        )
     once = np.sort(np.unique(groups, return_index=True)[1])
     return CrossValidation(predicted, np.abs(Z[:, : len(TARGETS)] - predicted), fold, once)
 
@@ -186,52 +258,77 @@ def cross_validate(X: np.ndarray, Z: np.ndarray, names: list[str],    # as for `
 @dataclass(frozen=True)
 class RankModel:
     "Predicts the three targets from features; made by `RankModel.fit`."
-    learner: Learner                      # features to normal scores
-    errors: np.ndarray                    # absolute errors of unseen scores, quantiles at ERROR_LEVELS, shape (3, 101)
-    scores: tuple[NormalScores, ...]      # between scores and labels, for each target
-    tested: CrossValidation | None = None # what the errors came from; forgotten when saved
+
+    learner: Learner  # features to normal scores
+    errors: (
+        np.ndarray
+    )  # absolute errors of unseen scores, quantiles at ERROR_LEVELS, shape (3, 101)
+    scores: tuple[NormalScores, ...]  # between scores and labels, for each target
+    tested: CrossValidation | None = None  # what the errors came from; forgotten when saved
 
     @classmethod
-    def fit(cls, X: np.ndarray,                # features, shape (n, d)
-            Y: np.ndarray,                     # labels, shape (n, k): `TARGETS`, then whatever else was measured
-            names: list[str],                  # of the features, d of them
-            groups: Sequence,                  # shape (n,): rows of the same network share a value; at least two values
-            learner: type[Learner] = Trees,
-            pool: np.ndarray | None = None,    # features of architectures without labels, shape (m, d)
-            seed: int = 0,                     # of what the learner does at random
-            ) -> "RankModel":
+    def fit(
+        cls,
+        X: np.ndarray,  # features, shape (n, d)
+        Y: np.ndarray,  # labels, shape (n, k): `TARGETS`, then whatever else was measured
+        names: list[str],  # of the features, d of them
+        groups: Sequence,  # shape (n,): rows of the same network share a value; at least two values
+        learner: type[Learner] = Trees,
+        pool: np.ndarray | None = None,  # features of architectures without labels, shape (m, d)
+        seed: int = 0,  # of what the learner does at random
+    ) -> "RankModel":
         "Cross-validate, then learn from all rows."
-        pool, Z = X[:0] if pool is None else pool, np.column_stack([NormalScores.scores_of(y) for y in Y.T])
+        pool, Z = (
+            X[:0] if pool is None else pool,
+            np.column_stack([NormalScores.scores_of(y) for y in Y.T]),
+        )
         tested = cross_validate(X, Z, names, groups, pool, seed, learner)
         errors = np.quantile(tested.errors[tested.asked], ERROR_LEVELS, axis=0).T
-        return cls(learner.fit(X, Z, names, pool, seed), errors, tuple(map(NormalScores.fit, Y.T[: len(TARGETS)])), tested)
+        return cls(
+            learner.fit(X, Z, names, pool, seed),
+            errors,
+            tuple(map(NormalScores.fit, Y.T[: len(TARGETS)])),
+            tested,
+        )
 
     def labels_of(self, z: np.ndarray) -> np.ndarray:
         "Scores to labels in their own units, shape (n, 3) both."
-        return np.column_stack([s.inverse(column) for s, column in zip(self.scores, z.T, strict=True)])
+        return np.column_stack(
+            [s.inverse(column) for s, column in zip(self.scores, z.T, strict=True)]
+        )
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         "Labels, in their own units, shape (n, 3)."
         return self.labels_of(self.learner.predict(X))
 
     def interval(self, X: np.ndarray, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        "Lower and upper ends, shape (n, 3) each, between which a measurement lies with probability `level`."
+        """Lower and upper ends, shape (n, 3) each, between which a measurement lies with
+        probability `level`."""
         check_number("level", level, low=0, high=1)
-        half, z = np.array([np.interp(level, ERROR_LEVELS, e) for e in self.errors]), self.learner.predict(X)
+        half, z = (
+            np.array([np.interp(level, ERROR_LEVELS, e) for e in self.errors]),
+            self.learner.predict(X),
+        )
         return self.labels_of(z - half), self.labels_of(z + half)
 
     def to_dict(self) -> dict:
         "Everything but the learner, as plain data, by target."
-        return {t: {"errors": e.tolist(), "scores": s.scores.tolist(), "labels": s.labels.tolist()}
-                for t, e, s in zip(TARGETS, self.errors, self.scores, strict=True)}
+        return {
+            t: {"errors": e.tolist(), "scores": s.scores.tolist(), "labels": s.labels.tolist()}
+            for t, e, s in zip(TARGETS, self.errors, self.scores, strict=True)
+        }
 
     @classmethod
     def from_dict(cls, learner: Learner, about: Mapping) -> "RankModel":
-        "The other way round; `KeyError`, `TypeError` or `ValueError` if it is not what `to_dict` wrote."
+        """The other way round; `KeyError`, `TypeError` or `ValueError` if it is not what `to_dict`
+        wrote."""
         errors = np.array([about[t]["errors"] for t in TARGETS], float)
         scores = tuple(NormalScores(about[t]["scores"], about[t]["labels"]) for t in TARGETS)
         if errors.shape != (len(TARGETS), len(ERROR_LEVELS)):
             raise ValueError("errors are of the wrong shape")
-        if any(s.scores.shape != s.labels.shape or s.scores.ndim != 1 or not len(s.scores) for s in scores):
+        if any(
+            s.scores.shape != s.labels.shape or s.scores.ndim != 1 or not len(s.scores)
+            for s in scores
+        ):
             raise ValueError("scores and labels do not belong together")
         return cls(learner, errors, scores)

@@ -25,9 +25,10 @@ from ..training.labels import TARGETS, LabelSet, load_label_set
 NASBENCH201_ROWS, NASBENCH201_SEED = 1000, 0
 
 
-def nasbench201_split(n: int = NASBENCH201_ROWS,        # rows to fit on
-                      seed: int = NASBENCH201_SEED,     # of the draw
-                      ) -> tuple[LabelSet, LabelSet]:   # training rows, held-out rows
+def nasbench201_split(
+    n: int = NASBENCH201_ROWS,  # rows to fit on
+    seed: int = NASBENCH201_SEED,  # of the draw
+) -> tuple[LabelSet, LabelSet]:  # training rows, held-out rows
     "A random part of the published table, and the rest."
     labels = nasbench201_labels()
     order = as_rng(seed).permutation(len(labels))
@@ -36,17 +37,23 @@ def nasbench201_split(n: int = NASBENCH201_ROWS,        # rows to fit on
 
 # %% ../../nbs/48_evaluators.shipped.ipynb #daa1de45
 def nasbench201_ceiling() -> dict[str, Tau]:
-    "Tau of a perfect predictor on the published table, from one random pair of twins per network; `n` counts the pairs."
+    """Tau of a perfect predictor on the published table, from one random pair of twins per network;
+    `n` counts the pairs."""
     labels = nasbench201_labels()
     groups = network_groups(labels.table[labels.hyperparameters])
     order = as_rng(0).permutation(len(groups))
     order = order[np.argsort(groups[order], kind="stable")]
-    new = np.r_[True, np.diff(groups[order]) != 0]          # first of each network, in random order within it
+    new = np.r_[
+        True, np.diff(groups[order]) != 0
+    ]  # first of each network, in random order within it
     first = order[:-1][new[:-1] & ~new[1:]]
     second = order[1:][new[:-1] & ~new[1:]]
     y = labels.labels
     agree = [kendall_tau(a, b) for a, b in zip(y[first].T, y[second].T, strict=True)]
-    return {t: Tau(tau_ceiling(a.tau), tau_ceiling(a.low), tau_ceiling(a.high), a.n) for t, a in zip(TARGETS, agree, strict=True)}
+    return {
+        t: Tau(tau_ceiling(a.tau), tau_ceiling(a.low), tau_ceiling(a.high), a.n)
+        for t, a in zip(TARGETS, agree, strict=True)
+    }
 
 # %% ../../nbs/48_evaluators.shipped.ipynb #837a3e54
 def _fit_nasbench201() -> XGBoostEvaluator:
@@ -60,9 +67,12 @@ def _fit_measured(name: str) -> XGBoostEvaluator:
 
 
 MEASURED = ("digits", "KWS", "CIFAR-10")  # label sets of our own
-SHIPPED: dict[str, Callable[[], XGBoostEvaluator]] = {"nasbench201": _fit_nasbench201} | {name: partial(_fit_measured, name) for name in MEASURED}
+SHIPPED: dict[str, Callable[[], XGBoostEvaluator]] = {"nasbench201": _fit_nasbench201} | {
+    name: partial(_fit_measured, name) for name in MEASURED
+}
 
 
 def fit_shipped(name: str) -> XGBoostEvaluator:
-    "Fit the evaluator of that name anew; `fit_shipped(name).save(WEIGHTS / name)` replaces the shipped one."
+    """Fit the evaluator of that name anew; `fit_shipped(name).save(WEIGHTS / name)` replaces the
+    shipped one."""
     return SHIPPED[check_choice("shipped evaluator", name, SHIPPED)]()

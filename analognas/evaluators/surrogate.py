@@ -20,14 +20,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..core import ConfigError, FileFormatError, check_choice, read_json, write_json
-from .base_evaluator import Evaluator, ParamsEvaluator, Tau, kendall_tau, repeat_ceiling
+from analognas.evaluators.base_evaluator import (
+    Evaluator,
+    ParamsEvaluator,
+    Tau,
+    kendall_tau,
+    repeat_ceiling,
+)
 from .rank_model import Learner, NormalScores, RankModel
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.nasbench201 import NASBench201Space  # noqa: F401 - lets ConfigSpace.from_json read its weights
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/43_evaluators.surrogate.ipynb #4a54b64a
-DRAWS = 2  # so many random architectures are drawn for each one wanted, so that most can be within the labels' ranges
+# so many random architectures are drawn for each one wanted, so that most can be within the
+# labels' ranges
+DRAWS = 2
 
 
 def _networks(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
@@ -53,41 +61,73 @@ def _lines(X: np.ndarray, y: np.ndarray, X_new: np.ndarray) -> np.ndarray:
 
 def _taus(predicted: np.ndarray, y: np.ndarray) -> dict[str, dict]:
     "Kendall's tau of each target, as plain data."
-    return {t: vars(kendall_tau(p, truth)) for t, p, truth in zip(TARGETS, predicted.T, y.T, strict=True)}
+    return {
+        t: vars(kendall_tau(p, truth))
+        for t, p, truth in zip(TARGETS, predicted.T, y.T, strict=True)
+    }
 
 
-def _answers(space: ConfigSpace, configs: Sequence[Mapping], predicted, X, y, X_new) -> dict[str, np.ndarray]:
-    "What the model said of configs, and what the baselines say after fitting on X and y; shape (m, 3) each."
+def _answers(
+    space: ConfigSpace, configs: Sequence[Mapping], predicted, X, y, X_new
+) -> dict[str, np.ndarray]:
+    """What the model said of configs, and what the baselines say after fitting on X and y; shape
+    (m, 3) each."""
     raw, size = len(space.feature_names), ParamsEvaluator().bind(space).query_pop(configs)
-    return {"surrogate": predicted, "linear": _lines(X[:, :raw], y, X_new[:, :raw]), "linear_features": _lines(X, y, X_new),
-            "params_only": np.column_stack([getattr(size, t) for t in TARGETS])}
+    return {
+        "surrogate": predicted,
+        "linear": _lines(X[:, :raw], y, X_new[:, :raw]),
+        "linear_features": _lines(X, y, X_new),
+        "params_only": np.column_stack([getattr(size, t) for t in TARGETS]),
+    }
 
 
 def _by_folds(space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel) -> dict:
-    "The record that cross-validation gives. Predictions of all folds are put together and ranked at once."
+    """The record that cross-validation gives.
+
+    Predictions of all folds are put together and ranked at once."""
     tested, y, configs = model.tested, labels.labels, labels.configs
     assert tested is not None  # for type checkers: it was just fitted
     found, predicted = dict[str, np.ndarray](), model.labels_of(tested.predicted)
     for k in range(tested.fold.max() + 1):
         seen, new = tested.fold != k, tested.fold == k
-        said = _answers(space, [c for c, n in zip(configs, new, strict=True) if n], predicted[new], X[seen], y[seen], X[new])
+        said = _answers(
+            space,
+            [c for c, n in zip(configs, new, strict=True) if n],
+            predicted[new],
+            X[seen],
+            y[seen],
+            X[new],
+        )
         for name, values in said.items():
             found.setdefault(name, np.empty_like(y))[new] = values
     taus = {name: _taus(values[tested.asked], y[tested.asked]) for name, values in found.items()}
-    return {"method": "five-fold cross-validation", "n_test": len(tested.asked), **taus, "new_networks": taus["surrogate"],
-            "coverage_90": dict(zip(TARGETS, tested.coverage().tolist(), strict=True))}
+    return {
+        "method": "five-fold cross-validation",
+        "n_test": len(tested.asked),
+        **taus,
+        "new_networks": taus["surrogate"],
+        "coverage_90": dict(zip(TARGETS, tested.coverage().tolist(), strict=True)),
+    }
 
 
-def _by_rows(space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel, held_out: LabelSet) -> dict:
-    "The record that rows kept aside give. Some may be networks of training rows under another name; `new_networks` leaves those out."
+def _by_rows(
+    space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel, held_out: LabelSet
+) -> dict:
+    """The record that rows kept aside give.
+
+    Some may be networks of training rows under another name; `new_networks` leaves those out."""
     X_new, y = space.features(held_out.configs)[1], held_out.labels
     said = _answers(space, held_out.configs, model.predict(X_new), X, labels.labels, X_new)
     old = set(_networks(space, labels.configs))
     new = np.array([n not in old for n in _networks(space, held_out.configs)])
     low, high = model.interval(X_new)
-    return {"method": "held-out rows", "n_test": len(held_out), **{name: _taus(values, y) for name, values in said.items()},
-            "new_networks": _taus(said["surrogate"][new], y[new]) if new.sum() > 1 else None,
-            "coverage_90": dict(zip(TARGETS, ((low <= y) & (y <= high)).mean(0).tolist(), strict=True))}
+    return {
+        "method": "held-out rows",
+        "n_test": len(held_out),
+        **{name: _taus(values, y) for name, values in said.items()},
+        "new_networks": _taus(said["surrogate"][new], y[new]) if new.sum() > 1 else None,
+        "coverage_90": dict(zip(TARGETS, ((low <= y) & (y <= high)).mean(0).tolist(), strict=True)),
+    }
 
 # %% ../../nbs/43_evaluators.surrogate.ipynb #a86072b1
 FORMAT = "analognas-surrogate-4"
@@ -101,18 +141,27 @@ def _save_weights(folder: Path, about: Mapping, learner: Learner) -> None:
         new.mkdir(mode=0o755)
         file = new / f"weights.{learner.suffix}"
         learner.save(file)
-        write_json(new / "about.json", {**about, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+        write_json(
+            new / "about.json", {**about, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        )
         if folder.exists():
             folder.rename(Path(tmp) / "old")
         new.rename(folder)
 
 
 def _check_description(about: Mapping, names: list[str], learner: Learner) -> None:
-    "Does `about.json` fit the weights beside it, and the features that this version computes? `FileFormatError` if not."
-    for what, columns in (("about.json", list(about["features"])), ("the file of weights", learner.feature_names)):
+    """Does `about.json` fit the weights beside it, and the features that this version computes?
+
+    `FileFormatError` if not."""
+    for what, columns in (
+        ("about.json", list(about["features"])),
+        ("the file of weights", learner.feature_names),
+    ):
         if columns != names:
-            raise FileFormatError(f"{what} is for other features than this version computes ("
-                                  f"{', '.join(sorted(set(names) ^ set(columns or []))[:8])}): fit the evaluator again")
+            raise FileFormatError(
+                f"{what} is for other features than this version computes ("
+                f"{', '.join(sorted(set(names) ^ set(columns or []))[:8])}): fit the evaluator again"
+            )
     if np.array(list(about["features"].values()), float).shape != (len(names), 2):
         raise FileFormatError("about.json holds feature ranges of the wrong shape")
     if not isinstance(about["rows"], int) or not isinstance(about["label_set"], str):
@@ -120,7 +169,8 @@ def _check_description(about: Mapping, names: list[str], learner: Learner) -> No
 
 # %% ../../nbs/43_evaluators.surrogate.ipynb #cbfa7806
 def _load_weights(folder: Path, learner: type[Learner]) -> tuple[dict, RankModel, ConfigSpace]:
-    "Description, model and the space it was fitted in, after checking that they are whole and belong together."
+    """Description, model and the space it was fitted in, after checking that they are whole and
+    belong together."""
     about = read_json(folder / "about.json")
     try:
         check_choice("weight format", about["format"], [FORMAT])
@@ -155,60 +205,101 @@ class SurrogateEvaluator(Evaluator):
 
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
         self.about: dict = {}
-        self._fitted: Any = None                 # the ConfigSpace of the labels; features are computed in it
-        self._chosen: Path | None = None         # shipped weights, chosen for the space last bound; None if fitted or named
-        self._warned: set[str] = set()           # datasets for which borrowing was announced
+        self._fitted: Any = None  # the ConfigSpace of the labels; features are computed in it
+        # shipped weights, chosen for the space last bound; None if fitted or named
+        self._chosen: Path | None = None
+        self._warned: set[str] = set()  # datasets for which borrowing was announced
         if folder is not None:
             self._load(Path(folder))
 
-    def fit(self, labels: LabelSet,                      # measured architectures, at least 10
-            space: ConfigSpace | None = None,            # their search space; None is the bound one
-            held_out: LabelSet | None = None,            # rows to test on; None is five-fold cross-validation
-            ceiling: Mapping[str, Tau] | None = None,    # tau of a perfect predictor for each target; None: as repeats in `labels` tell
-            seed: int = 0) -> Self:
+    def fit(
+        self,
+        labels: LabelSet,  # measured architectures, at least 10
+        space: ConfigSpace | None = None,  # their search space; None is the bound one
+        held_out: LabelSet | None = None,  # rows to test on; None is five-fold cross-validation
+        # tau of a perfect predictor for each target; None: as repeats in `labels` tell
+        ceiling: Mapping[str, Tau] | None = None,
+        seed: int = 0,
+    ) -> Self:
         "Fit, and record how well held-out architectures are ranked. Bad rows raise `ConfigError`."
         space = space or self.space
         if space is None:
-            raise ConfigError("fit needs to know the search space: pass space=..., or bind the evaluator first.")
+            raise ConfigError(
+                "fit needs to know the search space: pass space=..., or bind the evaluator first."
+            )
         if len(labels) < MIN_ROWS:
-            raise ConfigError(f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least {MIN_ROWS}.")
-        labels = labels.take(range(len(labels)))  # checks them again: a table can be changed after it was made
+            raise ConfigError(
+                f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least {MIN_ROWS}."
+            )
+        labels = labels.take(
+            range(len(labels))
+        )  # checks them again: a table can be changed after it was made
         (names, X), networks = space.features(labels.configs), _networks(space, labels.configs)
         if ceiling is None and len(set(networks)) < len(labels):
-            ceiling = {t: repeat_ceiling(labels.labels[:, i], networks) for i, t in enumerate(TARGETS)}
+            ceiling = {
+                t: repeat_ceiling(labels.labels[:, i], networks) for i, t in enumerate(TARGETS)
+            }
         pool = _unmeasured(space, X, self.learner.unmeasured, seed)
         self._model = RankModel.fit(X, labels.measured, names, networks, self.learner, pool, seed)
-        self._chosen, self._fitted = None, space.for_dataset(space.info)  # a copy: what happens to the space later is no concern of this model
-        self.about = {"format": FORMAT, "learner": self.learner.__name__, "settings": dict(self.learner.settings), "seed": seed,
-                      "label_set": labels.name, "rows": len(labels), "facts": labels.facts, "space": json.loads(space.to_json()),
-                      "features": {n: [float(a), float(b)] for n, a, b in zip(names, X.min(0), X.max(0), strict=True)},
-                      "models": self._model.to_dict(),
-                      "held_out": (_by_folds(space, labels, X, self._model) if held_out is None else
-                                   _by_rows(space, labels, X, self._model, held_out))
-                                  | {"ceiling": {t: vars(tau) for t, tau in ceiling.items()} if ceiling else None}}
+        self._chosen, self._fitted = (
+            None,
+            space.for_dataset(space.info),
+        )  # a copy: what happens to the space later is no concern of this model
+        self.about = {
+            "format": FORMAT,
+            "learner": self.learner.__name__,
+            "settings": dict(self.learner.settings),
+            "seed": seed,
+            "label_set": labels.name,
+            "rows": len(labels),
+            "facts": labels.facts,
+            "space": json.loads(space.to_json()),
+            "features": {
+                n: [float(a), float(b)] for n, a, b in zip(names, X.min(0), X.max(0), strict=True)
+            },
+            "models": self._model.to_dict(),
+            "held_out": (
+                _by_folds(space, labels, X, self._model)
+                if held_out is None
+                else _by_rows(space, labels, X, self._model, held_out)
+            )
+            | {"ceiling": {t: vars(tau) for t, tau in ceiling.items()} if ceiling else None},
+        }
         return self.bind(space)
 
     def _accept(self, space: ConfigSpace) -> None:
-        if (self._fitted is None or self._chosen) and (best := self._shipped(space)) != self._chosen:
+        if (self._fitted is None or self._chosen) and (
+            best := self._shipped(space)
+        ) != self._chosen:
             self._load(best)
             self._chosen = best
         mine, theirs = self._fitted.feature_names, space.feature_names
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))
-            raise ConfigError(f"This evaluator was fitted on label set {self.about['label_set']!r} of a {self._fitted.search_space} space; "
-                              f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
-                              f"{type(self).__name__}().fit(labels, space).")
+            raise ConfigError(
+                f"This evaluator was fitted on label set {self.about['label_set']!r} of a {self._fitted.search_space} space; "
+                f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
+                f"{type(self).__name__}().fit(labels, space)."
+            )
         if space.info != self._fitted.info and space.dataset not in self._warned:
-            self._warned.add(space.dataset)  # a search binds several times; saying it once is enough
-            warnings.warn(f"No evaluator has been fitted for {space.dataset} yet: borrowing the one fitted on "
-                          f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is a guess here and its "
-                          f"percentages are those of {self._fitted.dataset}. To measure labels of {space.dataset} and learn from them: "
-                          f"analognas collect {space.dataset} --root FOLDER --export labels/{space.dataset}, then "
-                          f"{type(self).__name__}().fit(load_label_set({space.dataset!r}, 'labels'), space).", BorrowedLabelsWarning, stacklevel=3)
+            self._warned.add(
+                space.dataset
+            )  # a search binds several times; saying it once is enough
+            warnings.warn(
+                f"No evaluator has been fitted for {space.dataset} yet: borrowing the one fitted on "
+                f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is a guess here and its "
+                f"percentages are those of {self._fitted.dataset}. To measure labels of {space.dataset} and learn from them: "
+                f"analognas collect {space.dataset} --root FOLDER --export labels/{space.dataset}, then "
+                f"{type(self).__name__}().fit(load_label_set({space.dataset!r}, 'labels'), space).",
+                BorrowedLabelsWarning,
+                stacklevel=3,
+            )
 
     def _shipped(self, space: ConfigSpace) -> Path:
         "The folder of weights to take if none was named."
-        raise ConfigError(f"{type(self).__name__} comes without weights: fit it, {type(self).__name__}().fit(labels, space).")
+        raise ConfigError(
+            f"{type(self).__name__} comes without weights: fit it, {type(self).__name__}().fit(labels, space)."
+        )
 
     def _predict(self, configs: Sequence[Mapping]):
         X = self._fitted.features(configs)[1]
@@ -216,10 +307,16 @@ class SurrogateEvaluator(Evaluator):
         outside = ((low - 1e-9 > X) | (high + 1e-9 < X)).any(axis=1)
         return self._model.predict(X), outside
 
-    def interval(self, configs: Sequence[Mapping],     # n configs of the bound space
-                 level: float = 0.9,                   # probability, 0 to 1
-                 ) -> tuple[np.ndarray, np.ndarray]:   # lower and upper ends, shape (n, 3) each, in the order of `TARGETS`
-        "Between which values a measurement of each architecture lies with that probability. The coverage found is in `about`."
+    def interval(
+        self,
+        configs: Sequence[Mapping],  # n configs of the bound space
+        level: float = 0.9,  # probability, 0 to 1
+    ) -> tuple[
+        np.ndarray, np.ndarray
+    ]:  # lower and upper ends, shape (n, 3) each, in the order of `TARGETS`
+        """Between which values a measurement of each architecture lies with that probability.
+
+        The coverage found is in `about`."""
         self.query_pop(configs[:0])  # binds
         return self._model.interval(self._fitted.features(configs)[1], level)
 
@@ -229,9 +326,12 @@ class SurrogateEvaluator(Evaluator):
         return super().get_evaluator_stat() | known
 
     def save(self, folder: str | Path) -> Path:
-        "Write the weights and what they were fitted on to a new or existing folder, whole or not at all."
+        """Write the weights and what they were fitted on to a new or existing folder, whole or not
+        at all."""
         if self._fitted is None:
-            raise ConfigError("There is nothing to save: fit the evaluator or bind it to a space first.")
+            raise ConfigError(
+                "There is nothing to save: fit the evaluator or bind it to a space first."
+            )
         _save_weights(Path(folder), self.about, self._model.learner)
         return Path(folder)
 

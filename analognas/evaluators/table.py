@@ -23,19 +23,29 @@ class TableEvaluator(Evaluator):
     """Looks architectures up in a label set. Several measurements of one architecture are averaged.
 
     Asked about an architecture that was not measured, it raises `ConfigError`: a truth is not guessed."""
+
     measured = True
 
-    def __init__(self, labels: LabelSet):   # measured labels
+    def __init__(self, labels: LabelSet):  # measured labels
         self.label_set = labels
 
     def _accept(self, space: ConfigSpace) -> None:
         names = space.get_hyperparameters()
         if set(names) != set(self.label_set.hyperparameters):
-            raise ConfigError(f"Label set {self.label_set.name!r} describes architectures by {self.label_set.hyperparameters}; "
-                              f"this space by {names}.")
-        if (made_on := self.label_set.facts.get("space")) and (odd := self._differs(json.loads(space.to_json()), made_on)):
-            raise ConfigError(f"Label set {self.label_set.name!r} was measured with " + ", ".join(f"{k} {made_on[k]}" for k in odd)
-                              + "; the space asked about has " + ", ".join(f"{k} {json.loads(space.to_json()).get(k)}" for k in odd) + ".")
+            raise ConfigError(
+                f"Label set {self.label_set.name!r} describes architectures by {self.label_set.hyperparameters}; "
+                f"this space by {names}."
+            )
+        if (made_on := self.label_set.facts.get("space")) and (
+            odd := self._differs(json.loads(space.to_json()), made_on)
+        ):
+            raise ConfigError(
+                f"Label set {self.label_set.name!r} was measured with "
+                + ", ".join(f"{k} {made_on[k]}" for k in odd)
+                + "; the space asked about has "
+                + ", ".join(f"{k} {json.loads(space.to_json()).get(k)}" for k in odd)
+                + "."
+            )
         keys = [space.key(c) for c in self.label_set.configs]
         rows: dict[str, list[int]] = {}
         for i, k in enumerate(keys):
@@ -45,27 +55,39 @@ class TableEvaluator(Evaluator):
 
     @staticmethod
     def _differs(space: Mapping, made_on: Mapping) -> list[str]:
-        "What of a space's description differs from the one measured, the ranges of its hyperparameters apart."
+        """What of a space's description differs from the one measured, the ranges of its
+        hyperparameters apart."""
         return [k for k in made_on if k != "hyperparameters" and space.get(k) != made_on[k]]
 
     def _predict(self, configs: Sequence[Mapping]):
         keys = [self.space.key(c) for c in configs]
         if unknown := [k for k in keys if k not in self._values]:
-            raise ConfigError(f"{len(unknown)} of {len(keys)} architectures are not in label set {self.label_set.name!r}, first {unknown[0]}.")
+            raise ConfigError(
+                f"{len(unknown)} of {len(keys)} architectures are not in label set {self.label_set.name!r}, first {unknown[0]}."
+            )
         return np.array([self._values[k] for k in keys]), np.zeros(len(keys), bool)
 
     def rank(self, config: Mapping, target: str = "acc_1d") -> int:
-        "Place of an architecture among all measured ones by a target, 1 for the highest; ties share the better place."
+        """Place of an architecture among all measured ones by a target, 1 for the highest; ties
+        share the better place."""
         column = TARGETS.index(check_choice("target", target, TARGETS))
         mine = getattr(self.query(config), target)
         return 1 + sum(v[column] > mine for v in self._values.values())
 
     def get_evaluator_stat(self) -> dict:
-        return super().get_evaluator_stat() | {"label_set": self.label_set.name, "rows": len(self.label_set)}
+        return super().get_evaluator_stat() | {
+            "label_set": self.label_set.name,
+            "rows": len(self.label_set),
+        }
 
 # %% ../../nbs/42_evaluators.table.ipynb #84324b6c
 def nasbench201_labels() -> LabelSet:
-    "AnalogNAS-Bench as a label set; `avm` starts at 60 s there. Raises `MissingExtraError` if the data package is not installed."
+    """AnalogNAS-Bench as a label set; `avm` starts at 60 s there.
+
+    Raises `MissingExtraError` if the data package is not installed."""
     table = load_table()
-    facts = dict(table.attrs) | {"dataset": "CIFAR-10", "space": json.loads(NASBench201Space().to_json())}
+    facts = dict(table.attrs) | {
+        "dataset": "CIFAR-10",
+        "space": json.loads(NASBench201Space().to_json()),
+    }
     return LabelSet("nasbench201", table, list(EDGE_NAMES), facts)

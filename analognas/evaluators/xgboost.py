@@ -24,14 +24,19 @@ WEIGHTS = Path(str(files("analognas"))) / "evaluators" / "weights"
 
 
 def shipped_weights(space: ConfigSpace) -> Path:
-    "Folder of the shipped weights for this family of networks, of the same dataset if possible; `ConfigError` if there is none."
+    """Folder of the shipped weights for this family of networks, of the same dataset if possible;
+    `ConfigError` if there is none."""
     known = {f.parent: read_json(f)["space"] for f in sorted(WEIGHTS.glob("*/about.json"))}
     family = [f for f, s in known.items() if s["search_space"] == space.search_space]
-    family.sort(key=lambda f: -read_json(f / "about.json")["rows"])  # if it comes to borrowing, from the larger label set
+    family.sort(
+        key=lambda f: -read_json(f / "about.json")["rows"]
+    )  # if it comes to borrowing, from the larger label set
     same = [f for f in family if known[f]["dataset"]["name"] == space.dataset]
     if not family:
-        raise ConfigError(f"No shipped evaluator knows the {space.search_space!r} family; shipped: "
-                          f"{sorted({s['search_space'] for s in known.values()})}. Fit one: XGBoostEvaluator().fit(labels, space).")
+        raise ConfigError(
+            f"No shipped evaluator knows the {space.search_space!r} family; shipped: "
+            f"{sorted({s['search_space'] for s in known.values()})}. Fit one: XGBoostEvaluator().fit(labels, space)."
+        )
     return (same or family)[0]
 
 # %% ../../nbs/44_evaluators.xgboost.ipynb #e6b8eedf
@@ -46,9 +51,11 @@ class XGBoostEvaluator(SurrogateEvaluator):
     def _shipped(self, space):
         return shipped_weights(space)
 
-    def explain(self, configs: Sequence[Mapping],   # n configs of the bound space
-                target: str = "acc_1d",             # or "avm", "std_1d"
-                ) -> pd.DataFrame:                  # shape (n, features + 1): one column per feature, then "base"
+    def explain(
+        self,
+        configs: Sequence[Mapping],  # n configs of the bound space
+        target: str = "acc_1d",  # or "avm", "std_1d"
+    ) -> pd.DataFrame:  # shape (n, features + 1): one column per feature, then "base"
         """SHAP values in normal scores (standard deviations of the labels' ranks); a row adds up to the score that the prediction
         is made from. "base" is the same in every row: the mean score of what the trees were taught with."""
         self.query_pop(configs[:0])  # binds

@@ -25,15 +25,26 @@ def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
     for name, r in records.items():
         n = len(r.acc)
         half = student.ppf(0.975, n - 1) * r.std / np.sqrt(n) if n > 1 else np.zeros(len(r.mean))
-        rows += [{"candidate": name, "t_inference": t, "mean": m, "std": s, "low": max(m - h, 0.0), "high": min(m + h, 100.0)}
-                 for t, m, s, h in zip(r.t_inference, r.mean, r.std, half, strict=True)]
+        rows += [
+            {
+                "candidate": name,
+                "t_inference": t,
+                "mean": m,
+                "std": s,
+                "low": max(m - h, 0.0),
+                "high": min(m + h, 100.0),
+            }
+            for t, m, s, h in zip(r.t_inference, r.mean, r.std, half, strict=True)
+        ]
     return pd.DataFrame(rows)
 
 
-def plot_drift(records: Mapping[str, DriftRecord],  # name -> record
-               ax: Axes | None = None,              # where to draw; None makes a figure
-               ) -> Axes:
-    "Accuracy over logarithmic time since programming, with its spread, for one or several candidates."
+def plot_drift(
+    records: Mapping[str, DriftRecord],  # name -> record
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """Accuracy over logarithmic time since programming, with its spread, for one or several
+    candidates."""
     ax = ax or new_axes()
     data = drift_data(records)
     for i, (name, part) in enumerate(data.groupby("candidate", sort=False)):
@@ -53,61 +64,113 @@ def alt_drift(records: Mapping[str, DriftRecord]) -> str:
     for name, part in drift_data(records).groupby("candidate", sort=False):
         first, last, n = part.iloc[0], part.iloc[-1], len(records[str(name)].acc)
         change = last["mean"] - first["mean"]
-        spread = "" if n == 1 else f"; one chip differs from another by {last['std']:.2f} points (standard deviation over {n} repeats)"
-        moved = "" if len(part) == 1 else (f", {last['mean']:.2f} % after {format_time(last.t_inference)} "
-                                           f"({'a gain' if change > 0 else 'a loss'} of {abs(change):.2f} points)")
-        said.append(f"{name}: {first['mean']:.2f} % after {format_time(first.t_inference)}{moved}{spread}.")
+        spread = (
+            ""
+            if n == 1
+            else f"; one chip differs from another by {last['std']:.2f} points (standard deviation over {n} repeats)"
+        )
+        moved = (
+            ""
+            if len(part) == 1
+            else (
+                f", {last['mean']:.2f} % after {format_time(last.t_inference)} "
+                f"({'a gain' if change > 0 else 'a loss'} of {abs(change):.2f} points)"
+            )
+        )
+        said.append(
+            f"{name}: {first['mean']:.2f} % after {format_time(first.t_inference)}{moved}{spread}."
+        )
     return "Mean accuracy over the time since programming. " + " ".join(said)
 
 # %% ../../nbs/71_plots.accuracy.ipynb #22b94bbc
 FEWEST_FOR_SHAPE = 5  # repeats, from which a box or a violin is drawn
 
 
-def distribution_data(records: DriftRecord | Mapping[str, DriftRecord],  # one record, or name -> record
-                      t_inference: float = DAY,      # seconds since programming; a time that was not measured is a `ConfigError`
-                      ) -> pd.DataFrame:
+def distribution_data(
+    records: DriftRecord | Mapping[str, DriftRecord],  # one record, or name -> record
+    # seconds since programming; a time that was not measured is a `ConfigError`
+    t_inference: float = DAY,
+) -> pd.DataFrame:
     "One row per candidate and repeat: accuracy at one time (percent)."
     records = {"": records} if isinstance(records, DriftRecord) else records
     if not records:
         raise ConfigError("There is no record to show.")
-    parts = [pd.DataFrame({"candidate": name, "repeat": range(len(r.acc)), "acc": r.acc[:, r.at(t_inference)]}) for name, r in records.items()]
+    parts = [
+        pd.DataFrame(
+            {"candidate": name, "repeat": range(len(r.acc)), "acc": r.acc[:, r.at(t_inference)]}
+        )
+        for name, r in records.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
 def _shape(ax: Axes, acc: np.ndarray, at: int, kind: str, colour: str) -> None:
     "A box or a violin of n accuracies at place `at`."
     if kind == "violin" and np.ptp(acc) > 0:  # equal values have no density
-        for body in ax.violinplot(acc, [at], widths=0.7, showextrema=False, showmedians=False)["bodies"]:  # type: ignore[attr-defined]
+        for body in ax.violinplot(acc, [at], widths=0.7, showextrema=False, showmedians=False)[
+            "bodies"
+        ]:  # type: ignore[attr-defined]
             body.set(facecolor=colour, alpha=0.25)
     else:
-        ax.boxplot(acc, positions=[at], widths=0.5, showfliers=False, patch_artist=True, manage_ticks=False, medianprops={"color": "black"},
-                   boxprops={"facecolor": colour, "alpha": 0.25})
+        ax.boxplot(
+            acc,
+            positions=[at],
+            widths=0.5,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            medianprops={"color": "black"},
+            boxprops={"facecolor": colour, "alpha": 0.25},
+        )
 
 # %% ../../nbs/71_plots.accuracy.ipynb #c08f5152
-def plot_distribution(records: DriftRecord | Mapping[str, DriftRecord], t_inference: float = DAY,
-                      kind: str = "box",         # "box" or "violin"
-                      ax: Axes | None = None) -> Axes:
+def plot_distribution(
+    records: DriftRecord | Mapping[str, DriftRecord],
+    t_inference: float = DAY,
+    kind: str = "box",  # "box" or "violin"
+    ax: Axes | None = None,
+) -> Axes:
     "Accuracy of every repeat at one time since programming, as points over a box or a violin."
     check_choice("kind", kind, ("box", "violin"))
     data = distribution_data(records, t_inference)
     ax = ax or new_axes()
-    names, rng = list(data.candidate.unique()), np.random.default_rng(0)  # points are shaken sideways, the same way every time
+    names, rng = (
+        list(data.candidate.unique()),
+        np.random.default_rng(0),
+    )  # points are shaken sideways, the same way every time
     for i, name in enumerate(names):
         acc, look = data.acc[data.candidate == name].to_numpy(), style(i)
         if len(acc) >= FEWEST_FOR_SHAPE:
             _shape(ax, acc, i, kind, look["color"])
         shaken = i + rng.uniform(-0.16, 0.16, len(acc)) * (len(acc) > 1)
-        ax.plot(shaken, acc, linestyle="", marker=look["marker"], markersize=4, color=look["color"], alpha=0.8)
-    ax.set(xlim=(-0.6, len(names) - 0.4), ylabel=f"accuracy {format_time(t_inference)} after programming (%)")
-    ax.set_xticks(range(len(names)), [f"{n}\n{(data.candidate == n).sum()} repeats".strip() for n in names])
+        ax.plot(
+            shaken,
+            acc,
+            linestyle="",
+            marker=look["marker"],
+            markersize=4,
+            color=look["color"],
+            alpha=0.8,
+        )
+    ax.set(
+        xlim=(-0.6, len(names) - 0.4),
+        ylabel=f"accuracy {format_time(t_inference)} after programming (%)",
+    )
+    ax.set_xticks(
+        range(len(names)), [f"{n}\n{(data.candidate == n).sum()} repeats".strip() for n in names]
+    )
     return ax
 
 
-def alt_distribution(records: DriftRecord | Mapping[str, DriftRecord], t_inference: float = DAY) -> str:
+def alt_distribution(
+    records: DriftRecord | Mapping[str, DriftRecord], t_inference: float = DAY
+) -> str:
     "What `plot_distribution` shows, in words."
     said = []
     for name, part in distribution_data(records, t_inference).groupby("candidate", sort=False):
         q = np.quantile(part.acc, [0, 0.25, 0.5, 0.75, 1])
-        said.append(f"{name}{': ' if name else ''}{len(part)} repeats from {q[0]:.2f} to {q[4]:.2f} %, median {q[2]:.2f} %, "
-                    f"the middle half between {q[1]:.2f} and {q[3]:.2f} %.")
+        said.append(
+            f"{name}{': ' if name else ''}{len(part)} repeats from {q[0]:.2f} to {q[4]:.2f} %, median {q[2]:.2f} %, "
+            f"the middle half between {q[1]:.2f} and {q[3]:.2f} %."
+        )
     return f"Accuracy {format_time(t_inference)} after programming. " + " ".join(said)

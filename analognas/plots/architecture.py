@@ -23,51 +23,101 @@ from ..analog.cost import Chip, find_chip
 from .style import PALETTE, new_axes
 from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
 from ..search_spaces.nasbench201 import NASBench201Space
-from ..search_spaces.nasbench201_cells import (AVGPOOL3X3, CONV1X1, CONV3X3, EDGES, NONE, OPERATIONS, SKIP, STAGES, Cell,
-                                                       cell_of, prune)
-from ..search_spaces.resnet_stats import BASIC, BOTTLENECK, STEM_KERNEL, bottleneck_width, group_stride, widen
+from analognas.search_spaces.nasbench201_cells import (
+    AVGPOOL3X3,
+    CONV1X1,
+    CONV3X3,
+    EDGES,
+    NONE,
+    OPERATIONS,
+    SKIP,
+    STAGES,
+    Cell,
+    cell_of,
+    prune,
+)
+from analognas.search_spaces.resnet_stats import (
+    BASIC,
+    BOTTLENECK,
+    STEM_KERNEL,
+    bottleneck_width,
+    group_stride,
+    widen,
+)
 
 # %% ../../nbs/74_plots.architecture.ipynb #38f8fd97
 class _Block(NamedTuple):
-    "Equal blocks in a row; `layers` are the names of their layers in `analog_layers`, or what those names begin with."
+    """Equal blocks in a row; `layers` are the names of their layers in `analog_layers`, or what
+    those names begin with."""
+
     name: str
     group: str
     kind: str
     repeats: int
-    branches: int       # side by side in each block
-    c_in: int           # channels
+    branches: int  # side by side in each block
+    c_in: int  # channels
     c_out: int
-    height: int         # of the output, pixels
+    height: int  # of the output, pixels
     width: int
-    shortcut: str       # "identity", "projection" or "" for none
+    shortcut: str  # "identity", "projection" or "" for none
     layers: tuple[str, ...]
-    params: int = 0     # parameters that no layer of a crossbar brings
+    params: int = 0  # parameters that no layer of a crossbar brings
 
 
 KINDS = {BASIC: "basic", BOTTLENECK: "bottleneck"}
 
 
-def _resnet_blocks(config: Mapping,                     # canonical
-                   input_dim: tuple[int, int, int],     # channels, height, width
-                   classes: int) -> Iterator[_Block]:
+def _resnet_blocks(
+    config: Mapping,  # canonical
+    input_dim: tuple[int, int, int],  # channels, height, width
+    classes: int,
+) -> Iterator[_Block]:
     "Stem, the first and the other blocks of each group, classifier."
     (channels, h, w), c, M = input_dim, int(config["out_channel0"]), int(config["M"])
-    yield _Block("stem", "stem", f"{STEM_KERNEL}×{STEM_KERNEL} conv", 1, 1, channels, c, h, w, "", ("stem",))
+    yield _Block(
+        "stem", "stem", f"{STEM_KERNEL}×{STEM_KERNEL} conv", 1, 1, channels, c, h, w, "", ("stem",)
+    )
     for m in range(1, M + 1):
         R, kind, B = int(config[f"R{m}"]), KINDS[config[f"convblock{m}"]], int(config[f"B{m}"])
         stride, wide = int(group_stride(m, M)), int(widen(c, config[f"widenfact{m}"]))
         h, w, name, group = -(-h // stride), -(-w // stride), f"group{m}", f"group {m}"
         shortcut = "projection" if stride > 1 or wide != c else "identity"
-        yield _Block(f"{name}.first", group, kind, 1, B, c, wide, h, w, shortcut, (f"{name}.first", f"{name}.shortcut"))
+        yield _Block(
+            f"{name}.first",
+            group,
+            kind,
+            1,
+            B,
+            c,
+            wide,
+            h,
+            w,
+            shortcut,
+            (f"{name}.first", f"{name}.shortcut"),
+        )
         if R > 1:
-            yield _Block(f"{name}.rest", group, kind, R - 1, B, wide, wide, h, w, "identity", (f"{name}.rest",))
+            yield _Block(
+                f"{name}.rest",
+                group,
+                kind,
+                R - 1,
+                B,
+                wide,
+                wide,
+                h,
+                w,
+                "identity",
+                (f"{name}.rest",),
+            )
         c = wide
     yield _Block("classifier", "classifier", "linear", 1, 1, c, classes, 1, 1, "", ("classifier",))
 
 # %% ../../nbs/74_plots.architecture.ipynb #c64dbef8
-def _cell_blocks(skeleton: Mapping[str, int],           # channels, cells_per_stage
-                 input_dim: tuple[int, int, int],       # channels, height, width
-                 classes: int) -> Iterator[_Block]:
+def _cell_blocks(
+    skeleton: Mapping[str, int],  # channels, cells_per_stage
+    input_dim: tuple[int, int, int],  # channels, height, width
+    classes: int,
+) -> Iterator[_Block]:
     "Stem, reductions and cells of three stages, classifier with the batch normalisation before it."
     (channels, h, w), c, n = input_dim, skeleton["channels"], skeleton["cells_per_stage"]
     yield _Block("stem", "stem", "3×3 conv", 1, 1, channels, c, h, w, "", ("stem",))
@@ -75,18 +125,73 @@ def _cell_blocks(skeleton: Mapping[str, int],           # channels, cells_per_st
         stage, group = f"stage{s}", f"stage {s}"
         if s > 1:
             c, h, w = 2 * c, -(-h // 2), -(-w // 2)
-            yield _Block(f"{stage}.reduction", group, "reduction", 1, 1, c // 2, c, h, w, "projection", (f"{stage}.reduction",))
-        yield _Block(f"{stage}.cells", group, "cell", n, 1, c, c, h, w, "", (f"{stage}.conv3x3", f"{stage}.conv1x1"))
-    yield _Block("classifier", "classifier", "linear", 1, 1, c, classes, 1, 1, "", ("classifier",), params=2 * c)
+            yield _Block(
+                f"{stage}.reduction",
+                group,
+                "reduction",
+                1,
+                1,
+                c // 2,
+                c,
+                h,
+                w,
+                "projection",
+                (f"{stage}.reduction",),
+            )
+        yield _Block(
+            f"{stage}.cells",
+            group,
+            "cell",
+            n,
+            1,
+            c,
+            c,
+            h,
+            w,
+            "",
+            (f"{stage}.conv3x3", f"{stage}.conv1x1"),
+        )
+    yield _Block(
+        "classifier",
+        "classifier",
+        "linear",
+        1,
+        1,
+        c,
+        classes,
+        1,
+        1,
+        "",
+        ("classifier",),
+        params=2 * c,
+    )
 
 
 def _chain_blocks(layers: pd.DataFrame) -> Iterator[_Block]:
-    "The layers of any network; a group is a stretch of one resolution. `c_in` are the inputs of a matrix product."
-    for g, (pixels, part) in enumerate(itertools.groupby(layers.itertuples(), lambda x: x.pixels), 1):
+    """The layers of any network; a group is a stretch of one resolution.
+
+    `c_in` are the inputs of a matrix product."""
+    for g, (pixels, part) in enumerate(
+        itertools.groupby(layers.itertuples(), lambda x: x.pixels), 1
+    ):
         size = max(1, round(pixels**0.5))
-        for (rows, cols, times), run in itertools.groupby(part, lambda x: (x.rows, x.cols, x.times)):
+        for (rows, cols, times), run in itertools.groupby(
+            part, lambda x: (x.rows, x.cols, x.times)
+        ):
             names = tuple(x.layer for x in run)
-            yield _Block(names[0], f"part {g}", "layer", len(names), 1, rows, cols * times, size, size, "", names)
+            yield _Block(
+                names[0],
+                f"part {g}",
+                "layer",
+                len(names),
+                1,
+                rows,
+                cols * times,
+                size,
+                size,
+                "",
+                names,
+            )
 
 # %% ../../nbs/74_plots.architecture.ipynb #422e68b6
 def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
@@ -95,39 +200,54 @@ def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
     for x in space.analog_layers([config]):
         numbers = {k: getattr(x, k) for k in ("rows", "cols", "pixels", "times", "params", "macs")}
         numbers["tiles"] = x.times * x.tiles(chip.rows, chip.cols)
-        rows.append({"layer": x.name} | {k: int(np.broadcast_to(v, 1)[0]) for k, v in numbers.items()})
+        rows.append(
+            {"layer": x.name} | {k: int(np.broadcast_to(v, 1)[0]) for k, v in numbers.items()}
+        )
     return pd.DataFrame(rows).query("times > 0")
 
 
 def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> Iterator[_Block]:
     "The blocks of a network, whatever its family."
     config, where = space.canonical(config), (space.info.input_dim, space.info.classes)
-    if not space.traits(space.columns([config])):   # nothing is known of a network of one's own until it is built
+    if not space.traits(
+        space.columns([config])  # nothing is known of a network of one's own until it is built
+    ):
         return _chain_blocks(layers)
     if isinstance(space, NASBench201Space):
         return _cell_blocks(space.skeleton, *where)
-    return _resnet_blocks(config, *where) if space.search_space == RESNET_LIKE else _chain_blocks(layers)
+    return (
+        _resnet_blocks(config, *where)
+        if space.search_space == RESNET_LIKE
+        else _chain_blocks(layers)
+    )
 
 
-def architecture_data(space: ConfigSpace,             # any space that can build networks
-                      config: Mapping,                # one of its configs
-                      chip: str | Chip = "hermes",    # one of `analog.cost.CHIPS`, or your own: the size of its tiles counts
-                      ) -> pd.DataFrame:              # in the order of the network, from the input on
+def architecture_data(
+    space: ConfigSpace,  # any space that can build networks
+    config: Mapping,  # one of its configs
+    # one of `analog.cost.CHIPS`, or your own: the size of its tiles counts
+    chip: str | Chip = "hermes",
+) -> pd.DataFrame:  # in the order of the network, from the input on
     """One row per run of equal blocks: name, group, kind, repeats, branches, channels `c_in` and `c_out`, `height` and `width` of its
     output (pixels), shortcut; and `params`, `macs` and `tiles` of all repeats together. A bad config or chip raises `ConfigError`."""
     layers = _layers(space, config, find_chip(chip))
     rows = []
     for block in _blocks(space, config, layers):
-        mine = layers[[any(n == p or n.startswith(f"{p}.") for p in block.layers) for n in layers.layer]]
+        mine = layers[
+            [any(n == p or n.startswith(f"{p}.") for p in block.layers) for n in layers.layer]
+        ]
         total = mine[["params", "macs", "tiles"]].sum()
         row = {k: v for k, v in block._asdict().items() if k != "layers"}
-        rows.append(row | {"params": total.params + block.params, "macs": total.macs, "tiles": total.tiles})
+        rows.append(
+            row | {"params": total.params + block.params, "macs": total.macs, "tiles": total.tiles}
+        )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/74_plots.architecture.ipynb #acb7f344
 class _Unit(NamedTuple):
     "A block as it is drawn: slabs as (channels, height in pixels, pale?)."
-    row: Any            # of `architecture_data`
+
+    row: Any  # of `architecture_data`
     repeats: int
     slabs: tuple[tuple[int, int, bool], ...]
     tiles: int
@@ -144,18 +264,21 @@ class _Unit(NamedTuple):
         return sum(c**0.5 for c, _, _ in self.slabs)
 
 
-MAX_DRAWN = 10                  # blocks that are drawn one by one
-_CARD = (0.028, 0.032)          # from one branch to the next: inches, and share of the highest slab
+MAX_DRAWN = 10  # blocks that are drawn one by one
+_CARD = (0.028, 0.032)  # from one branch to the next: inches, and share of the highest slab
 
 
 def _units(data: pd.DataFrame) -> list[_Unit]:
     "What to draw."
     units, before = [], int(data.height.iloc[0])
-    apart = data.repeats.sum() <= MAX_DRAWN + 2     # stem and classifier
+    apart = data.repeats.sum() <= MAX_DRAWN + 2  # stem and classifier
     for row in data.itertuples():
         c, h, mid = row.c_out, row.height, int(bottleneck_width(row.c_out))
-        slabs: tuple = {"basic": ((c, h, False), (c, h, False)), "reduction": ((c, h, False), (c, h, False)),
-                        "bottleneck": ((mid, before, True), (mid, h, False), (c, h, True))}.get(row.kind, ((c, h, False),))
+        slabs: tuple = {
+            "basic": ((c, h, False), (c, h, False)),
+            "reduction": ((c, h, False), (c, h, False)),
+            "bottleneck": ((mid, before, True), (mid, h, False), (c, h, True)),
+        }.get(row.kind, ((c, h, False),))
         if row.kind == "bottleneck" and row.repeats > 1 or row.shortcut == "identity":
             slabs = tuple((ch, h, pale) for ch, _, pale in slabs)
         copies = row.repeats if apart else 1
@@ -164,21 +287,29 @@ def _units(data: pd.DataFrame) -> list[_Unit]:
     return units
 
 # %% ../../nbs/74_plots.architecture.ipynb #827a2df1
-_HEAD, _LEAST, _WIDEST, _GAP = 0.66, 0.72, 0.42, 0.06   # inches: row headings; a group at least; a slab at most; between groups
+_HEAD, _LEAST, _WIDEST, _GAP = (
+    0.66,
+    0.72,
+    0.42,
+    0.06,
+)  # inches: row headings; a group at least; a slab at most; between groups
 
 
 def _scale(groups: Sequence[Sequence[_Unit]], width: float) -> float:
-    "Inches per square root of a channel with which the groups fill `width` inches; what is left if slabs would get too wide stays free."
+    """Inches per square root of a channel with which the groups fill `width` inches; what is left
+    if slabs would get too wide stays free."""
     most = _WIDEST / max(c**0.5 for g in groups for u in g for c, _, _ in u.slabs)
     need = lambda s: sum(max(_LEAST, sum(u.room + s * u.ink for u in g)) + _GAP for g in groups)
     low, high = 0.001, most
-    for _ in range(40):     # `need` grows with the scale: halve the interval
+    for _ in range(40):  # `need` grows with the scale: halve the interval
         middle = (low + high) / 2
         low, high = (middle, high) if need(middle) <= width else (low, middle)
     return low
 
 
-def _place(groups: Sequence[Sequence[_Unit]], width: float) -> tuple[float, list[tuple[float, float]]]:
+def _place(
+    groups: Sequence[Sequence[_Unit]], width: float
+) -> tuple[float, list[tuple[float, float]]]:
     "The scale, and for each group where it begins and how wide it is, inches."
     s = _scale(groups, width)
     sizes = [max(_LEAST, sum(u.room + s * u.ink for u in g)) for g in groups]
@@ -192,15 +323,27 @@ def _tint(colour: str, share: float) -> tuple[float, ...]:
     return tuple(x + share * (1 - x if share > 0 else x) for x in to_rgb(colour))
 
 
-def _draw_slabs(ax: Axes, unit: _Unit, x: float, s: float, highest: float, colour: str) -> tuple[float, float]:
-    "The cards of a unit from the back to the front; where the slabs end and how high the cards reach."
+def _draw_slabs(
+    ax: Axes, unit: _Unit, x: float, s: float, highest: float, colour: str
+) -> tuple[float, float]:
+    """The cards of a unit from the back to the front; where the slabs end and how high the cards
+    reach."""
     end, top = x, 0.0
     for k in reversed(range(unit.row.branches)):
         end = x + k * _CARD[0]
         for i, (c, h, pale) in enumerate(unit.slabs):
             wide, high = max(0.03, s * c**0.5), max(0.05, h / highest)
-            ax.add_patch(Rectangle((end, k * _CARD[1] - high / 2), wide, high, lw=0.5, ec="white" if k else _tint(colour, -0.35),
-                                   fc=_tint(colour, (0.6 if pale else 0.1) + 0.2 * (k > 0)), zorder=3 - k / 10))
+            ax.add_patch(
+                Rectangle(
+                    (end, k * _CARD[1] - high / 2),
+                    wide,
+                    high,
+                    lw=0.5,
+                    ec="white" if k else _tint(colour, -0.35),
+                    fc=_tint(colour, (0.6 if pale else 0.1) + 0.2 * (k > 0)),
+                    zorder=3 - k / 10,
+                )
+            )
             end += wide + 0.02 * (i < len(unit.slabs) - 1)
             top = max(top, high / 2 + k * _CARD[1])
     return end, top
@@ -209,14 +352,18 @@ def _draw_slabs(ax: Axes, unit: _Unit, x: float, s: float, highest: float, colou
 def _draw_skip(ax: Axes, row: Any, x: float, end: float, top: float, colour: str) -> None:
     "The line from before a block to its sum, over the cards."
     over, grey = top + 0.07, "#444444"
-    ax.plot([x, x, end, end], [0, over, over, 0], color=grey, lw=0.9, solid_joinstyle="round", zorder=2)
+    ax.plot(
+        [x, x, end, end], [0, over, over, 0], color=grey, lw=0.9, solid_joinstyle="round", zorder=2
+    )
     ax.plot(end, 0, marker="o", ms=6, mfc="white", mec=grey, mew=0.8, zorder=4)
     ax.plot(end, 0, marker="+", ms=4.5, color=grey, mew=0.8, zorder=5)
     if row.shortcut == "projection":
         ax.plot((x + end) / 2, over, marker="s", ms=4.5, color=colour, mec=grey, mew=0.6, zorder=4)
 
 # %% ../../nbs/74_plots.architecture.ipynb #223fbe80
-def _draw_unit(ax: Axes, unit: _Unit, x: float, s: float, highest: float, colour: str, size: float) -> float:
+def _draw_unit(
+    ax: Axes, unit: _Unit, x: float, s: float, highest: float, colour: str, size: float
+) -> float:
     "One unit that begins at x inches; where the next may begin."
     skip = bool(unit.row.shortcut)
     front, top = _draw_slabs(ax, unit, x + (0.08 if skip else 0.025), s, highest, colour)
@@ -224,35 +371,60 @@ def _draw_unit(ax: Axes, unit: _Unit, x: float, s: float, highest: float, colour
     if skip:
         _draw_skip(ax, unit.row, x + 0.03, end - 0.07, top, colour)
     if unit.repeats > 1:
-        ax.text((x + end) / 2, top + (0.1 if skip else 0.03), f"×{unit.repeats}", ha="center", va="bottom", size=size + 1.5, weight="bold")
+        ax.text(
+            (x + end) / 2,
+            top + (0.1 if skip else 0.03),
+            f"×{unit.repeats}",
+            ha="center",
+            va="bottom",
+            size=size + 1.5,
+            weight="bold",
+        )
     return end
 
 
 def _column(group: Sequence[_Unit]) -> dict[str, str]:
     "What stands under a group."
     rows, first, last = [u.row for u in group], group[0].row, group[-1].row
-    c_in = first.c_out if last.kind == "layer" else first.c_in  # of a network of one's own we do not know the channels that come in
-    return {"": first.group, "channels": f"{c_in} → {last.c_out}" if c_in != last.c_out else f"{c_in}",
-            "pixels": f"{last.height}×{last.width}", "kind": last.kind,
-            "count": str(sum(u.repeats for u in group if u.row.kind != "reduction")),
-            "branches": str(max(r.branches for r in rows)), "tiles": f"{sum(u.tiles for u in group):,}"}
+    c_in = (
+        first.c_out if last.kind == "layer" else first.c_in
+    )  # of a network of one's own we do not know the channels that come in
+    return {
+        "": first.group,
+        "channels": f"{c_in} → {last.c_out}" if c_in != last.c_out else f"{c_in}",
+        "pixels": f"{last.height}×{last.width}",
+        "kind": last.kind,
+        "count": str(sum(u.repeats for u in group if u.row.kind != "reduction")),
+        "branches": str(max(r.branches for r in rows)),
+        "tiles": f"{sum(u.tiles for u in group):,}",
+    }
 
 
 def _write_under(ax: Axes, texts: Sequence[str], x: float, size: float, **look) -> None:
     "A column of the table under the drawing; the first line is the heading."
     for i, text in enumerate(texts):
-        ax.text(x, -0.62 - 0.135 * i, text, va="center", size=size, **(look | ({"weight": "bold"} if i == 0 else {"color": "black"})))
+        ax.text(
+            x,
+            -0.62 - 0.135 * i,
+            text,
+            va="center",
+            size=size,
+            **(look | ({"weight": "bold"} if i == 0 else {"color": "black"})),
+        )
 
 # %% ../../nbs/74_plots.architecture.ipynb #a70f2303
 def _axes_width(ax: Axes) -> float:
     "About how wide an Axes will be drawn, inches."
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
-    share = ax.get_position().width     # a layout engine will stretch the usual 77.5 % to all
-    return float(figure.get_size_inches()[0] * (share if figure.get_layout_engine() is None else share / 0.775))
+    share = ax.get_position().width  # a layout engine will stretch the usual 77.5 % to all
+    return float(
+        figure.get_size_inches()[0]
+        * (share if figure.get_layout_engine() is None else share / 0.775)
+    )
 
 
-def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:   # of the drawing, inches
+def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:  # of the drawing, inches
     "Groups from left to right with a table under them."
     groups = [list(g) for _, g in itertools.groupby(_units(data), lambda u: u.row.group)]
     size, highest, cards = _font(width), float(data.height.max()), data.branches.max() > 1
@@ -265,8 +437,23 @@ def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:   # of the
         x, column = begin + (wide - sum(u.room + s * u.ink for u in group)) / 2, _column(group)
         for unit in group:
             x = _draw_unit(ax, unit, x, s, highest, colour, size)
-        _write_under(ax, [column[k] for k in lines], begin + wide / 2, size, ha="center", color=_tint(colour, -0.25))
-    ax.text((end - _HEAD) / 2, -0.62 - 0.135 * len(lines), _legend(data), ha="center", va="top", size=size - 0.5, color="#666666")
+        _write_under(
+            ax,
+            [column[k] for k in lines],
+            begin + wide / 2,
+            size,
+            ha="center",
+            color=_tint(colour, -0.25),
+        )
+    ax.text(
+        (end - _HEAD) / 2,
+        -0.62 - 0.135 * len(lines),
+        _legend(data),
+        ha="center",
+        va="top",
+        size=size - 0.5,
+        color="#666666",
+    )
     free = max(0, width - _HEAD - end) / 2
     ax.set(xlim=(-_HEAD - free, end + free), ylim=(-0.93 - 0.135 * len(lines), 0.86))
     ax.set_axis_off()
@@ -277,7 +464,11 @@ def _legend(data: pd.DataFrame) -> str:
     said = ["height: pixels", "width: square root of channels"]
     said += ["behind each other: parallel branches"] if data.branches.max() > 1 else []
     more = ["⊕: the skip connection is added"] if (data.shortcut != "").any() else []
-    more += ["■ or pale: 1×1 convolution"] if (data.shortcut == "projection").any() or "bottleneck" in set(data.kind) else []
+    more += (
+        ["■ or pale: 1×1 convolution"]
+        if (data.shortcut == "projection").any() or "bottleneck" in set(data.kind)
+        else []
+    )
     return "\n".join(map("   ·   ".join, (said, more)))
 
 
@@ -286,40 +477,87 @@ def _font(width: float) -> float:
     return float(np.clip(0.75 * width + 2.5, 7, 8.5))
 
 # %% ../../nbs/74_plots.architecture.ipynb #dd6db6ec
-_LOOKS: dict[int, dict] = {     # of each operation: told apart by colour and by line
-    CONV3X3: {"color": PALETTE[0], "lw": 3.0}, CONV1X1: {"color": PALETTE[1], "lw": 2.0}, AVGPOOL3X3: {"color": PALETTE[2], "lw": 2.0, "ls": "--"},
-    SKIP: {"color": "#333333", "lw": 1.2}, NONE: {"color": "#999999", "lw": 1.0, "ls": ":"}}
-_ARCHES = {(0, 2): 0.75, (1, 3): -0.75, (0, 3): 1.3}   # height of the edges that pass a node; the others are straight
+_LOOKS: dict[int, dict] = {  # of each operation: told apart by colour and by line
+    CONV3X3: {"color": PALETTE[0], "lw": 3.0},
+    CONV1X1: {"color": PALETTE[1], "lw": 2.0},
+    AVGPOOL3X3: {"color": PALETTE[2], "lw": 2.0, "ls": "--"},
+    SKIP: {"color": "#333333", "lw": 1.2},
+    NONE: {"color": "#999999", "lw": 1.0, "ls": ":"},
+}
+_ARCHES = {
+    (0, 2): 0.75,
+    (1, 3): -0.75,
+    (0, 3): 1.3,
+}  # height of the edges that pass a node; the others are straight
 
 
 def _draw_edge(ax: Axes, a: int, b: int, op: int, useful: bool, size: float) -> None:
     "An arrow from node to node with the name of its operation."
     high, alpha = _ARCHES.get((a, b), 0.0), 1.0 if useful or op == NONE else 0.3
-    end = (b - 0.04, 0.17 * np.sign(high)) if high else (b - (0.19 if b == 3 else 0.07), 0)     # at the border of the node's box
-    path = Path([(a, 0), ((3 * a + b) / 4, 4 / 3 * high), ((a + 3 * b) / 4, 4 / 3 * high), end], [Path.MOVETO] + [Path.CURVE4] * 3)
+    end = (
+        (b - 0.04, 0.17 * np.sign(high)) if high else (b - (0.19 if b == 3 else 0.07), 0)
+    )  # at the border of the node's box
+    path = Path(
+        [(a, 0), ((3 * a + b) / 4, 4 / 3 * high), ((a + 3 * b) / 4, 4 / 3 * high), end],
+        [Path.MOVETO] + [Path.CURVE4] * 3,
+    )
     style = "-" if op == NONE else "-|>,head_length=7,head_width=4"
-    ax.add_patch(FancyArrowPatch(path=path, arrowstyle=style, mutation_scale=1, alpha=alpha, capstyle="butt", zorder=1, **_LOOKS[op]))
-    ax.text((a + b) / 2, high, OPERATIONS[op], ha="center", va="center", size=size, color=_LOOKS[op]["color"], alpha=max(alpha, 0.6),
-            bbox={"fc": "white", "ec": "none", "pad": 1.5}, zorder=2)
+    ax.add_patch(
+        FancyArrowPatch(
+            path=path,
+            arrowstyle=style,
+            mutation_scale=1,
+            alpha=alpha,
+            capstyle="butt",
+            zorder=1,
+            **_LOOKS[op],
+        )
+    )
+    ax.text(
+        (a + b) / 2,
+        high,
+        OPERATIONS[op],
+        ha="center",
+        va="center",
+        size=size,
+        color=_LOOKS[op]["color"],
+        alpha=max(alpha, 0.6),
+        bbox={"fc": "white", "ec": "none", "pad": 1.5},
+        zorder=2,
+    )
 
 
-def plot_cell(config: Mapping,              # `edge_01` .. `edge_23`
-              ax: Axes | None = None,       # where to draw; None makes a figure
-              ) -> Axes:
-    "The graph of a cell: nodes in a row, an arrow with its operation for each of the six edges. Raises `ConfigError` as `cell_of` does."
+def plot_cell(
+    config: Mapping,  # `edge_01` .. `edge_23`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """The graph of a cell: nodes in a row, an arrow with its operation for each of the six edges.
+
+    Raises `ConfigError` as `cell_of` does."""
     cell, ax = cell_of(config), ax or new_axes(2.2, 7.5)
     useful, size = prune(cell), _font(_axes_width(ax)) + 1
     for (a, b), op, used in zip(EDGES, cell, useful, strict=True):
         _draw_edge(ax, a, b, op, used != NONE, size)
     for node, name in enumerate(("input", "1", "2", "output")):
-        ax.text(node, 0, name, ha="center", va="center", size=size, weight="bold", zorder=3,
-                bbox={"boxstyle": "round,pad=0.4", "fc": "#F2F2F2", "ec": "#555555"})
+        ax.text(
+            node,
+            0,
+            name,
+            ha="center",
+            va="center",
+            size=size,
+            weight="bold",
+            zorder=3,
+            bbox={"boxstyle": "round,pad=0.4", "fc": "#F2F2F2", "ec": "#555555"},
+        )
     ax.set(xlim=(-0.35, 3.35), ylim=(-0.95, 1.5))
     ax.set_axis_off()
     return ax
 
 # %% ../../nbs/74_plots.architecture.ipynb #99acd170
-_FAMILIES = {RESNET_LIKE: "ResNet-like network"} | dict.fromkeys(NASBench201Space.families, "NAS-Bench-201 network")
+_FAMILIES = {RESNET_LIKE: "ResNet-like network"} | dict.fromkeys(
+    NASBench201Space.families, "NAS-Bench-201 network"
+)
 
 
 def _count(n: float) -> str:
@@ -336,22 +574,30 @@ def _is_cell(space: ConfigSpace, data: pd.DataFrame) -> TypeGuard[NASBench201Spa
     return isinstance(space, NASBench201Space) and "cell" in set(data.kind)
 
 
-def plot_architecture(space: ConfigSpace,             # any space that can build networks
-                      config: Mapping,                # one of its configs
-                      ax: Axes | None = None,         # where to draw, 6 inches wide or more; None makes a figure
-                      chip: str | Chip = "hermes",    # as in `architecture_data`
-                      ) -> Axes:
-    "The network of a config, to scale, with a table under it; of NAS-Bench-201 also the cell. Raises `ConfigError` as `architecture_data` does."
+def plot_architecture(
+    space: ConfigSpace,  # any space that can build networks
+    config: Mapping,  # one of its configs
+    ax: Axes | None = None,  # where to draw, 6 inches wide or more; None makes a figure
+    chip: str | Chip = "hermes",  # as in `architecture_data`
+) -> Axes:
+    """The network of a config, to scale, with a table under it; of NAS-Bench-201 also the cell.
+
+    Raises `ConfigError` as `architecture_data` does."""
     chip, data = find_chip(chip), architecture_data(space, config, chip)
     cell = _is_cell(space, data)
     ax = ax or new_axes(5.2 if cell else 3.6, 7.5)
     width = _axes_width(ax)
-    ax.set_title(f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: {_costs_in_words(data, chip)}", size=_font(width) + 1)
+    ax.set_title(
+        f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: {_costs_in_words(data, chip)}",
+        size=_font(width) + 1,
+    )
     if cell:
         plot_cell(config, ax.inset_axes((0, 0.6, 1, 0.4)))
     _draw_blocks(ax.inset_axes((0, 0, 1, 0.58 if cell else 1)), data, width)
     for part in ax.child_axes:
-        part.set_in_layout(False)   # nothing sticks out of them, and a layout engine would measure every text
+        part.set_in_layout(
+            False
+        )  # nothing sticks out of them, and a layout engine would measure every text
     ax.set_axis_off()
     return ax
 
@@ -361,23 +607,38 @@ def _blocks_in_words(row: Any) -> str:
     kind = row.kind if row.kind == "layer" else f"{row.kind} block"
     many = f"{row.repeats} {kind}s" if row.repeats > 1 else f"one {kind}"
     branches = f" of {row.branches} branches" if row.branches > 1 else ""
-    channels = f"{row.c_in} to {row.c_out}" if row.kind != "layer" and row.c_in != row.c_out else str(row.c_out)
+    channels = (
+        f"{row.c_in} to {row.c_out}"
+        if row.kind != "layer" and row.c_in != row.c_out
+        else str(row.c_out)
+    )
     return f"{many}{branches} at {row.height}×{row.width} with {channels} channels"
 
 
 def _edges_in_words(cell: Cell) -> str:
-    return ", ".join(f"{OPERATIONS[op]} from {a} to {b}" for (a, b), op in zip(EDGES, cell, strict=True) if op != NONE) or "no operation at all"
+    return (
+        ", ".join(
+            f"{OPERATIONS[op]} from {a} to {b}"
+            for (a, b), op in zip(EDGES, cell, strict=True)
+            if op != NONE
+        )
+        or "no operation at all"
+    )
 
 
-def alt_architecture(space: ConfigSpace,             # as in `plot_architecture`
-                     config: Mapping,
-                     chip: str | Chip = "hermes",
-                     ) -> str:
+def alt_architecture(
+    space: ConfigSpace,  # as in `plot_architecture`
+    config: Mapping,
+    chip: str | Chip = "hermes",
+) -> str:
     "What `plot_architecture` shows, in one sentence."
     chip, data = find_chip(chip), architecture_data(space, config, chip)
     inner = data[~data.kind.isin(["linear"]) & (data.name != "stem")]
     if _is_cell(space, data):
-        widths = ", ".join(f"{r.c_out} channels at {r.height}×{r.width}" for r in inner[inner.kind == "cell"].itertuples())
+        widths = ", ".join(
+            f"{r.c_out} channels at {r.height}×{r.width}"
+            for r in inner[inner.kind == "cell"].itertuples()
+        )
         what = f"{space.skeleton['cells_per_stage']} cells in each of three stages of {widths}; a cell has {_edges_in_words(cell_of(config))}"
     else:
         what = "; ".join(map(_blocks_in_words, inner.itertuples()))

@@ -29,7 +29,18 @@ from ..analog.layers import AnalogConv2d, AnalogLayer
 from ..analog.noise import torch_seed
 from ..analog.programming import analog_layers
 from ..analog.tiles import as_kernel
-from ..core import DAY, HOUR, MINUTE, MONTH, SECOND, ConfigError, check_number, check_times, child_seeds, format_time
+from analognas.core import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MONTH,
+    SECOND,
+    ConfigError,
+    check_number,
+    check_times,
+    child_seeds,
+    format_time,
+)
 from .style import PALETTE, new_axes, style
 
 # %% ../../nbs/73_plots.devices.ipynb #98b813df
@@ -41,26 +52,38 @@ def _noise_model(hardware: Any) -> BaseNoiseModel:
     config = create_rpu_config(hardware) if isinstance(hardware, str) else hardware
     model = getattr(config, "noise_model", None)
     if not isinstance(model, BaseNoiseModel):
-        raise ConfigError(f"hardware must be one of {', '.join(PRESETS)}, or an rpu_config from create_rpu_config; got {type(hardware).__name__}.")
+        raise ConfigError(
+            f"hardware must be one of {', '.join(PRESETS)}, or an rpu_config from create_rpu_config; got {type(hardware).__name__}."
+        )
     return model
 
 
 @torch.no_grad()
 def _born(model: BaseNoiseModel, target: Tensor, seed: int) -> tuple[Tensor, Any]:
-    "Programmed conductances, microsiemens, and what the model remembers of each device for its drift."
+    """Programmed conductances, microsiemens, and what the model remembers of each device for its
+    drift."""
     with torch_seed(seed):
-        return model.apply_programming_noise_to_conductance(target), model.generate_drift_coefficients(target.clone())
+        return model.apply_programming_noise_to_conductance(
+            target
+        ), model.generate_drift_coefficients(target.clone())
 
 
 @torch.no_grad()
-def _aged(model: BaseNoiseModel, programmed: Tensor, memory: Any, t_inference: float, seed: int) -> tuple[Tensor, Tensor]:
+def _aged(
+    model: BaseNoiseModel, programmed: Tensor, memory: Any, t_inference: float, seed: int
+) -> tuple[Tensor, Tensor]:
     "Conductances at a time, microsiemens: without and with the noise of reading."
     quiet: Any = copy(model)
     quiet.read_noise_scale = 0.0
     found = []
-    for m in (quiet, model):  # the same numbers for both: a model whose drift is random drifts alike
+    for m in (
+        quiet,
+        model,  # the same numbers for both: a model whose drift is random drifts alike
+    ):
         with torch_seed(seed):
-            found.append(m.apply_drift_noise_to_conductance(programmed.clone(), memory, t_inference))
+            found.append(
+                m.apply_drift_noise_to_conductance(programmed.clone(), memory, t_inference)
+            )
     return found[0], found[1]
 
 # %% ../../nbs/73_plots.devices.ipynb #99bc87fe
@@ -69,28 +92,42 @@ def _devices_of(model: BaseNoiseModel, weights: Any) -> list[Tensor]:
     w = torch.as_tensor(weights).detach().to("cpu", torch.float32)
     if w.numel() == 0 or not bool(torch.isfinite(w).all()):
         bad = int((~w.isfinite()).sum())
-        raise ConfigError(f"weights must be finite numbers, at least one; got an array of shape {tuple(w.shape)}, of which {bad} are not.")
+        raise ConfigError(
+            f"weights must be finite numbers, at least one; got an array of shape {tuple(w.shape)}, of which {bad} are not."
+        )
     targets, _ = model.g_converter.convert_to_conductances(w)
     devices = [targets] if isinstance(targets, Tensor) else list(targets)
     if len(devices) > 2:
-        raise ConfigError(f"Weights of one device or of a pair can be shown; {type(model.g_converter).__name__} uses {len(devices)}.")
+        raise ConfigError(
+            f"Weights of one device or of a pair can be shown; {type(model.g_converter).__name__} uses {len(devices)}."
+        )
     if not all(bool(torch.isfinite(g).all()) for g in devices):
-        raise ConfigError("weights that are all equal cannot be mapped to this device's range of conductances.")
+        raise ConfigError(
+            "weights that are all equal cannot be mapped to this device's range of conductances."
+        )
     return devices
 
 
-def conductance_data(weights: Any,                # a tensor or an array of any shape, in any unit; one tile
-                     hardware: Any = "pcm",       # a preset's name, or an rpu_config
-                     t_inference: float = DAY,    # seconds since programming
-                     seed: int = 0,               # of all noise
-                     ) -> pd.DataFrame:           # a row per weight, in the order of `weights.flatten()`
-    "What becomes of the weights' conductances: `target`, `programmed`, `drifted`, `read` (microsiemens; of a pair, the difference)."
+def conductance_data(
+    weights: Any,  # a tensor or an array of any shape, in any unit; one tile
+    hardware: Any = "pcm",  # a preset's name, or an rpu_config
+    t_inference: float = DAY,  # seconds since programming
+    seed: int = 0,  # of all noise
+) -> pd.DataFrame:  # a row per weight, in the order of `weights.flatten()`
+    """What becomes of the weights' conductances: `target`, `programmed`, `drifted`, `read`
+    (microsiemens; of a pair, the difference)."""
     check_number("t_inference", t_inference, low=0)
     model, total = _noise_model(hardware), dict[str, Any](dict.fromkeys(STAGES, 0.0))
-    for sign, target, s in zip((1, -1), _devices_of(model, weights), child_seeds(seed, 2), strict=False):
+    for sign, target, s in zip(
+        (1, -1), _devices_of(model, weights), child_seeds(seed, 2), strict=False
+    ):
         first, second = child_seeds(s, 2)
         programmed, memory = _born(model, target, first)
-        for stage, g in zip(STAGES, (target, programmed, *_aged(model, programmed, memory, t_inference, second)), strict=True):
+        for stage, g in zip(
+            STAGES,
+            (target, programmed, *_aged(model, programmed, memory, t_inference, second)),
+            strict=True,
+        ):
             total[stage] = total[stage] + sign * g.flatten().double().numpy()
     return pd.DataFrame(total)
 
@@ -98,31 +135,60 @@ def conductance_data(weights: Any,                # a tensor or an array of any 
 DRAWN = 2000  # points of a scatter that are drawn
 
 
-def plot_conductances(data: pd.DataFrame,       # from `conductance_data`
-                      ax: Axes | None = None,   # where to draw; None makes a figure
-                      difference: bool = False, # draw the distance from the target instead?
-                      ) -> Axes:
+def plot_conductances(
+    data: pd.DataFrame,  # from `conductance_data`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+    difference: bool = False,  # draw the distance from the target instead?
+) -> Axes:
     "Programmed, drifted and read conductance against the target; of very many weights every n-th."
     ax = ax or new_axes(4.2)
     some = data.iloc[:: -(-len(data) // DRAWN)]
-    ax.axline((some.target.mean(), 0 if difference else some.target.mean()), slope=1 - difference, color="0.3", linewidth=0.8, label="target")
+    ax.axline(
+        (some.target.mean(), 0 if difference else some.target.mean()),
+        slope=1 - difference,
+        color="0.3",
+        linewidth=0.8,
+        label="target",
+    )
     for i, stage in enumerate(STAGES[1:]):  # reads scatter most, so they lie below the others
-        ax.plot(some.target, some[stage] - difference * some.target, color=PALETTE[i], marker="os^"[i], linestyle="", markersize=(2, 2, 4)[i],
-                alpha=0.6, markeredgewidth=0, zorder=2 - (i == 2), label=stage)
-    ax.set(xlabel="target conductance (µS)", ylabel="conductance minus target (µS)" if difference else "conductance (µS)")
+        ax.plot(
+            some.target,
+            some[stage] - difference * some.target,
+            color=PALETTE[i],
+            marker="os^"[i],
+            linestyle="",
+            markersize=(2, 2, 4)[i],
+            alpha=0.6,
+            markeredgewidth=0,
+            zorder=2 - (i == 2),
+            label=stage,
+        )
+    ax.set(
+        xlabel="target conductance (µS)",
+        ylabel="conductance minus target (µS)" if difference else "conductance (µS)",
+    )
     ax.legend(markerscale=2.5, fontsize=8, loc="upper right" if difference else "upper left")
     return ax
 
 
-def plot_conductance_histogram(data: pd.DataFrame,       # from `conductance_data`
-                               ax: Axes | None = None,   # where to draw; None makes a figure
-                               ) -> Axes:
+def plot_conductance_histogram(
+    data: pd.DataFrame,  # from `conductance_data`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
     "How many weights have which conductance, at each stage."
     ax = ax or new_axes()
     bins = np.histogram_bin_edges(data[list(STAGES)], 60).tolist()
     ax.hist(data.target, bins, histtype="stepfilled", color="0.85", label="target")
     for i, stage in enumerate(STAGES[1:]):
-        ax.hist(data[stage], bins, histtype="step", color=PALETTE[i], linestyle=("-", "--", "-.")[i], linewidth=1.5, label=stage)
+        ax.hist(
+            data[stage],
+            bins,
+            histtype="step",
+            color=PALETTE[i],
+            linestyle=("-", "--", "-.")[i],
+            linewidth=1.5,
+            label=stage,
+        )
     ax.set(xlabel="conductance (µS)", ylabel="weights")
     ax.legend(fontsize=8, loc="upper right")
     return ax
@@ -130,11 +196,19 @@ def plot_conductance_histogram(data: pd.DataFrame,       # from `conductance_dat
 
 def alt_conductances(data: pd.DataFrame) -> str:
     "Both figures in words."
-    miss = {stage: float(np.sqrt(((data[stage] - data.target) ** 2).mean())) for stage in STAGES[1:]}
+    miss = {
+        stage: float(np.sqrt(((data[stage] - data.target) ** 2).mean())) for stage in STAGES[1:]
+    }
     square = float((data.target**2).sum())
-    kept = f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target is left." if square else ""
-    return (f"{len(data):,} weights with targets from {data.target.min():.3g} to {data.target.max():.3g} µS. Root mean square distance from the "
-            f"target: programmed {miss['programmed']:.2f} µS, drifted {miss['drifted']:.2f} µS, read {miss['read']:.2f} µS.{kept}")
+    kept = (
+        f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target is left."
+        if square
+        else ""
+    )
+    return (
+        f"{len(data):,} weights with targets from {data.target.min():.3g} to {data.target.max():.3g} µS. Root mean square distance from the "
+        f"target: programmed {miss['programmed']:.2f} µS, drifted {miss['drifted']:.2f} µS, read {miss['read']:.2f} µS.{kept}"
+    )
 
 # %% ../../nbs/73_plots.devices.ipynb #2d3a2e29
 SHARES = (0.8, 0.4, 0.1)  # targets of the drift figure, shares of the range of conductances
@@ -145,28 +219,53 @@ def _limits(model: Any) -> tuple[float, float]:
     "The smallest and the largest conductance, microsiemens."
     converter = model.g_converter
     if not hasattr(converter, "g_min") or not hasattr(converter, "g_max"):
-        raise ConfigError(f"{type(converter).__name__} does not say its range of conductances (g_min, g_max).")
+        raise ConfigError(
+            f"{type(converter).__name__} does not say its range of conductances (g_min, g_max)."
+        )
     return converter.g_min, converter.g_max
 
 
-def device_drift_data(hardware: Any = "pcm",                    # a preset's name, or an rpu_config
-                      targets: Sequence[float] | None = None,   # microsiemens; None: `SHARES` of the device's range
-                      n_devices: int = 30,                      # for each target
-                      times: Sequence[float] | None = None,     # seconds since programming, ascending; None: 30 of them, from 1 s to 30 days
-                      seed: int = 0,                            # of all noise
-                      ) -> pd.DataFrame:                        # a row per device and time
-    "Single devices over time: `device`, `target` (microsiemens), exponent `nu`, `t_inference` (seconds), `g` (microsiemens, without read noise)."
+def device_drift_data(
+    hardware: Any = "pcm",  # a preset's name, or an rpu_config
+    targets: Sequence[float] | None = None,  # microsiemens; None: `SHARES` of the device's range
+    n_devices: int = 30,  # for each target
+    # seconds since programming, ascending; None: 30 of them, from 1 s to 30 days
+    times: Sequence[float] | None = None,
+    seed: int = 0,  # of all noise
+) -> pd.DataFrame:  # a row per device and time
+    """Single devices over time: `device`, `target` (microsiemens), exponent `nu`, `t_inference`
+    (seconds), `g` (microsiemens, without read noise)."""
     model = _noise_model(hardware)
     low, high = _limits(model)
-    n, t = check_number("n_devices", n_devices, low=1, integer=True), check_times(_TIMES if times is None else times)
-    wanted = [low + s * (high - low) for s in SHARES] if targets is None else [check_number("each target", g, low=low, high=high) for g in targets]
+    n, t = (
+        check_number("n_devices", n_devices, low=1, integer=True),
+        check_times(_TIMES if times is None else times),
+    )
+    wanted = (
+        [low + s * (high - low) for s in SHARES]
+        if targets is None
+        else [check_number("each target", g, low=low, high=high) for g in targets]
+    )
     if not wanted or len(set(wanted)) < len(wanted):
-        raise ConfigError(f"targets must hold at least one conductance, and none twice; got {targets}.")
+        raise ConfigError(
+            f"targets must hold at least one conductance, and none twice; got {targets}."
+        )
     target, (first, second) = torch.tensor(wanted).repeat_interleave(n), child_seeds(seed, 2)
     programmed, memory = _born(model, target, first)
-    nu = memory.double().numpy() if isinstance(model, PCMLikeNoiseModel | HermesNoiseModel) else np.nan
-    devices = pd.DataFrame({"device": range(len(target)), "target": np.repeat(np.array(wanted, float), n), "nu": nu})
-    seen = [devices.assign(t_inference=at, g=_aged(model, programmed, memory, at, second)[0].double().numpy()) for at in t]
+    nu = (
+        memory.double().numpy()
+        if isinstance(model, PCMLikeNoiseModel | HermesNoiseModel)
+        else np.nan
+    )
+    devices = pd.DataFrame(
+        {"device": range(len(target)), "target": np.repeat(np.array(wanted, float), n), "nu": nu}
+    )
+    seen = [
+        devices.assign(
+            t_inference=at, g=_aged(model, programmed, memory, at, second)[0].double().numpy()
+        )
+        for at in t
+    ]
     return pd.concat(seen, ignore_index=True)
 
 # %% ../../nbs/73_plots.devices.ipynb #8369d3a1
@@ -181,22 +280,39 @@ def _time_axis(ax: Axes, times: np.ndarray) -> None:  # seconds
 def _nu_words(part: pd.DataFrame) -> str:
     "Mean and spread of the exponents of some devices; empty if the model has none."
     nu = part.drop_duplicates("device").nu
-    return "" if nu.isna().all() else f"ν = {nu.mean():.3f} ± {nu.std():.3f}" if len(nu) > 1 else f"ν = {nu.mean():.3f}"
+    return (
+        ""
+        if nu.isna().all()
+        else f"ν = {nu.mean():.3f} ± {nu.std():.3f}"
+        if len(nu) > 1
+        else f"ν = {nu.mean():.3f}"
+    )
 
 
-def plot_device_drift(data: pd.DataFrame,       # from `device_drift_data`
-                      ax: Axes | None = None,   # where to draw; None makes a figure
-                      ) -> Axes:
-    "A thin line for each device, a thick one for the mean of each target; beside it the exponents' mean and standard deviation."
+def plot_device_drift(
+    data: pd.DataFrame,  # from `device_drift_data`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """A thin line for each device, a thick one for the mean of each target; beside it the
+    exponents' mean and standard deviation."""
     ax = ax or new_axes()
     for i, (target, part) in enumerate(data.groupby("target", sort=False)):
         g, colour = part.pivot(index="t_inference", columns="device", values="g"), PALETTE[i % 7]
-        lines = np.stack([np.broadcast_to(g.index, g.T.shape), g.T], axis=2)  # (devices, times, 2): one collection draws faster than many lines
+        lines = np.stack(
+            [np.broadcast_to(g.index, g.T.shape), g.T], axis=2
+        )  # (devices, times, 2): one collection draws faster than many lines
         ax.add_collection(LineCollection(list(lines), color=colour, linewidth=0.6, alpha=0.35))
         mean = g.mean(axis=1)
         ax.plot(g.index, mean, color=colour, linewidth=3, label=f"target {target:.3g} µS")
-        ax.annotate(f"target {target:.3g} µS\n{_nu_words(part)}".strip(), (1, mean.iloc[-1]), (4, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="center", fontsize=8)
+        ax.annotate(
+            f"target {target:.3g} µS\n{_nu_words(part)}".strip(),
+            (1, mean.iloc[-1]),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
     _time_axis(ax, data.t_inference.to_numpy())
     ax.set(ylabel="conductance (µS)", ylim=(0, None))
     return ax
@@ -205,22 +321,29 @@ def plot_device_drift(data: pd.DataFrame,       # from `device_drift_data`
 def alt_device_drift(data: pd.DataFrame) -> str:
     "The figure in words."
     first, last = data.t_inference.min(), data.t_inference.max()
-    words = [f"{data.device.nunique()} devices from {format_time(first)} to {format_time(last)} after programming."]
+    words = [
+        f"{data.device.nunique()} devices from {format_time(first)} to {format_time(last)} after programming."
+    ]
     for target, part in data.groupby("target", sort=False):
         ends = part[part.t_inference == last].g
         exponent = f", {nu}" if (nu := _nu_words(part)) else ""
-        words.append(f"Target {target:.3g} µS: mean {part[part.t_inference == first].g.mean():.3g} µS at first, {ends.mean():.3g} µS at last, single "
-                     f"devices between {ends.min():.3g} and {ends.max():.3g} µS{exponent}.")
+        words.append(
+            f"Target {target:.3g} µS: mean {part[part.t_inference == first].g.mean():.3g} µS at first, {ends.mean():.3g} µS at last, single "
+            f"devices between {ends.min():.3g} and {ends.max():.3g} µS{exponent}."
+        )
     return " ".join(words)
 
 # %% ../../nbs/73_plots.devices.ipynb #abb595c7
-def noise_data(hardware: Any = "pcm",                      # a preset's name, or an rpu_config
-               times: Sequence[float] = (SECOND, MONTH),   # of reading, seconds since programming, ascending
-               n_targets: int = 21,                        # from the smallest to the largest conductance
-               n_devices: int = 4000,                      # for each target; the standard deviations are uncertain by 1 / sqrt(2 n_devices)
-               seed: int = 0,                              # of all noise
-               ) -> pd.DataFrame:                          # a row per target, source and time
-    "Standard deviation `std` of the sources of noise: `target` (microsiemens), `source`, `t_inference` (seconds), `std` (microsiemens)."
+def noise_data(
+    hardware: Any = "pcm",  # a preset's name, or an rpu_config
+    times: Sequence[float] = (SECOND, MONTH),  # of reading, seconds since programming, ascending
+    n_targets: int = 21,  # from the smallest to the largest conductance
+    # for each target; the standard deviations are uncertain by 1 / sqrt(2 n_devices)
+    n_devices: int = 4000,
+    seed: int = 0,  # of all noise
+) -> pd.DataFrame:  # a row per target, source and time
+    """Standard deviation `std` of the sources of noise: `target` (microsiemens), `source`,
+    `t_inference` (seconds), `std` (microsiemens)."""
     model, times = _noise_model(hardware), check_times(times)
     wanted = np.linspace(*_limits(model), check_number("n_targets", n_targets, low=2, integer=True))
     n, seeds = check_number("n_devices", n_devices, low=2, integer=True), child_seeds(seed, 2)
@@ -230,21 +353,46 @@ def noise_data(hardware: Any = "pcm",                      # a preset's name, or
     for t in times:
         drifted, read = _aged(model, programmed, memory, t, seeds[1])
         missed += [("read", t, read - drifted), ("drift", t, drifted - programmed)]
-    return pd.concat([pd.DataFrame({"target": wanted, "source": source, "t_inference": t, "std": g.view(-1, n).double().std(1).numpy()})
-                      for source, t, g in missed], ignore_index=True)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "target": wanted,
+                    "source": source,
+                    "t_inference": t,
+                    "std": g.view(-1, n).double().std(1).numpy(),
+                }
+            )
+            for source, t, g in missed
+        ],
+        ignore_index=True,
+    )
 
 
-def plot_noise(data: pd.DataFrame,       # from `noise_data`
-               ax: Axes | None = None,   # where to draw; None makes a figure
-               ) -> Axes:
-    "Standard deviation against target: programming in black, reading (solid) and drift (dashed) in a colour for each time."
+def plot_noise(
+    data: pd.DataFrame,  # from `noise_data`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """Standard deviation against target: programming in black, reading (solid) and drift (dashed)
+    in a colour for each time."""
     ax = ax or new_axes()
     times = sorted(set(data.t_inference[data.source != "programming"]))
     for (source, t), part in data.groupby(["source", "t_inference"], sort=False):
         i = 6 if source == "programming" else times.index(t) % 6
-        name = {"programming": "programming", "read": f"reading, {format_time(t)}", "drift": f"spread of drift, {format_time(t)}"}[source]
-        ax.plot(part.target, part["std"], color=PALETTE[i], marker={"programming": "X", "read": "o", "drift": "^"}[source], markersize=4,
-                linestyle="--" if source == "drift" else "-", label=name)
+        name = {
+            "programming": "programming",
+            "read": f"reading, {format_time(t)}",
+            "drift": f"spread of drift, {format_time(t)}",
+        }[source]
+        ax.plot(
+            part.target,
+            part["std"],
+            color=PALETTE[i],
+            marker={"programming": "X", "read": "o", "drift": "^"}[source],
+            markersize=4,
+            linestyle="--" if source == "drift" else "-",
+            label=name,
+        )
     ax.set(xlabel="target conductance (µS)", ylabel="standard deviation (µS)", ylim=(0, None))
     ax.legend(fontsize=8, loc="upper left")
     return ax
@@ -252,26 +400,47 @@ def plot_noise(data: pd.DataFrame,       # from `noise_data`
 
 def alt_noise(data: pd.DataFrame) -> str:
     "The figure in words."
+
     def at(part: pd.DataFrame, share: float) -> str:
         return f"{np.interp(share * part.target.max(), part.target, part['std']):.2g}"
-    words = [f"{source}{'' if source == 'programming' else f' at {format_time(t)}'} {at(part, 0.1)}, {at(part, 0.5)} and {at(part, 1.0)} µS"
-             for (source, t), part in data.groupby(["source", "t_inference"], sort=False)]
+
+    words = [
+        f"{source}{'' if source == 'programming' else f' at {format_time(t)}'} {at(part, 0.1)}, {at(part, 0.5)} and {at(part, 1.0)} µS"
+        for (source, t), part in data.groupby(["source", "t_inference"], sort=False)
+    ]
     return f"Standard deviations at a tenth, half and all of the largest target ({data.target.max():.3g} µS): {'; '.join(words)}."
 
 # %% ../../nbs/73_plots.devices.ipynb #61bfd651
-def plot_sensitivity(table: pd.DataFrame,      # from `layer_sensitivity`
-                     ax: Axes | None = None,   # where to draw; None makes a figure
-                     ) -> Axes:
-    "Each layer's share of the squared error of the outputs, in the network's order; beside the bars, how accuracy changed (points)."
+def plot_sensitivity(
+    table: pd.DataFrame,  # from `layer_sensitivity`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """Each layer's share of the squared error of the outputs, in the network's order; beside the
+    bars, how accuracy changed (points)."""
     if missing := {"acc_loss", "output_error", "share"} - set(table):
-        raise ConfigError(f"This is not a table from layer_sensitivity: {', '.join(sorted(missing))} missing.")
+        raise ConfigError(
+            f"This is not a table from layer_sensitivity: {', '.join(sorted(missing))} missing."
+        )
     ax = ax or new_axes(0.28 * len(table) + 1)
     share, rows = 100 * table.share.to_numpy(), np.arange(len(table))
     ax.barh(rows, share, color=PALETTE[0])
     for row, width, lost in zip(rows, share, table.acc_loss, strict=True):
-        ax.annotate(f"accuracy {_points(lost)} points", (width, row), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.annotate(
+            f"accuracy {_points(lost)} points",
+            (width, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
     ax.invert_yaxis()
-    ax.set(yticks=rows, yticklabels=table.index, ylabel="layer", xlabel="share of the squared error of the outputs (%)", xlim=(0, 1.5 * share.max()))
+    ax.set(
+        yticks=rows,
+        yticklabels=table.index,
+        ylabel="layer",
+        xlabel="share of the squared error of the outputs (%)",
+        xlim=(0, 1.5 * share.max()),
+    )
     return ax
 
 
@@ -283,8 +452,10 @@ def _points(lost: float) -> str:
 def alt_sensitivity(table: pd.DataFrame) -> str:
     "The figure in words."
     top = table.sort_values("share", ascending=False).head(3)
-    words = [f"{name} {100 * share:.0f} % (accuracy {_points(lost)} points)"
-             for name, share, lost in zip(top.index, top.share, top.acc_loss, strict=True)]
+    words = [
+        f"{name} {100 * share:.0f} % (accuracy {_points(lost)} points)"
+        for name, share, lost in zip(top.index, top.share, top.acc_loss, strict=True)
+    ]
     return f"{len(table)} layers. The largest shares of the output's squared error: {', '.join(words)}."
 
 # %% ../../nbs/73_plots.devices.ipynb #2f337a90
@@ -292,14 +463,24 @@ QUANTILE = 0.999  # of absolute values: what counts as the largest
 
 
 def _tile_shares(layer: AnalogLayer, x: Tensor, c: Converters) -> tuple[Tensor, Tensor, Tensor]:
-    "Absolute inputs, weights and sums of all tiles of a layer, as shares of the range of the DAC, the conductances, the ADC."
+    """Absolute inputs, weights and sums of all tiles of a layer, as shares of the range of the DAC,
+    the conductances, the ADC."""
     grouped, inputs, weights, sums = x.view(len(x), layer.op.groups, -1, *x.shape[2:]), [], [], []
     for k, b in enumerate(layer.blocks):
-        part, r = grouped[:, :, b.channels].flatten(1, 2), None if layer.input_range is None else layer.input_range[b.i, b.j]
-        w = layer.hardware[k].weights if layer.hardware else layer.part(b) / layer.scale[b.i, :, b.rows]
+        part, r = (
+            grouped[:, :, b.channels].flatten(1, 2),
+            None if layer.input_range is None else layer.input_range[b.i, b.j],
+        )
+        w = (
+            layer.hardware[k].weights
+            if layer.hardware
+            else layer.part(b) / layer.scale[b.i, :, b.rows]
+        )
         inputs.append(part / (c.inp_bound if r is None else per_channel(r, part)))
         weights.append(w)
-        sums.append(layer.op.forward(dac(part, r, c), as_kernel(w, b, layer.op.kernel)) / c.out_bound)
+        sums.append(
+            layer.op.forward(dac(part, r, c), as_kernel(w, b, layer.op.kernel)) / c.out_bound
+        )
     flat = [torch.cat([v.abs().flatten() for v in found]) for found in (inputs, weights, sums)]
     return flat[0], flat[1], flat[2]
 
@@ -308,34 +489,54 @@ def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict:
     "One layer's row of `range_data`."
     c = Converters.of(layer.rpu_config.forward)
     if c.perfect or not np.isfinite([c.inp_bound, c.out_bound]).all():
-        raise ConfigError(f"{name} has converters without a range: nothing is clipped, and there is no range to be used.")
+        raise ConfigError(
+            f"{name} has converters without a range: nothing is clipped, and there is no range to be used."
+        )
     if isinstance(layer, AnalogConv2d):
         x = x if x.ndim == 4 else x.unsqueeze(0)
     else:
         x = x.reshape(-1, x.shape[-1])
     inputs, weights, sums = (v.cpu().numpy() for v in _tile_shares(layer, x, c))
     dac_used, adc_used = (min(float(np.quantile(v, QUANTILE)), 1.0) for v in (inputs, sums))
-    return {"layer": name, "input_range": float("nan") if layer.input_range is None else float(layer.input_range.mean()),
-            "dac_used": dac_used, "inputs_clipped": float((inputs > 1).mean()), "weight_mean": float(weights.mean()),
-            "adc_used": adc_used, "sums_clipped": float((sums > 1).mean()),
-            "adc_levels": 2 * round(adc_used * c.out_bound / c.out_step) + 1 if c.out_step else float("nan")}
+    return {
+        "layer": name,
+        "input_range": float("nan")
+        if layer.input_range is None
+        else float(layer.input_range.mean()),
+        "dac_used": dac_used,
+        "inputs_clipped": float((inputs > 1).mean()),
+        "weight_mean": float(weights.mean()),
+        "adc_used": adc_used,
+        "sums_clipped": float((sums > 1).mean()),
+        "adc_levels": 2 * round(adc_used * c.out_bound / c.out_step) + 1
+        if c.out_step
+        else float("nan"),
+    }
 
 
 @torch.no_grad()
-def range_data(network: nn.Module,    # analog, of fast layers; programmed or not
-               x: Tensor,             # some inputs of it, (N, ...); a few dozen are enough
-               seed: int = 0,         # of the noise that later layers' inputs carry
-               ) -> pd.DataFrame:     # a row per layer, in the order in which they are used
-    "How layers fill their ranges. `input_range` is in units of the input, `adc_levels` a count of ADC steps, the others shares from 0 to 1."
+def range_data(
+    network: nn.Module,  # analog, of fast layers; programmed or not
+    x: Tensor,  # some inputs of it, (N, ...); a few dozen are enough
+    seed: int = 0,  # of the noise that later layers' inputs carry
+) -> pd.DataFrame:  # a row per layer, in the order in which they are used
+    """How layers fill their ranges.
+
+    `input_range` is in units of the input, `adc_levels` a count of ADC steps, the others shares
+    from 0 to 1."""
     layers, rows = analog_layers(network), list[dict]()
     if slow := [n for n, layer in layers.items() if not isinstance(layer, AnalogLayer)]:
-        raise ConfigError(f"Ranges are known of fast analog layers; {', '.join(slow)} run on aihwkit's tiles.")
+        raise ConfigError(
+            f"Ranges are known of fast analog layers; {', '.join(slow)} run on aihwkit's tiles."
+        )
     modes, hooks = [(m, m.training) for m in network.modules()], []
     try:
         network.eval()
         for name, layer in layers.items():
+
             def look(layer: Any, args: tuple, name: str = name or "the layer") -> None:
                 rows.append(_range_row(name, layer, args[0]))
+
             hooks.append(layer.register_forward_pre_hook(look))
         with torch_seed(seed):
             network(x)
@@ -350,10 +551,12 @@ def range_data(network: nn.Module,    # analog, of fast layers; programmed or no
 RANGES = {"dac_used": "inputs (DAC)", "weight_mean": "mean weight", "adc_used": "sums (ADC)"}
 
 
-def plot_ranges(data: pd.DataFrame,       # from `range_data`
-                ax: Axes | None = None,   # where to draw; None makes a figure
-                ) -> Axes:
-    "Each layer's use of its three ranges, the share of inputs that the DAC clips, and how many of the ADC's steps are used."
+def plot_ranges(
+    data: pd.DataFrame,  # from `range_data`
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
+    """Each layer's use of its three ranges, the share of inputs that the DAC clips, and how many of
+    the ADC's steps are used."""
     ax = ax or new_axes(0.3 * len(data) + 1.3, 6.5)
     rows = np.arange(len(data))
     for i, (column, label) in enumerate(RANGES.items()):
@@ -365,19 +568,38 @@ def plot_ranges(data: pd.DataFrame,       # from `range_data`
     ax.set(xlabel="share of the range that is used (%)", xlim=(0, 103))
     ax.grid(axis="y", color="0.9")
     ax.set_axisbelow(True)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, frameon=False, columnspacing=1, handletextpad=0)
+    ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+        columnspacing=1,
+        handletextpad=0,
+    )
     return ax
 
 
 def _beside(ax: Axes, row: float, first: str, second: str, va: str) -> None:
     "Two columns of text to the right of the axes."
     for at, text in ((40, first), (72, second)):
-        ax.annotate(text, (1, row), (at, 0), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va=va, fontsize=8)
+        ax.annotate(
+            text,
+            (1, row),
+            (at, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va=va,
+            fontsize=8,
+        )
 
 
 def alt_ranges(data: pd.DataFrame) -> str:
     "The figure in words."
     clip, adc = data.loc[data.inputs_clipped.idxmax()], data.loc[data.adc_used.idxmin()]
-    return (f"{len(data)} layers. The DAC clips {100 * data.inputs_clipped.mean():.2f} % of a layer's inputs on average, at most "
-            f"{100 * clip.inputs_clipped:.2f} % ({clip.layer}). The ADC's range is used to {100 * data.adc_used.mean():.0f} % on average, at least "
-            f"{100 * adc.adc_used:.0f} % ({adc.layer}: {adc.adc_levels:.0f} steps).")
+    return (
+        f"{len(data)} layers. The DAC clips {100 * data.inputs_clipped.mean():.2f} % of a layer's inputs on average, at most "
+        f"{100 * clip.inputs_clipped:.2f} % ({clip.layer}). The ADC's range is used to {100 * data.adc_used.mean():.0f} % on average, at least "
+        f"{100 * adc.adc_used:.0f} % ({adc.layer}: {adc.adc_levels:.0f} steps)."
+    )

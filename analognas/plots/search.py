@@ -24,23 +24,41 @@ from ..core import ConfigError, check_choice
 from ..evaluators.base_evaluator import kendall_tau
 from .style import PALETTE, new_axes, style
 from ..search_algorithms.constraints import QUANTITIES, Constraints
-from ..search_algorithms.pareto import ParetoFront, check_objectives, objective_values, pareto_front, with_unit
+from analognas.search_algorithms.pareto import (
+    ParetoFront,
+    check_objectives,
+    objective_values,
+    pareto_front,
+    with_unit,
+)
 from ..search_algorithms.run_directory import BASELINE, SEARCH
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/72_plots.search.ipynb #ff9444c1
 def best_so_far_data(evaluations: pd.DataFrame) -> pd.DataFrame:
-    "From a worker's `evaluations`: for each method and count of evaluations, mean and standard error over runs (percent)."
+    """From a worker's `evaluations`: for each method and count of evaluations, mean and standard
+    error over runs (percent)."""
     if not len(evaluations):
         raise ConfigError("There are no evaluations to show.")
     parts = []
     for method, part in evaluations.groupby("method", sort=False):
-        runs = [r.acc_1d.where(r.feasible).cummax().ffill().to_numpy() for _, r in part.groupby("run")]
+        runs = [
+            r.acc_1d.where(r.feasible).cummax().ffill().to_numpy() for _, r in part.groupby("run")
+        ]
         n = min(map(len, runs))
         best = np.array([r[:n] for r in runs])
         ok = ~np.isnan(best).any(axis=0)  # from where on every run has something feasible
         error = best.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.zeros(n)
-        parts.append(pd.DataFrame({"method": method, "evaluations": np.arange(1, n + 1), "mean": best.mean(axis=0), "error": error})[ok])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "method": method,
+                    "evaluations": np.arange(1, n + 1),
+                    "mean": best.mean(axis=0),
+                    "error": error,
+                }
+            )[ok]
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -52,8 +70,21 @@ def plot_best_so_far(evaluations: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes()
     for i, (method, part) in enumerate(best_so_far_data(evaluations).groupby("method", sort=False)):
         look = style(i) | {"marker": None}
-        ax.step(part.evaluations, part["mean"], where="post", label=METHOD_NAMES.get(method, method), **look)
-        ax.fill_between(part.evaluations, part["mean"] - part.error, part["mean"] + part.error, step="post", alpha=0.2, color=look["color"])
+        ax.step(
+            part.evaluations,
+            part["mean"],
+            where="post",
+            label=METHOD_NAMES.get(method, method),
+            **look,
+        )
+        ax.fill_between(
+            part.evaluations,
+            part["mean"] - part.error,
+            part["mean"] + part.error,
+            step="post",
+            alpha=0.2,
+            color=look["color"],
+        )
     ax.set(xlabel="architectures evaluated", ylabel="best 1-day accuracy so far (%)", xscale="log")
     ax.legend()
     return ax
@@ -63,33 +94,56 @@ def alt_best_so_far(evaluations: pd.DataFrame) -> str:
     "What `plot_best_so_far` shows, in words."
     said = []
     for method, part in best_so_far_data(evaluations).groupby("method", sort=False):
-        runs, marks = evaluations[evaluations.method == method].run.nunique(), part.iloc[sorted({0, len(part) // 10, len(part) - 1})]
-        line = ", ".join(f"{m:.2f} % after {n:,}" for n, m in zip(marks.evaluations, marks["mean"], strict=True))
+        runs, marks = (
+            evaluations[evaluations.method == method].run.nunique(),
+            part.iloc[sorted({0, len(part) // 10, len(part) - 1})],
+        )
+        line = ", ".join(
+            f"{m:.2f} % after {n:,}" for n, m in zip(marks.evaluations, marks["mean"], strict=True)
+        )
         error = f" ± {marks.error.iloc[-1]:.2f} (standard error of {runs} runs)" if runs > 1 else ""
         said.append(f"{METHOD_NAMES.get(str(method), method)}: {line}{error}.")
     return f"Best 1-day accuracy so far over architectures evaluated. {' '.join(said) or 'Nothing feasible was found.'}"
 
 # %% ../../nbs/72_plots.search.ipynb #bdfb7eb3
-def _with_front(evaluations: pd.DataFrame, space: ConfigSpace, objectives: Sequence[str], chip: str | Chip,
-                ) -> tuple[pd.DataFrame, ParetoFront | None]:
+def _with_front(
+    evaluations: pd.DataFrame,
+    space: ConfigSpace,
+    objectives: Sequence[str],
+    chip: str | Chip,
+) -> tuple[pd.DataFrame, ParetoFront | None]:
     "What `pareto_data` returns, and the front itself if anything is feasible."
     names = check_objectives(objectives)
     if len(names) != 2:
-        raise ConfigError(f"A picture has two axes, so it needs two objectives; got {', '.join(names)}.")
+        raise ConfigError(
+            f"A picture has two axes, so it needs two objectives; got {', '.join(names)}."
+        )
     rows = evaluations.drop_duplicates([*space.get_hyperparameters(), "acc_1d", "avm", "std_1d"])
-    values = objective_values(space, rows[space.get_hyperparameters()].to_dict("records"), rows, names, chip)
+    values = objective_values(
+        space, rows[space.get_hyperparameters()].to_dict("records"), rows, names, chip
+    )
     front = pareto_front(rows, space, names, chip) if rows.feasible.any() else None
-    best, feasible = set() if front is None else {tuple(v) for v in front.values}, rows.feasible.astype(bool)
+    best, feasible = (
+        set() if front is None else {tuple(v) for v in front.values},
+        rows.feasible.astype(bool),
+    )
     on_front = [ok and tuple(v) in best for ok, v in zip(feasible, values, strict=True)]
-    return pd.DataFrame(values, columns=list(names), index=rows.index).assign(feasible=feasible, front=on_front), front
+    return pd.DataFrame(values, columns=list(names), index=rows.index).assign(
+        feasible=feasible, front=on_front
+    ), front
 
 
-def pareto_data(evaluations: pd.DataFrame,   # a worker's `evaluations`, or a result's `history`
-                space: ConfigSpace,          # the space that was searched
-                objectives: Sequence[str] = ("acc_1d", "params"),  # two names of `QUANTITIES`; the first is drawn upwards
-                chip: str | Chip = "hermes",  # for tiles, latency and energy
-                ) -> pd.DataFrame:
-    "One row per architecture evaluated: the objectives in their units, `feasible`, and `front`: is it on the Pareto front of the feasible?"
+def pareto_data(
+    evaluations: pd.DataFrame,  # a worker's `evaluations`, or a result's `history`
+    space: ConfigSpace,  # the space that was searched
+    objectives: Sequence[str] = (
+        "acc_1d",
+        "params",
+    ),  # two names of `QUANTITIES`; the first is drawn upwards
+    chip: str | Chip = "hermes",  # for tiles, latency and energy
+) -> pd.DataFrame:
+    """One row per architecture evaluated: the objectives in their units, `feasible`, and `front`:
+    is it on the Pareto front of the feasible?"""
     return _with_front(evaluations, space, objectives, chip)[0]
 
 # %% ../../nbs/72_plots.search.ipynb #422a9f74
@@ -98,7 +152,14 @@ def _limits(ax: Axes, names: Sequence[str], constraints: Constraints) -> None:
     limits = constraints.of(known=True) | constraints.of(known=False)
     for name, line in zip(names, (ax.axhline, ax.axvline), strict=True):
         if name in limits:
-            line(limits[name], color="0.4", linestyle="--", linewidth=1, zorder=0, label=f"limit of {name}: {_figures(limits[name])}")
+            line(
+                limits[name],
+                color="0.4",
+                linestyle="--",
+                linewidth=1,
+                zorder=0,
+                label=f"limit of {name}: {_figures(limits[name])}",
+            )
 
 
 def _figures(value: float) -> str:
@@ -107,27 +168,73 @@ def _figures(value: float) -> str:
 
 
 def _look_at(ax: Axes, up: pd.Series, front: pd.Series) -> None:
-    "Leave the lowest tenth out of the picture, or the front would be a flat line at its top, and say so."
+    """Leave the lowest tenth out of the picture, or the front would be a flat line at its top, and
+    say so."""
     bottom = min(up.quantile(0.1), *front) if len(front) else up.min()
     if hidden := int((up < bottom).sum()):
         margin = 0.04 * (up.max() - bottom)
         ax.set_ylim(bottom - margin, up.max() + margin)
-        ax.annotate(f"{hidden:,} more below", (0.99, 0.02), xycoords="axes fraction", ha="right", fontsize=8, color="0.3",
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+        ax.annotate(
+            f"{hidden:,} more below",
+            (0.99, 0.02),
+            xycoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            color="0.3",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
 
 # %% ../../nbs/72_plots.search.ipynb #75d6d237
-def plot_pareto(evaluations: pd.DataFrame, space: ConfigSpace, objectives: Sequence[str] = ("acc_1d", "params"), chip: str | Chip = "hermes",
-                constraints: Constraints | None = None,  # whose limits are drawn as well
-                ax: Axes | None = None) -> Axes:
-    "Architectures by two quantities: what the constraints rule out, what they allow, and the Pareto front."
-    data, (up, across), ax = pareto_data(evaluations, space, objectives, chip), objectives, ax or new_axes()
-    out, inside, front = data[~data.feasible], data[data.feasible & ~data.front], data[data.front].sort_values(across)
-    ax.scatter(out[across], out[up], s=16, facecolors="none", edgecolors="0.6", linewidths=0.8, label=f"ruled out ({len(out):,})")
-    ax.scatter(inside[across], inside[up], s=12, color=PALETTE[5], alpha=0.6, linewidths=0, label=f"feasible ({len(inside):,})")
+def plot_pareto(
+    evaluations: pd.DataFrame,
+    space: ConfigSpace,
+    objectives: Sequence[str] = ("acc_1d", "params"),
+    chip: str | Chip = "hermes",
+    constraints: Constraints | None = None,  # whose limits are drawn as well
+    ax: Axes | None = None,
+) -> Axes:
+    """Architectures by two quantities: what the constraints rule out, what they allow, and the
+    Pareto front."""
+    data, (up, across), ax = (
+        pareto_data(evaluations, space, objectives, chip),
+        objectives,
+        ax or new_axes(),
+    )
+    out, inside, front = (
+        data[~data.feasible],
+        data[data.feasible & ~data.front],
+        data[data.front].sort_values(across),
+    )
+    ax.scatter(
+        out[across],
+        out[up],
+        s=16,
+        facecolors="none",
+        edgecolors="0.6",
+        linewidths=0.8,
+        label=f"ruled out ({len(out):,})",
+    )
+    ax.scatter(
+        inside[across],
+        inside[up],
+        s=12,
+        color=PALETTE[5],
+        alpha=0.6,
+        linewidths=0,
+        label=f"feasible ({len(inside):,})",
+    )
     # the stairs turn where the dominated region begins
     stairs = "steps-pre" if QUANTITIES[across].maximise else "steps-post"
-    ax.plot(front[across], front[up], drawstyle=stairs, color=PALETTE[1], marker="s", markersize=3.5, linewidth=1.2,
-            label=f"Pareto front ({len(front):,})")
+    ax.plot(
+        front[across],
+        front[up],
+        drawstyle=stairs,
+        color=PALETTE[1],
+        marker="s",
+        markersize=3.5,
+        linewidth=1.2,
+        label=f"Pareto front ({len(front):,})",
+    )
     if constraints is not None:
         _limits(ax, objectives, constraints)
     ax.set(xlabel=axis_label(across), ylabel=axis_label(up))
@@ -135,12 +242,21 @@ def plot_pareto(evaluations: pd.DataFrame, space: ConfigSpace, objectives: Seque
         ax.set_xscale("log")
     if QUANTITIES[up].maximise:
         _look_at(ax, data[up], front[up])
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False, fontsize=8)  # above: points are everywhere else
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False, fontsize=8
+    )  # above: points are everywhere else
     return ax
 
 # %% ../../nbs/72_plots.search.ipynb #41d77b42
-AXIS_LABELS = {"acc_1d": "1-day accuracy (%)", "avm": "accuracy lost in a month (points)", "std_1d": "1-day standard deviation (points)",
-               "params": "parameters", "macs": "multiply-accumulates per inference", "energy": "energy per inference (J)", "latency": "latency (s)"}
+AXIS_LABELS = {
+    "acc_1d": "1-day accuracy (%)",
+    "avm": "accuracy lost in a month (points)",
+    "std_1d": "1-day standard deviation (points)",
+    "params": "parameters",
+    "macs": "multiply-accumulates per inference",
+    "energy": "energy per inference (J)",
+    "latency": "latency (s)",
+}
 
 
 def axis_label(name: str) -> str:
@@ -148,39 +264,57 @@ def axis_label(name: str) -> str:
     return AXIS_LABELS[name] if name in AXIS_LABELS else with_unit(name)
 
 
-def alt_pareto(evaluations: pd.DataFrame, space: ConfigSpace, objectives: Sequence[str] = ("acc_1d", "params"), chip: str | Chip = "hermes") -> str:
+def alt_pareto(
+    evaluations: pd.DataFrame,
+    space: ConfigSpace,
+    objectives: Sequence[str] = ("acc_1d", "params"),
+    chip: str | Chip = "hermes",
+) -> str:
     "What `plot_pareto` shows, in words, and the hypervolume of the front."
     (data, front), (up, across) = _with_front(evaluations, space, objectives, chip), objectives
     count = f"{len(data):,} architectures by {axis_label(up)} and {axis_label(across)}, {(~data.feasible).sum():,} of them ruled out. "
     if front is None:
         return count + "There is no Pareto front: none is feasible."
     ends, worst = (front.values[0], front.values[-1]), list(front.worst.values())
-    between = " to ".join(f"{across} {_figures(e[1])} with {up} {_figures(e[0])}" for e in ends[::-1])
+    between = " to ".join(
+        f"{across} {_figures(e[1])} with {up} {_figures(e[0])}" for e in ends[::-1]
+    )
     volume, box = front.hypervolume(), float(np.prod(np.abs(front.values - worst).max(axis=0)))
     share = f", {100 * volume / box:.1f} % of the rectangle up to the best of both" if box else ""
-    return (f"{count}The Pareto front has {data.front.sum():,} of them, from {between}. Its hypervolume over the worst feasible values "
-            f"({up} {_figures(worst[0])}, {across} {_figures(worst[1])}) is {_figures(volume)} {with_unit(up)} × {with_unit(across)}{share}.")
+    return (
+        f"{count}The Pareto front has {data.front.sum():,} of them, from {between}. Its hypervolume over the worst feasible values "
+        f"({up} {_figures(worst[0])}, {across} {_figures(worst[1])}) is {_figures(volume)} {with_unit(up)} × {with_unit(across)}{share}."
+    )
 
 # %% ../../nbs/72_plots.search.ipynb #8e0ab01a
-PARALLEL_TOP = 8   # hyperparameters shown if nobody says which
+PARALLEL_TOP = 8  # hyperparameters shown if nobody says which
 
 
 def _coordinates(values: pd.Series) -> np.ndarray:
     "Numbers as they are, other values by their place in alphabetical order; shape (n,)."
-    return values.to_numpy(float) if pd.api.types.is_numeric_dtype(values) else np.unique(values.astype(str), return_inverse=True)[1].astype(float)
+    return (
+        values.to_numpy(float)
+        if pd.api.types.is_numeric_dtype(values)
+        else np.unique(values.astype(str), return_inverse=True)[1].astype(float)
+    )
 
 
-def most_varied(evaluations: pd.DataFrame, names: Sequence[str], top: int = PARALLEL_TOP) -> list[str]:
-    "Of these columns the `top` in which most rows differ from the commonest value, in their own order."
+def most_varied(
+    evaluations: pd.DataFrame, names: Sequence[str], top: int = PARALLEL_TOP
+) -> list[str]:
+    """Of these columns the `top` in which most rows differ from the commonest value, in their own
+    order."""
     differ = {n: 1 - evaluations[n].value_counts(normalize=True).iloc[0] for n in names}
     heaviest = sorted((n for n in names if differ[n] > 0), key=lambda n: -differ[n])[:top]
     return [n for n in names if n in heaviest]
 
 
-def parallel_data(evaluations: pd.DataFrame,               # a worker's `evaluations`, or a result's `history`
-                  columns: Sequence[str] | None = None,    # which to show, of its columns; None chooses
-                  ) -> pd.DataFrame:
-    "One row per evaluation, by accuracy, the best feasible one last: each column from 0 (its least value) to 1, `accuracy` (%), `best`."
+def parallel_data(
+    evaluations: pd.DataFrame,  # a worker's `evaluations`, or a result's `history`
+    columns: Sequence[str] | None = None,  # which to show, of its columns; None chooses
+) -> pd.DataFrame:
+    """One row per evaluation, by accuracy, the best feasible one last: each column from 0 (its
+    least value) to 1, `accuracy` (%), `best`."""
     if not len(evaluations):
         raise ConfigError("There are no evaluations to show.")
     known = [c for c in evaluations if c not in NOT_HYPERPARAMETERS]
@@ -193,35 +327,82 @@ def parallel_data(evaluations: pd.DataFrame,               # a worker's `evaluat
     raw = np.stack([_coordinates(table[c]) for c in names], axis=1)
     span = np.ptp(raw, axis=0)
     scaled = np.where(span > 0, (raw - raw.min(axis=0)) / np.where(span > 0, span, 1), 0.5)
-    return pd.DataFrame(scaled, columns=names, index=table.index).assign(accuracy=table.acc_1d, best=table.index.isin(best))
+    return pd.DataFrame(scaled, columns=names, index=table.index).assign(
+        accuracy=table.acc_1d, best=table.index.isin(best)
+    )
 
 
-NOT_HYPERPARAMETERS = ("method", "run", "acc_1d", "avm", "std_1d", "outside", "measured", "feasible", "score")  # of a table of evaluations
+NOT_HYPERPARAMETERS = (
+    "method",
+    "run",
+    "acc_1d",
+    "avm",
+    "std_1d",
+    "outside",
+    "measured",
+    "feasible",
+    "score",
+)  # of a table of evaluations
 
 # %% ../../nbs/72_plots.search.ipynb #36077f7c
 def _ends(values: pd.Series) -> tuple[str, str]:
     "The least and the greatest value, as text."
     numeric = pd.api.types.is_numeric_dtype(values)
-    ends = (values.min(), values.max()) if numeric else (min(values.astype(str)), max(values.astype(str)))
+    ends = (
+        (values.min(), values.max())
+        if numeric
+        else (min(values.astype(str)), max(values.astype(str)))
+    )
     return (f"{ends[0]:.3g}", f"{ends[1]:.3g}") if numeric else (str(ends[0]), str(ends[1]))
 
 
-def plot_parallel(evaluations: pd.DataFrame, columns: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-    "Every evaluation as a line over its hyperparameters and answers, coloured by accuracy; the best feasible one stands out."
+def plot_parallel(
+    evaluations: pd.DataFrame, columns: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Every evaluation as a line over its hyperparameters and answers, coloured by accuracy; the
+    best feasible one stands out."""
     data = parallel_data(evaluations, columns)
     names = list(data.columns[:-2])
     ax, x = ax or new_axes(width=max(6.0, 0.85 * len(names) + 1.5)), np.arange(len(names))
     scale = ScalarMappable(Normalize(data.accuracy.quantile(0.1), data.accuracy.max()), "viridis_r")
-    ax.add_collection(LineCollection([np.column_stack([x, y]) for y in data[names].to_numpy()], linewidths=0.8,
-                                     colors=scale.to_rgba(data.accuracy.to_numpy()), alpha=max(0.25, min(1, 60 / len(data)))))
+    ax.add_collection(
+        LineCollection(
+            [np.column_stack([x, y]) for y in data[names].to_numpy()],
+            linewidths=0.8,
+            colors=scale.to_rgba(data.accuracy.to_numpy()),
+            alpha=max(0.25, min(1, 60 / len(data))),
+        )
+    )
     for y in data.loc[data.best, names].to_numpy():
-        ax.plot(x, y, color=PALETTE[1], marker="o", markersize=5, linewidth=2.5, label=f"best: {data.accuracy[data.best].iloc[0]:.2f} %")
+        ax.plot(
+            x,
+            y,
+            color=PALETTE[1],
+            marker="o",
+            markersize=5,
+            linewidth=2.5,
+            label=f"best: {data.accuracy[data.best].iloc[0]:.2f} %",
+        )
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1.1), frameon=False, fontsize=8)
     ax.vlines(x, 0, 1, color="0.5", linewidth=0.8, zorder=0)
     for i, name in enumerate(names):
         for end, text in enumerate(_ends(evaluations[name])):
-            ax.annotate(text, (i, end), (0, (-4, 4)[end]), textcoords="offset points", ha="center", va=("top", "bottom")[end], fontsize=8)
-    ax.set(xlim=(-0.4, len(names) - 0.6), ylim=(-0.1, 1.1), yticks=[], xticks=x, xticklabels=[PARALLEL_LABELS.get(n, n) for n in names])
+            ax.annotate(
+                text,
+                (i, end),
+                (0, (-4, 4)[end]),
+                textcoords="offset points",
+                ha="center",
+                va=("top", "bottom")[end],
+                fontsize=8,
+            )
+    ax.set(
+        xlim=(-0.4, len(names) - 0.6),
+        ylim=(-0.1, 1.1),
+        yticks=[],
+        xticks=x,
+        xticklabels=[PARALLEL_LABELS.get(n, n) for n in names],
+    )
     ax.tick_params(axis="x", length=0, labelsize=8)
     ax.spines[:].set_visible(False)
     ax.figure.colorbar(scale, ax=ax, pad=0.02, extend="min", label="1-day accuracy (%)")
@@ -232,78 +413,159 @@ PARALLEL_LABELS = {"acc_1d": "acc_1d\n(%)", "avm": "avm\n(points)", "std_1d": "s
 
 # %% ../../nbs/72_plots.search.ipynb #c188cd6f
 def alt_parallel(evaluations: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
-    "What `plot_parallel` shows, in words: the best architecture, and where the most accurate tenth lies."
+    """What `plot_parallel` shows, in words: the best architecture, and where the most accurate
+    tenth lies."""
     data = parallel_data(evaluations, columns)
     names, best = list(data.columns[:-2]), data.index[data.best]
     top = evaluations.loc[data.accuracy.nlargest(max(1, len(data) // 10)).index]
     show = lambda v: f"{v:.4g}" if isinstance(v, (float, np.floating)) else f"{v}"
-    said = f"The best feasible one has {', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}." if len(best) else "None is feasible."
-    ranges = ", ".join(f"{n} {lo}" if lo == hi else f"{n} {lo} to {hi}" for n, (lo, hi) in ((n, _ends(top[n])) for n in names))
+    said = (
+        f"The best feasible one has {', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}."
+        if len(best)
+        else "None is feasible."
+    )
+    ranges = ", ".join(
+        f"{n} {lo}" if lo == hi else f"{n} {lo} to {hi}"
+        for n, (lo, hi) in ((n, _ends(top[n])) for n in names)
+    )
     return f"{len(data):,} evaluations as lines over {', '.join(names)}. {said} The most accurate tenth has {ranges}."
 
 # %% ../../nbs/72_plots.search.ipynb #6cc91951
-def agreement_data(predicted: Sequence[float] | np.ndarray,   # shape (n,)
-                   measured: Sequence[float] | np.ndarray,    # shape (n,)
-                   predicted_error: Sequence[float] | np.ndarray | None = None,  # half length of the error bars, shape (n,)
-                   measured_error: Sequence[float] | np.ndarray | None = None,   # the same of the measurements, shape (n,)
-                   ) -> pd.DataFrame:
-    "One row per architecture: `predicted`, `measured`, and their errors if they were given. `ConfigError` for shapes that differ."
-    given = {"predicted": predicted, "measured": measured, "predicted_error": predicted_error, "measured_error": measured_error}
+def agreement_data(
+    predicted: Sequence[float] | np.ndarray,  # shape (n,)
+    measured: Sequence[float] | np.ndarray,  # shape (n,)
+    # half length of the error bars, shape (n,)
+    predicted_error: Sequence[float] | np.ndarray | None = None,
+    # the same of the measurements, shape (n,)
+    measured_error: Sequence[float] | np.ndarray | None = None,
+) -> pd.DataFrame:
+    """One row per architecture: `predicted`, `measured`, and their errors if they were given.
+
+    `ConfigError` for shapes that differ."""
+    given = {
+        "predicted": predicted,
+        "measured": measured,
+        "predicted_error": predicted_error,
+        "measured_error": measured_error,
+    }
     table = {name: np.asarray(v, float) for name, v in given.items() if v is not None}
     shapes = {v.shape for v in table.values()}
     if len(shapes) != 1 or len(shapes.pop()) != 1:
-        raise ConfigError(f"One value of each for every architecture is needed; got shapes {', '.join(f'{n} {v.shape}' for n, v in table.items())}.")
+        raise ConfigError(
+            f"One value of each for every architecture is needed; got shapes {', '.join(f'{n} {v.shape}' for n, v in table.items())}."
+        )
     return pd.DataFrame(table)
 
 
-def plot_agreement(predicted: Sequence[float] | np.ndarray, measured: Sequence[float] | np.ndarray,
-                   predicted_error: Sequence[float] | np.ndarray | None = None, measured_error: Sequence[float] | np.ndarray | None = None,
-                   quantity: str = "acc_1d",     # what it is, of `QUANTITIES`
-                   ax: Axes | None = None) -> Axes:
+def plot_agreement(
+    predicted: Sequence[float] | np.ndarray,
+    measured: Sequence[float] | np.ndarray,
+    predicted_error: Sequence[float] | np.ndarray | None = None,
+    measured_error: Sequence[float] | np.ndarray | None = None,
+    quantity: str = "acc_1d",  # what it is, of `QUANTITIES`
+    ax: Axes | None = None,
+) -> Axes:
     "Predictions against measurements, with Kendall's tau and its 95 % interval in the figure."
-    data, label = agreement_data(predicted, measured, predicted_error, measured_error), axis_label(check_choice("quantity", quantity, QUANTITIES))
-    tau, ax = kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()), ax or new_axes(4.2, 4.8)
-    ax.errorbar(data.measured, data.predicted, yerr=data.get("predicted_error"), xerr=data.get("measured_error"), linestyle="", marker="o",
-                markersize=4, alpha=0.6, elinewidth=0.8, color=PALETTE[0])
+    data, label = (
+        agreement_data(predicted, measured, predicted_error, measured_error),
+        axis_label(check_choice("quantity", quantity, QUANTITIES)),
+    )
+    tau, ax = (
+        kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()),
+        ax or new_axes(4.2, 4.8),
+    )
+    ax.errorbar(
+        data.measured,
+        data.predicted,
+        yerr=data.get("predicted_error"),
+        xerr=data.get("measured_error"),
+        linestyle="",
+        marker="o",
+        markersize=4,
+        alpha=0.6,
+        elinewidth=0.8,
+        color=PALETTE[0],
+    )
     ends = data[["predicted", "measured"]].min().min(), data[["predicted", "measured"]].max().max()
     ax.plot(ends, ends, color="0.4", linestyle="--", linewidth=1, zorder=0, label="equal")
     ax.set(xlabel=f"measured {label}", ylabel=f"predicted {label}")
-    ax.set_title(f"Kendall τ {tau.tau:.2f} [{tau.low:.2f}, {tau.high:.2f}], {tau.n:,} architectures", fontsize=10)
+    ax.set_title(
+        f"Kendall τ {tau.tau:.2f} [{tau.low:.2f}, {tau.high:.2f}], {tau.n:,} architectures",
+        fontsize=10,
+    )
     ax.legend(fontsize=8)
     return ax
 
 
-def alt_agreement(predicted: Sequence[float] | np.ndarray, measured: Sequence[float] | np.ndarray, quantity: str = "acc_1d") -> str:
+def alt_agreement(
+    predicted: Sequence[float] | np.ndarray,
+    measured: Sequence[float] | np.ndarray,
+    quantity: str = "acc_1d",
+) -> str:
     "What `plot_agreement` shows, in words."
-    data, unit = agreement_data(predicted, measured), QUANTITIES[check_choice("quantity", quantity, QUANTITIES)].unit.replace("%", "points")
-    tau, gap = kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()), data.predicted - data.measured
-    mean, middle = f"{_figures(abs(gap.mean()))} {unit}".rstrip(), f"{_figures(gap.abs().median())} {unit}".rstrip()
-    return (f"Predicted against measured {axis_label(quantity)} of {tau.n:,} architectures: Kendall's tau {tau.tau:.2f} (95 % interval "
-            f"{tau.low:.2f} to {tau.high:.2f}), predictions lie {mean} {'above' if gap.mean() >= 0 else 'below'} the measurements on average, "
-            f"and {middle} off in the median.")
+    data, unit = (
+        agreement_data(predicted, measured),
+        QUANTITIES[check_choice("quantity", quantity, QUANTITIES)].unit.replace("%", "points"),
+    )
+    tau, gap = (
+        kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()),
+        data.predicted - data.measured,
+    )
+    mean, middle = (
+        f"{_figures(abs(gap.mean()))} {unit}".rstrip(),
+        f"{_figures(gap.abs().median())} {unit}".rstrip(),
+    )
+    return (
+        f"Predicted against measured {axis_label(quantity)} of {tau.n:,} architectures: Kendall's tau {tau.tau:.2f} (95 % interval "
+        f"{tau.low:.2f} to {tau.high:.2f}), predictions lie {mean} {'above' if gap.mean() >= 0 else 'below'} the measurements on average, "
+        f"and {middle} off in the median."
+    )
 
 # %% ../../nbs/72_plots.search.ipynb #f7bf7fc7
-def attribution_data(shap: pd.DataFrame,        # SHAP values, shape (n, features), with or without the column "base"
-                     values: np.ndarray,        # the features themselves, shape (n, features)
-                     ) -> pd.DataFrame:
-    "One row per feature, the heaviest first: mean absolute SHAP value, and the rank correlation of feature and SHAP value (0 if one is constant)."
+def attribution_data(
+    shap: pd.DataFrame,  # SHAP values, shape (n, features), with or without the column "base"
+    values: np.ndarray,  # the features themselves, shape (n, features)
+) -> pd.DataFrame:
+    """One row per feature, the heaviest first: mean absolute SHAP value, and the rank correlation
+    of feature and SHAP value (0 if one is constant)."""
     shap = shap.drop(columns="base", errors="ignore")
     if shap.shape != np.shape(values):
-        raise ConfigError(f"SHAP values of shape {shap.shape} do not belong to features of shape {np.shape(values)}.")
+        raise ConfigError(
+            f"SHAP values of shape {shap.shape} do not belong to features of shape {np.shape(values)}."
+        )
     ranks, shap_ranks = rankdata(values, axis=0), rankdata(shap.to_numpy(), axis=0)
     both = [np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(ranks.T, shap_ranks.T, strict=True)]
-    direction = [np.corrcoef(a, b)[0, 1] if ok else 0.0 for a, b, ok in zip(ranks.T, shap_ranks.T, both, strict=True)]
-    table = pd.DataFrame({"feature": list(shap), "mean_abs": shap.abs().mean().to_numpy(), "direction": direction})
+    direction = [
+        np.corrcoef(a, b)[0, 1] if ok else 0.0
+        for a, b, ok in zip(ranks.T, shap_ranks.T, both, strict=True)
+    ]
+    table = pd.DataFrame(
+        {"feature": list(shap), "mean_abs": shap.abs().mean().to_numpy(), "direction": direction}
+    )
     return table.sort_values("mean_abs", ascending=False, ignore_index=True)
 
 
-def plot_attribution(shap: pd.DataFrame, values: np.ndarray, top: int = 12, ax: Axes | None = None) -> Axes:
-    "The `top` features by mean absolute SHAP value; colour and hatching say whether more of a feature raises or lowers the prediction."
+def plot_attribution(
+    shap: pd.DataFrame, values: np.ndarray, top: int = 12, ax: Axes | None = None
+) -> Axes:
+    """The `top` features by mean absolute SHAP value; colour and hatching say whether more of a
+    feature raises or lowers the prediction."""
     data = attribution_data(shap, values).head(top)
     ax = ax or new_axes(0.28 * len(data) + 1)
-    for i, (label, part) in enumerate((("more of it raises the prediction", data[data.direction >= 0]),
-                                       ("more of it lowers the prediction", data[data.direction < 0]))):
-        ax.barh(part.index, part.mean_abs, color=PALETTE[i], hatch=("", "///")[i], edgecolor="white", label=label)
+    for i, (label, part) in enumerate(
+        (
+            ("more of it raises the prediction", data[data.direction >= 0]),
+            ("more of it lowers the prediction", data[data.direction < 0]),
+        )
+    ):
+        ax.barh(
+            part.index,
+            part.mean_abs,
+            color=PALETTE[i],
+            hatch=("", "///")[i],
+            edgecolor="white",
+            label=label,
+        )
     ax.invert_yaxis()
     ax.set(yticks=data.index, yticklabels=data.feature, xlabel="mean |SHAP value| (normal scores)")
     ax.legend(loc="lower right", fontsize=8)
@@ -313,6 +575,16 @@ def plot_attribution(shap: pd.DataFrame, values: np.ndarray, top: int = 12, ax: 
 def alt_attribution(shap: pd.DataFrame, values: np.ndarray, top: int = 12) -> str:
     "What `plot_attribution` shows, in words."
     data = attribution_data(shap, values).head(top)
-    moves = {1: "more of it raises the prediction", -1: "more of it lowers the prediction", 0: "no direction"}
-    return (f"The {len(data)} features an evaluator leans on most, by mean |SHAP value|: "
-            + "; ".join(f"{f} {m:.3g} ({moves[int(np.sign(d))]})" for f, m, d in zip(data.feature, data.mean_abs, data.direction, strict=True)) + ".")
+    moves = {
+        1: "more of it raises the prediction",
+        -1: "more of it lowers the prediction",
+        0: "no direction",
+    }
+    return (
+        f"The {len(data)} features an evaluator leans on most, by mean |SHAP value|: "
+        + "; ".join(
+            f"{f} {m:.3g} ({moves[int(np.sign(d))]})"
+            for f, m, d in zip(data.feature, data.mean_abs, data.direction, strict=True)
+        )
+        + "."
+    )

@@ -22,7 +22,13 @@ from .constraints import QUANTITIES, Constraints, known_quantities
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #91416bc9
-ANSWERS = ("acc_1d", "avm", "std_1d", "outside", "measured")  # what an evaluator says of an architecture
+ANSWERS = (
+    "acc_1d",
+    "avm",
+    "std_1d",
+    "outside",
+    "measured",
+)  # what an evaluator says of an architecture
 
 
 class History:
@@ -30,7 +36,7 @@ class History:
 
     def __init__(self, space: ConfigSpace, constraints: Constraints, k_std: float = 0.0):
         self.space, self.constraints, self.k_std = space, constraints, k_std
-        self.records: dict[str, dict] = {}   # canonical key -> record, in the order of evaluation
+        self.records: dict[str, dict] = {}  # canonical key -> record, in the order of evaluation
 
     def missing(self, configs: Sequence[Mapping]) -> dict[str, dict]:
         "Those of the configs that were not evaluated yet, canonical, by key."
@@ -40,8 +46,17 @@ class History:
     def add(self, configs: Sequence[Mapping], answers: Prediction) -> list[dict]:
         "Write down what an evaluator said; the new records."
         feasible = self.constraints.admits(self.space, configs) & self.constraints.met_by(answers)
-        fresh = [{"config": dict(c), **{name: getattr(a, name) for name in ANSWERS}, "feasible": bool(ok), "score": a.acc_1d - self.k_std * a.std_1d}
-                 for c, a, ok in zip(configs, (answers[i] for i in range(len(configs))), feasible, strict=True)]
+        fresh = [
+            {
+                "config": dict(c),
+                **{name: getattr(a, name) for name in ANSWERS},
+                "feasible": bool(ok),
+                "score": a.acc_1d - self.k_std * a.std_1d,
+            }
+            for c, a, ok in zip(
+                configs, (answers[i] for i in range(len(configs))), feasible, strict=True
+            )
+        ]
         self.records |= {self.space.key(c): r for c, r in zip(configs, fresh, strict=True)}
         return fresh
 
@@ -60,15 +75,23 @@ class History:
 
     def to_frame(self) -> pd.DataFrame:
         "One row per evaluation: the hyperparameters and what was answered."
-        return pd.DataFrame([r["config"] | {k: v for k, v in r.items() if k != "config"} for r in self.records.values()])
+        return pd.DataFrame(
+            [
+                r["config"] | {k: v for k, v in r.items() if k != "config"}
+                for r in self.records.values()
+            ]
+        )
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #06ddb0eb
 Proposals = Generator[list[dict], list[dict], Any]
 START_ROUNDS = 100  # rounds of sampling before a search gives up on finding a feasible start
 
 
-def sample_admitted(space: ConfigSpace, n: int, constraints: Constraints, rng: np.random.Generator) -> list[dict]:
-    "`n` random configs that respect what is known of them, not necessarily different; `InfeasibleError` if they cannot be found."
+def sample_admitted(
+    space: ConfigSpace, n: int, constraints: Constraints, rng: np.random.Generator
+) -> list[dict]:
+    """`n` random configs that respect what is known of them, not necessarily different;
+    `InfeasibleError` if they cannot be found."""
     found, seen = [], []
     for _ in range(START_ROUNDS):
         batch = space.sample_arch_uniformly(max(n, 32), rng)
@@ -76,8 +99,10 @@ def sample_admitted(space: ConfigSpace, n: int, constraints: Constraints, rng: n
         if len(found) >= n:
             return found[:n]
         seen += batch
-    raise InfeasibleError(f"Only {len(found)} of {len(seen):,} random architectures respect the limits ({constraints})."
-                          + _nearest(space, seen, constraints))
+    raise InfeasibleError(
+        f"Only {len(found)} of {len(seen):,} random architectures respect the limits ({constraints})."
+        + _nearest(space, seen, constraints)
+    )
 
 
 def _nearest(space: ConfigSpace, configs: Sequence[Mapping], constraints: Constraints) -> str:
@@ -85,13 +110,19 @@ def _nearest(space: ConfigSpace, configs: Sequence[Mapping], constraints: Constr
     limits = constraints.of(known=True)
     values = known_quantities(space, configs, list(limits), constraints.chip) if limits else {}
     best = {n: v.max() if QUANTITIES[n].maximise else v.min() for n, v in values.items()}
-    missed = [n for n, v in best.items() if (v < limits[n]) == QUANTITIES[n].maximise and v != limits[n]]
-    return "".join(f" The best {n} among them was {best[n]:.3g} {QUANTITIES[n].unit}".rstrip() + ("; raise max_nb_param." if n == "params" else ".")
-                   for n in missed or best)
+    missed = [
+        n for n, v in best.items() if (v < limits[n]) == QUANTITIES[n].maximise and v != limits[n]
+    ]
+    return "".join(
+        f" The best {n} among them was {best[n]:.3g} {QUANTITIES[n].unit}".rstrip()
+        + ("; raise max_nb_param." if n == "params" else ".")
+        for n in missed or best
+    )
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #5f3aa4ea
 def feasible_start(history: History, n: int, rng: np.random.Generator) -> Proposals:
-    "`records = yield from feasible_start(...)`: `n` random feasible ones; `InfeasibleError` names the nearest miss."
+    """`records = yield from feasible_start(...)`: `n` random feasible ones; `InfeasibleError` names
+    the nearest miss."""
     found: dict[int, dict] = {}
     for _ in range(START_ROUNDS):
         batch = yield sample_admitted(history.space, n, history.constraints, rng)
@@ -102,25 +133,35 @@ def feasible_start(history: History, n: int, rng: np.random.Generator) -> Propos
             break
     if found:  # a small feasible region: start with what there is
         return list(found.values())
-    raise InfeasibleError(f"None of {len(history):,} evaluated architectures meets the constraints ({history.constraints}). {nearest_miss(history)}")
+    raise InfeasibleError(
+        f"None of {len(history):,} evaluated architectures meets the constraints ({history.constraints}). {nearest_miss(history)}"
+    )
 
 
 def nearest_miss(history: History) -> str:
     "For a history without anything feasible: the best value that was seen of each limited answer."
-    best = {n: (max if QUANTITIES[n].maximise else min)(r[n] for r in history.records.values()) for n in history.constraints.of(known=False)}
+    best = {
+        n: (max if QUANTITIES[n].maximise else min)(r[n] for r in history.records.values())
+        for n in history.constraints.of(known=False)
+    }
     said = [f"The best {n} among them was {v:.2f} {QUANTITIES[n].unit}." for n, v in best.items()]
     outside = sum(r["outside"] for r in history.records.values())
-    said += [f"{outside} lie outside the range of the labels."] if history.constraints.inside else []
+    said += (
+        [f"{outside} lie outside the range of the labels."] if history.constraints.inside else []
+    )
     return " ".join([*said, "Loosen a limit."])
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #97d185d7
 @dataclass(frozen=True)
 class SearchResult:
-    "What a search found. Unpacks as `best_config, best_acc`, which is what AnalogNAS's `run` returned."
-    best_config: dict               # canonical config of the feasible architecture with the highest score
-    best: Prediction                # what the evaluator says of it
-    history: pd.DataFrame           # every evaluation, in order
-    interrupted: bool = False       # ended early by Ctrl-C?
+    """What a search found.
+
+    Unpacks as `best_config, best_acc`, which is what AnalogNAS's `run` returned."""
+
+    best_config: dict  # canonical config of the feasible architecture with the highest score
+    best: Prediction  # what the evaluator says of it
+    history: pd.DataFrame  # every evaluation, in order
+    interrupted: bool = False  # ended early by Ctrl-C?
 
     @property
     def best_acc(self) -> float:
@@ -132,16 +173,22 @@ class SearchResult:
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #5cbad442
 class Optimizer(ABC):
-    "Searches a space for the architecture with the highest score under constraints. Subclasses implement `propose` and `budget`."
+    """Searches a space for the architecture with the highest score under constraints.
 
-    def __init__(self,
-                 surrogate: Evaluator,               # answers about architectures: predicted or measured
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
+    Subclasses implement `propose` and `budget`."""
+
+    def __init__(
+        self,
+        surrogate: Evaluator,  # answers about architectures: predicted or measured
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
         if not isinstance(surrogate, Evaluator):
-            raise ConfigError(f"An optimizer needs an Evaluator, such as XGBoostEvaluator(); got {type(surrogate).__name__}.")
+            raise ConfigError(
+                f"An optimizer needs an Evaluator, such as XGBoostEvaluator(); got {type(surrogate).__name__}."
+            )
         self.surrogate, self.k_std = surrogate, float(check_number("k_std", k_std, low=0))
         self.constraints = Constraints(max_nb_param, T_AVM) if constraints is None else constraints
         self.max_nb_param, self.T_AVM = self.constraints.max_nb_param, self.constraints.T_AVM
@@ -149,23 +196,37 @@ class Optimizer(ABC):
     @property
     @abstractmethod
     def budget(self) -> int:
-        "How many architectures a run evaluates, not counting those rejected while it looked for a feasible start."
+        """How many architectures a run evaluates, not counting those rejected while it looked for a
+        feasible start."""
 
     @abstractmethod
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        "Yield configs to evaluate, receive their records; return when the search is over. All chance comes from `rng`."
+        """Yield configs to evaluate, receive their records; return when the search is over.
+
+        All chance comes from `rng`."""
 
     def settings(self) -> dict:
-        "What it was made with, as plain data; a user's own rule (`allowed`) is code and stands there by its name."
+        """What it was made with, as plain data; a user's own rule (`allowed`) is code and stands
+        there by its name."""
         names = inspect.signature(type(self).__init__).parameters
-        values = {n: getattr(self, n, None) for n in names if n not in ("self", "surrogate", "evaluator", "constraints")}
-        limits = asdict(self.constraints) | {"limits": dict(self.constraints.limits), "allowed": getattr(self.constraints.allowed, "__name__", None)}
+        values = {
+            n: getattr(self, n, None)
+            for n in names
+            if n not in ("self", "surrogate", "evaluator", "constraints")
+        }
+        limits = asdict(self.constraints) | {
+            "limits": dict(self.constraints.limits),
+            "allowed": getattr(self.constraints.allowed, "__name__", None),
+        }
         return values | {"constraints": limits}
 
-    def run(self, cs: ConfigSpace,                                    # what to search
-            rng: int | np.random.Generator | None = None,             # seed or generator; None is not repeatable
-            on_evaluated: Callable[[list[dict]], None] | None = None, # called with the records of each new batch
-            ) -> SearchResult:                                        # best architecture and all evaluations
+    def run(
+        self,
+        cs: ConfigSpace,  # what to search
+        rng: int | np.random.Generator | None = None,  # seed or generator; None is not repeatable
+        # called with the records of each new batch
+        on_evaluated: Callable[[list[dict]], None] | None = None,
+    ) -> SearchResult:  # best architecture and all evaluations
         """Search once. Ctrl-C ends it early with the best so far. Raises `InfeasibleError` if nothing allowed was found, and
         `ConfigError` if the evaluator knows nothing about this space."""
         evaluator, search, interrupted = self.surrogate.bind(cs), Search(self, cs, rng), False
@@ -182,11 +243,21 @@ class Optimizer(ABC):
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #b0d6e700
 class BudgetedOptimizer(Optimizer):
-    "An optimizer whose budget is a number of evaluations, its start included. Subclasses implement `propose`."
+    """An optimizer whose budget is a number of evaluations, its start included.
 
-    def __init__(self, evaluator: Evaluator, nb_evaluations: int, **limits):  # limits: as `Optimizer` takes them
+    Subclasses implement `propose`."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        nb_evaluations: int,
+        # as `Optimizer` takes them
+        **limits,
+    ):
         super().__init__(evaluator, **limits)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+        self.nb_evaluations = int(
+            check_number("nb_evaluations", nb_evaluations, low=1, integer=True)
+        )
 
     @property
     def budget(self) -> int:
@@ -194,20 +265,28 @@ class BudgetedOptimizer(Optimizer):
 
 # %% ../../nbs/51_search_algorithms.base.ipynb #53b2eae0
 class Search:
-    "`ask` for architectures, `tell` what they are like, until there is nothing more to ask; then `result`."
+    """`ask` for architectures, `tell` what they are like, until there is nothing more to ask; then
+    `result`."""
 
-    def __init__(self, optimizer: Optimizer, space: ConfigSpace, rng: int | np.random.Generator | None = None):
+    def __init__(
+        self, optimizer: Optimizer, space: ConfigSpace, rng: int | np.random.Generator | None = None
+    ):
         self.history = History(space, optimizer.constraints, optimizer.k_std)
         self._proposals = optimizer.propose(self.history, as_rng(rng))
-        self._batch: list[dict] | None = None   # what the optimizer waits to be told
-        self._new: list[dict] = []              # the part of it that nobody knows yet
+        self._batch: list[dict] | None = None  # what the optimizer waits to be told
+        self._new: list[dict] = []  # the part of it that nobody knows yet
         self._over = False
 
     def ask(self) -> list[dict]:
-        "Canonical configs that need an answer, each different from all before; empty when the search is over. Asking twice changes nothing."
+        """Canonical configs that need an answer, each different from all before; empty when the
+        search is over. Asking twice changes nothing."""
         while not self._new and not self._over:
             try:
-                self._batch = next(self._proposals) if self._batch is None else self._proposals.send(self.history.of(self._batch))
+                self._batch = (
+                    next(self._proposals)
+                    if self._batch is None
+                    else self._proposals.send(self.history.of(self._batch))
+                )
                 self._new = list(self.history.missing(self._batch).values())
             except StopIteration:
                 self._over = True
@@ -216,13 +295,22 @@ class Search:
     def tell(self, answers: Prediction) -> list[dict]:
         "Answers to the configs of the last `ask`, in its order; returns their records."
         if len(answers) != len(self._new):
-            raise ConfigError(f"{len(self._new)} architectures were asked about; {len(answers)} answers came.")
+            raise ConfigError(
+                f"{len(self._new)} architectures were asked about; {len(answers)} answers came."
+            )
         fresh, self._new = self.history.add(self._new, answers), []
         return fresh
 
     def result(self, interrupted: bool = False) -> SearchResult:
         "The best so far. `InfeasibleError` if nothing that is allowed was found."
         if (best := self.history.best) is None:
-            raise InfeasibleError(f"None of {len(self.history)} evaluated architectures meets the constraints ({self.history.constraints}). "
-                                  + nearest_miss(self.history))
-        return SearchResult(best["config"], Prediction(*(best[k] for k in ANSWERS)), self.history.to_frame(), interrupted)
+            raise InfeasibleError(
+                f"None of {len(self.history)} evaluated architectures meets the constraints ({self.history.constraints}). "
+                + nearest_miss(self.history)
+            )
+        return SearchResult(
+            best["config"],
+            Prediction(*(best[k] for k in ANSWERS)),
+            self.history.to_frame(),
+            interrupted,
+        )

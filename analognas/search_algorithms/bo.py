@@ -24,46 +24,70 @@ from .pool import Candidates, spread_start, warp
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/55_search_algorithms.bo.ipynb #0fdf7bf9
-def embed(space: ConfigSpace,
-          configs: Sequence[Mapping],  # n architectures
-          ) -> np.ndarray:             # shape (n, coordinates); two configs are at most sqrt(2) apart in each hyperparameter
-    "Coordinates of the hyperparameters, in which distances make sense whatever their kind."
+def embed(
+    space: ConfigSpace,
+    configs: Sequence[Mapping],  # n architectures
+) -> np.ndarray:  # shape (n, coordinates)
+    """Coordinates of the hyperparameters, in which distances make sense whatever their kind.
+
+    Two configs are at most sqrt(2) apart in each hyperparameter."""
     columns, parts = space.columns(configs), []
     for h in space.hyperparameters:
         values = columns[h.name]
         if h.type == "categorical":
             parts += [(values == v) / 1.0 for v in h.range]
             continue
-        live = np.array([space.is_active(h.name, c) for c in configs]) if h.active_from else np.ones(len(configs), bool)
+        live = (
+            np.array([space.is_active(h.name, c) for c in configs])
+            if h.active_from
+            else np.ones(len(configs), bool)
+        )
         where = {v: h.to_unit(v) for v in set(values[live].tolist())}
         angle = np.pi / 2 * np.array([where.get(v, 0.0) for v in values.tolist()])
         parts += [live * np.cos(angle), live * np.sin(angle)]
     return np.column_stack(parts)
 
 # %% ../../nbs/55_search_algorithms.bo.ipynb #cafffc09
-def fit_gp(parts: Sequence[np.ndarray],  # descriptions of n architectures, shape (n, columns) each
-           y: np.ndarray,                # what was measured of them, shape (n,)
-           ) -> Any:                     # a fitted botorch model; its inputs are the descriptions side by side
-    "A Gaussian process whose kernel is a sum over descriptions; its few numbers maximise the posterior density."
+def fit_gp(
+    parts: Sequence[np.ndarray],  # descriptions of n architectures, shape (n, columns) each
+    y: np.ndarray,  # what was measured of them, shape (n,)
+) -> Any:  # a fitted botorch model; its inputs are the descriptions side by side
+    """A Gaussian process whose kernel is a sum over descriptions; its few numbers maximise the
+    posterior density."""
     botorch, gpytorch = load_extra("botorch", "bo"), load_extra("gpytorch", "bo")
     import torch
+
     kernels, start = [], 0
     for part in parts:
         dims = tuple(range(start, start := start + part.shape[1]))
-        matern = gpytorch.kernels.MaternKernel(nu=2.5, active_dims=dims, lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5, 0.7))
-        kernels.append(gpytorch.kernels.ScaleKernel(matern, outputscale_prior=gpytorch.priors.LogNormalPrior(-0.7, 0.7)))
-    model = botorch.models.SingleTaskGP(torch.tensor(np.hstack(parts)), torch.tensor(np.asarray(y, float))[:, None],
-                                        covar_module=gpytorch.kernels.AdditiveKernel(*kernels),
-                                        outcome_transform=botorch.models.transforms.Standardize(m=1))
+        matern = gpytorch.kernels.MaternKernel(
+            nu=2.5, active_dims=dims, lengthscale_prior=gpytorch.priors.LogNormalPrior(0.5, 0.7)
+        )
+        kernels.append(
+            gpytorch.kernels.ScaleKernel(
+                matern, outputscale_prior=gpytorch.priors.LogNormalPrior(-0.7, 0.7)
+            )
+        )
+    model = botorch.models.SingleTaskGP(
+        torch.tensor(np.hstack(parts)),
+        torch.tensor(np.asarray(y, float))[:, None],
+        covar_module=gpytorch.kernels.AdditiveKernel(*kernels),
+        outcome_transform=botorch.models.transforms.Standardize(m=1),
+    )
     mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", botorch.exceptions.warnings.OptimizationWarning)  # a fit that stops early is still a fit
+        warnings.simplefilter(
+            "ignore", botorch.exceptions.warnings.OptimizationWarning
+        )  # a fit that stops early is still a fit
         botorch.fit_gpytorch_mll(mll)
     return model
 
 # %% ../../nbs/55_search_algorithms.bo.ipynb #b4afe980
-def log_expected_improvement(mean: np.ndarray, std: np.ndarray,  # of a measurement, shape (n,)
-                             best: float) -> np.ndarray:         # shape (n,)
+def log_expected_improvement(
+    mean: np.ndarray,
+    std: np.ndarray,  # of a measurement, shape (n,)
+    best: float,
+) -> np.ndarray:  # shape (n,)
     "Logarithm of the expected amount by which a measurement exceeds `best`."
     u = (mean - best) / std
     ratio = np.exp(log_ndtr(u) - norm.logpdf(u))  # Mills' ratio, without under- or overflow
@@ -81,36 +105,58 @@ JOINT = 500  # candidates among which a batch is chosen together: the rest is to
 
 def noise_of(model) -> float:
     "Variance of the measurements' noise, in their units."
-    return float(model.likelihood.noise.detach().mean() * model.outcome_transform.stdvs.squeeze() ** 2)
+    return float(
+        model.likelihood.noise.detach().mean() * model.outcome_transform.stdvs.squeeze() ** 2
+    )
 
 
 def joint_posterior(model, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Mean (n,) and covariance (n, n) of what is behind the measurements."
     import torch
+
     with torch.no_grad():
         found = model.posterior(torch.tensor(X))
         return found.mean.squeeze(-1).numpy(), found.distribution.covariance_matrix.numpy()
 
 
 def posterior(model, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "The same mean, and the variance alone, shape (n,) each: of thousands, covariances between all would take gigabytes."
+    """The same mean, and the variance alone, shape (n,) each: of thousands, covariances between all
+    would take gigabytes."""
     import torch
+
     with torch.no_grad():
-        old, new, kernel, scale = model.train_inputs[0], torch.tensor(X), model.covar_module, model.outcome_transform.stdvs.squeeze()
-        between = kernel(new, old).to_dense()                                     # (n, number of measurements)
+        old, new, kernel, scale = (
+            model.train_inputs[0],
+            torch.tensor(X),
+            model.covar_module,
+            model.outcome_transform.stdvs.squeeze(),
+        )
+        between = kernel(new, old).to_dense()  # (n, number of measurements)
         noisy = kernel(old).to_dense() + model.likelihood.noise.mean() * torch.eye(len(old))
         L = torch.linalg.cholesky(noisy)
         explained = torch.linalg.solve_triangular(L, between.T, upper=False)
-        mean = model.mean_module(new) + between @ torch.cholesky_solve((model.train_targets - model.mean_module(old))[:, None], L)[:, 0]
+        mean = (
+            model.mean_module(new)
+            + between
+            @ torch.cholesky_solve((model.train_targets - model.mean_module(old))[:, None], L)[:, 0]
+        )
         var = (kernel(new, diag=True) - explained.square().sum(0)).clamp(min=1e-12)
-        return (mean * scale + model.outcome_transform.means.squeeze()).numpy(), (var * scale**2).numpy()
+        return (mean * scale + model.outcome_transform.means.squeeze()).numpy(), (
+            var * scale**2
+        ).numpy()
 
 
-def choose_batch(mean: np.ndarray, cov: np.ndarray, noise: float, best: float, more: np.ndarray, n: int) -> list[int]:
-    "Positions of `n` candidates with the highest expected improvement plus `more` (n,), each chosen in the light of those before it."
+def choose_batch(
+    mean: np.ndarray, cov: np.ndarray, noise: float, best: float, more: np.ndarray, n: int
+) -> list[int]:
+    """Positions of `n` candidates with the highest expected improvement plus `more` (n,), each
+    chosen in the light of those before it."""
     cov, chosen = cov.copy(), list[int]()
     for _ in range(min(n, len(mean))):
-        value = log_expected_improvement(mean, np.sqrt(np.maximum(np.diag(cov), 1e-12) + noise), best) + more
+        value = (
+            log_expected_improvement(mean, np.sqrt(np.maximum(np.diag(cov), 1e-12) + noise), best)
+            + more
+        )
         value[chosen] = -np.inf
         chosen.append(i := int(value.argmax()))
         cov -= np.outer(cov[i], cov[i]) / (cov[i, i] + noise)
@@ -124,17 +170,26 @@ class BOptimizer(BudgetedOptimizer):
     """Bayesian optimization with a Gaussian process, for evaluators that measure. Bad sizes raise `ConfigError`, and the first step
     `MissingExtraError` without BoTorch. The last batch may be smaller, so that `nb_evaluations` is never exceeded."""
 
-    def __init__(self,
-                 evaluator: Evaluator,               # the truth: `TableEvaluator`, `MeasuredEvaluator`
-                 nb_evaluations: int = 200,          # how many architectures to measure
-                 nb_start: int = 10,                 # of these, so many before the first model
-                 batch_size: int = 5,                # measured together between two models
-                 acquisition: str = "ei",            # "ei": expected improvement; "thompson": Thompson sampling
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    def __init__(
+        self,
+        evaluator: Evaluator,  # the truth: `TableEvaluator`, `MeasuredEvaluator`
+        nb_evaluations: int = 200,  # how many architectures to measure
+        nb_start: int = 10,  # of these, so many before the first model
+        batch_size: int = 5,  # measured together between two models
+        acquisition: str = "ei",  # "ei": expected improvement; "thompson": Thompson sampling
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.nb_start = int(check_number("nb_start", nb_start, low=2, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
         self.acquisition = check_choice("acquisition", acquisition, ACQUISITIONS)
@@ -144,23 +199,47 @@ class BOptimizer(BudgetedOptimizer):
         candidates = Candidates(space, rng, lambda configs: self.constraints.admits(space, configs))
         pool, X = candidates.pool(rng)
         if not pool:
-            raise InfeasibleError(f"No architecture of the space respects the limits ({self.constraints}).")
-        yield [pool[i] for i in spread_start(X, min(self.nb_start, self.nb_evaluations, len(pool)), rng)]
+            raise InfeasibleError(
+                f"No architecture of the space respects the limits ({self.constraints})."
+            )
+        yield [
+            pool[i]
+            for i in spread_start(X, min(self.nb_start, self.nb_evaluations, len(pool)), rng)
+        ]
         while (left := self.nb_evaluations - len(history)) > 0:
-            ranked = sorted(history.records.values(), key=lambda r: (r["feasible"], r["score"]), reverse=True)
+            ranked = sorted(
+                history.records.values(), key=lambda r: (r["feasible"], r["score"]), reverse=True
+            )
             pool, X = candidates.pool(rng, history.records, [r["config"] for r in ranked[:20]])
             if not pool:
                 return
-            yield [pool[i] for i in self._choose(history, candidates, pool, X, min(self.batch_size, left, len(pool)), rng)]
+            yield [
+                pool[i]
+                for i in self._choose(
+                    history, candidates, pool, X, min(self.batch_size, left, len(pool)), rng
+                )
+            ]
 
-    def _choose(self, history: History, candidates: Candidates, pool: list[dict], X: np.ndarray, n: int, rng) -> list[int]:
+    def _choose(
+        self, history: History, candidates: Candidates, pool: list[dict], X: np.ndarray, n: int, rng
+    ) -> list[int]:
         "Positions in the pool of what to measure next."
         known = list(history.records.values())
-        describe = lambda configs, x: [embed(history.space, configs) / np.sqrt(len(history.space)), x / np.sqrt(max(x.shape[1], 1))]
-        old, new = describe([r["config"] for r in known], candidates.features([r["config"] for r in known])), np.hstack(describe(pool, X))
+        describe = lambda configs, x: [
+            embed(history.space, configs) / np.sqrt(len(history.space)),
+            x / np.sqrt(max(x.shape[1], 1)),
+        ]
+        old, new = (
+            describe(
+                [r["config"] for r in known], candidates.features([r["config"] for r in known])
+            ),
+            np.hstack(describe(pool, X)),
+        )
         column = lambda name: np.array([r[name] for r in known], float)
         z, feasible, chance = warp(column("score")), column("feasible") > 0, np.zeros(len(pool))
-        with torch_seed(int(rng.integers(2**31))):  # a fit that fails is tried again from a random start
+        with torch_seed(
+            int(rng.integers(2**31))  # a fit that fails is tried again from a random start
+        ):
             limits = self.constraints.of(known=False)
             if self.constraints.inside and column("outside").any():
                 limits["outside"] = 0.5  # 0 is inside, 1 outside
@@ -174,9 +253,14 @@ class BOptimizer(BudgetedOptimizer):
         if self.acquisition == "thompson":
             some = rng.permutation(len(pool))[: 2 * JOINT]
             mean, cov = joint_posterior(model, new[some])
-            draws = rng.multivariate_normal(mean, cov, size=n, method="eigh", check_valid="ignore") + chance[some]
+            draws = (
+                rng.multivariate_normal(mean, cov, size=n, method="eigh", check_valid="ignore")
+                + chance[some]
+            )
             return list(dict.fromkeys(some[draws.argmax(axis=1)].tolist()))
         (mean, var), noise = posterior(model, new), noise_of(model)
-        likely = np.argsort(-log_expected_improvement(mean, np.sqrt(var + noise), best) - chance, kind="stable")[:JOINT]
+        likely = np.argsort(
+            -log_expected_improvement(mean, np.sqrt(var + noise), best) - chance, kind="stable"
+        )[:JOINT]
         mean, cov = joint_posterior(model, new[likely])
         return likely[choose_batch(mean, cov, noise, best, chance[likely], n)].tolist()

@@ -26,23 +26,32 @@ from ..search_spaces.nasbench201 import NASBench201Space
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #f28d698d
 class ToyEvaluator(Evaluator):
-    "A smooth landscape over any space: 1-day accuracy with one peak; accuracy loss and spread that pull elsewhere."
+    """A smooth landscape over any space: 1-day accuracy with one peak; accuracy loss and spread
+    that pull elsewhere."""
 
     def _accept(self, space: ConfigSpace) -> None:
         pass
 
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
         hyps = self.space.hyperparameters
-        u = np.array([[h.to_unit(c[h.name]) if self.space.is_active(h.name, c) else 0.5 for h in hyps] for c in configs])
+        u = np.array(
+            [
+                [h.to_unit(c[h.name]) if self.space.is_active(h.name, c) else 0.5 for h in hyps]
+                for c in configs
+            ]
+        )
         acc_1d = 95 - 40 * ((u - np.linspace(0.4, 0.9, len(hyps))) ** 2).mean(axis=1)
-        return np.stack([acc_1d, 4 * u.mean(axis=1), 0.1 + abs(u - 0.5).mean(axis=1)], axis=1), np.zeros(len(configs), bool)
+        return np.stack(
+            [acc_1d, 4 * u.mean(axis=1), 0.1 + abs(u - 0.5).mean(axis=1)], axis=1
+        ), np.zeros(len(configs), bool)
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #2cf5e7df
 @dataclass(frozen=True)
 class Problem:
     "What a search is given."
+
     space: ConfigSpace
-    evaluator: Evaluator       # bound to the space
+    evaluator: Evaluator  # bound to the space
     constraints: Constraints
 
 
@@ -56,7 +65,11 @@ def problem(name: str) -> Problem:  # "cells", "resnet", "custom" or "tiny"
     "A problem of the conformance suite."
     if name == "cells":
         cells = NASBench201Space()
-        return Problem(cells, TableEvaluator(nasbench201_labels()).bind(cells), Constraints(max_nb_param=0.6, T_AVM=3))
+        return Problem(
+            cells,
+            TableEvaluator(nasbench201_labels()).bind(cells),
+            Constraints(max_nb_param=0.6, T_AVM=3),
+        )
     space = ConfigSpace("digits", "resnet-like" if name == "resnet" else "custom")
     if name == "tiny":
         space.add_hyperparameter("width", "discrete", 1, 6)
@@ -66,11 +79,15 @@ def problem(name: str) -> Problem:  # "cells", "resnet", "custom" or "tiny"
         space.add_hyperparameter_range("activation", "categorical", ["relu", "gelu", "tanh"])
         space.add_hyperparameter("depth", "discrete", 1, 4, role="depth")
         space.add_hyperparameter("width3", "discrete", 1, 8, role="width", active_from=("depth", 3))
-    limits = {"resnet": Constraints(1, 2.5), "tiny": Constraints(T_AVM=3), "custom": Constraints(limits={"avm": 2.5}, allowed=_few_units)}
+    limits = {
+        "resnet": Constraints(1, 2.5),
+        "tiny": Constraints(T_AVM=3),
+        "custom": Constraints(limits={"avm": 2.5}, allowed=_few_units),
+    }
     return Problem(space, ToyEvaluator().bind(space), limits[name])
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #f1861ddc
-MOST_BATCHES = 10_000   # proposals after which a search is taken to be endless
+MOST_BATCHES = 10_000  # proposals after which a search is taken to be endless
 
 
 class Watched(Search):
@@ -90,10 +107,14 @@ class Watched(Search):
                 return
             self.proposed += [dict(c) for c in batch]
             records = yield batch
-        raise AssertionError(f"the search does not end: {MOST_BATCHES:,} batches, {len(self.history)} different architectures")
+        raise AssertionError(
+            f"the search does not end: {MOST_BATCHES:,} batches, {len(self.history)} different architectures"
+        )
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #487180dc
-def drive(optimizer: Optimizer, p: Problem, recorded: str = "[]", asks: int = 1) -> tuple[Watched, int]:
+def drive(
+    optimizer: Optimizer, p: Problem, recorded: str = "[]", asks: int = 1
+) -> tuple[Watched, int]:
     """A search to its end, each time asking `asks` times. Architectures in `recorded`, the JSON text of a list of records, are answered from there;
     returned is also how many questions were left to the evaluator."""
     search, questions = Watched(optimizer, p.space), 0
@@ -101,16 +122,29 @@ def drive(optimizer: Optimizer, p: Problem, recorded: str = "[]", asks: int = 1)
     while configs := [search.ask() for _ in range(asks)][-1]:
         new = [c for c in configs if p.space.key(c) not in known]
         answers = p.evaluator.query_pop(new)
-        known |= {p.space.key(c): [getattr(answers[i], name) for name in ANSWERS] for i, c in enumerate(new)}
-        acc_1d, avm, std_1d, outside, measured = (np.array(column) for column in zip(*(known[p.space.key(c)] for c in configs), strict=True))
+        known |= {
+            p.space.key(c): [getattr(answers[i], name) for name in ANSWERS]
+            for i, c in enumerate(new)
+        }
+        acc_1d, avm, std_1d, outside, measured = (
+            np.array(column)
+            for column in zip(*(known[p.space.key(c)] for c in configs), strict=True)
+        )
         search.tell(Prediction(acc_1d, avm, std_1d, outside, bool(measured.all())))
         questions += len(new)
     return search, questions
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #f8893932
 class OptimizerConformance(ABC):
-    "What every optimizer must do. Subclass it as `class TestMine(OptimizerConformance)` and implement `make`."
-    problems: Sequence[str] = ("cells", "resnet", "custom")  # "cells" needs the package analog-nasbench
+    """What every optimizer must do.
+
+    Subclass it as `class TestMine(OptimizerConformance)` and implement `make`."""
+
+    problems: Sequence[str] = (
+        "cells",
+        "resnet",
+        "custom",
+    )  # "cells" needs the package analog-nasbench
     _done: dict[str, Watched]
 
     @abstractmethod
@@ -120,16 +154,23 @@ class OptimizerConformance(ABC):
     def _searches(self) -> list[tuple[Problem, Watched]]:
         "Problem and finished search, for each problem; made once and looked at by several checks."
         if "_done" not in vars(type(self)):
-            type(self)._done = {name: drive(self._make(problem(name)), problem(name))[0] for name in self.problems}
+            type(self)._done = {
+                name: drive(self._make(problem(name)), problem(name))[0] for name in self.problems
+            }
         return [(problem(name), search) for name, search in self._done.items()]
 
-    def _make(self, p: Problem, constraints: Constraints | None = None, k_std: float = 0.0) -> Optimizer:
+    def _make(
+        self, p: Problem, constraints: Constraints | None = None, k_std: float = 0.0
+    ) -> Optimizer:
         return self.make(p.evaluator, p.constraints if constraints is None else constraints, k_std)
 
     def test_same_seed_same_history(self):
         for p, search in self._searches():
             optimizer = self._make(p)
-            for seed in (1, 2):  # the global generator must not matter, nor what the optimizer did before
+            for seed in (
+                1,
+                2,  # the global generator must not matter, nor what the optimizer did before
+            ):
                 np.random.seed(seed)  # noqa: NPY002 - on purpose
                 assert drive(optimizer, p)[0].history.records == search.history.records
 
@@ -150,7 +191,9 @@ class OptimizerConformance(ABC):
 
     def test_known_limits_hold_for_everything_proposed(self):
         for p, search in self._searches():
-            assert p.constraints.admits(p.space, search.proposed).all(), f"proposed although not allowed: {p.constraints}"
+            assert p.constraints.admits(p.space, search.proposed).all(), (
+                f"proposed although not allowed: {p.constraints}"
+            )
 
     def test_the_result_is_the_best_that_is_feasible(self):
         for _, search in self._searches():
@@ -172,11 +215,18 @@ class OptimizerConformance(ABC):
     def test_a_tiny_space_comes_to_an_end(self):
         for limits in (Constraints(), problem("tiny").constraints):
             result = drive(self._make(problem("tiny"), limits), problem("tiny"))[0].result()
-            assert len(result.history) <= 6 and result.best_acc == result.history.acc_1d[result.history.feasible].max()
+            assert (
+                len(result.history) <= 6
+                and result.best_acc == result.history.acc_1d[result.history.feasible].max()
+            )
 
     def test_nothing_allowed_is_an_error(self):
         p = problem("custom")
-        for limits in (Constraints(allowed=lambda config: False), Constraints(limits={"acc_1d": 99.9}), Constraints(T_AVM=0)):
+        for limits in (
+            Constraints(allowed=lambda config: False),
+            Constraints(limits={"acc_1d": 99.9}),
+            Constraints(T_AVM=0),
+        ):
             try:
                 drive(self._make(p, limits), p)[0].result()
             except InfeasibleError:
@@ -190,20 +240,36 @@ class OptimizerConformance(ABC):
     def test_a_killed_search_can_be_resumed_from_its_records(self):
         for p, search in self._searches():
             records = list(search.history.records.values())
-            for cut in sorted({0, 1, len(records) // 3, len(records) // 2 + 1, len(records) - 1, len(records)}):
+            for cut in sorted(
+                {0, 1, len(records) // 3, len(records) // 2 + 1, len(records) - 1, len(records)}
+            ):
                 again, questions = drive(self._make(p), p, json.dumps(records[:cut]))
-                assert again.history.records == search.history.records and questions == len(records) - cut
+                assert (
+                    again.history.records == search.history.records
+                    and questions == len(records) - cut
+                )
 
     def test_settings_say_how_it_was_made(self):
         optimizer = self._make(problem(self.problems[0]), k_std=1.5)
-        arguments = [a for a in inspect.signature(type(optimizer).__init__).parameters.values() if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
-        missing = [a.name for a in arguments if a.name not in ("self", "evaluator") and not hasattr(optimizer, a.name)]
+        arguments = [
+            a
+            for a in inspect.signature(type(optimizer).__init__).parameters.values()
+            if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)
+        ]
+        missing = [
+            a.name
+            for a in arguments
+            if a.name not in ("self", "evaluator") and not hasattr(optimizer, a.name)
+        ]
         assert not missing, f"arguments not kept as attributes: {missing}"
-        assert json.loads(json.dumps(optimizer.settings()))["constraints"] and optimizer.k_std == 1.5
+        assert (
+            json.loads(json.dumps(optimizer.settings()))["constraints"] and optimizer.k_std == 1.5
+        )
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #c40830fd
 def check_optimizer(suite: OptimizerConformance) -> int:
-    "Run a suite without pytest; returns how many checks passed, and raises at the first that does not."
+    """Run a suite without pytest; returns how many checks passed, and raises at the first that does
+    not."""
     checks = [n for n in dir(suite) if n.startswith("test")]
     for name in checks:
         getattr(suite, name)()

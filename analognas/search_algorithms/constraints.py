@@ -20,27 +20,41 @@ from ..search_spaces.config_space import STATS, ConfigSpace
 @dataclass(frozen=True)
 class Quantity:
     "Something that can be limited or optimised."
-    unit: str               # "" for a count or a share
+
+    unit: str  # "" for a count or a share
     maximise: bool = False  # is more better?
-    known: bool = True      # known from the architecture alone; otherwise an evaluator's answer
+    known: bool = True  # known from the architecture alone; otherwise an evaluator's answer
 
 
-RUNG = "rung"  # of a space for successive halving: how thoroughly an architecture is measured, 0 the least
+# of a space for successive halving: how thoroughly an architecture is measured, 0 the least
+RUNG = "rung"
 QUANTITIES = {
     "acc_1d": Quantity("%", maximise=True, known=False),
     "avm": Quantity("points", known=False),
     "std_1d": Quantity("points", known=False),
-    "params": Quantity(""), "macs": Quantity(""), "depth": Quantity("layers"),
-    "tiles": Quantity(""), "utilisation": Quantity("", maximise=True), "mvms": Quantity(""), "adc_conversions": Quantity(""),
-    "latency": Quantity("s"), "energy": Quantity("J"), "chips": Quantity(""), RUNG: Quantity("", maximise=True),
+    "params": Quantity(""),
+    "macs": Quantity(""),
+    "depth": Quantity("layers"),
+    "tiles": Quantity(""),
+    "utilisation": Quantity("", maximise=True),
+    "mvms": Quantity(""),
+    "adc_conversions": Quantity(""),
+    "latency": Quantity("s"),
+    "energy": Quantity("J"),
+    "chips": Quantity(""),
+    RUNG: Quantity("", maximise=True),
 }
 
 # %% ../../nbs/50_search_algorithms.constraints.ipynb #67a3b12a
-def known_quantities(space: ConfigSpace, configs: Sequence[Mapping],  # n architectures
-                     names: Sequence[str],                # known quantities, of `QUANTITIES`
-                     chip: str | Chip = "hermes",         # for tiles, latency and energy
-                     ) -> dict[str, np.ndarray]:          # shape (n,) each
-    "Quantities that need no evaluator. A name that is none of them is a `ConfigError`, and so is one that this space cannot tell."
+def known_quantities(
+    space: ConfigSpace,
+    configs: Sequence[Mapping],  # n architectures
+    names: Sequence[str],  # known quantities, of `QUANTITIES`
+    chip: str | Chip = "hermes",  # for tiles, latency and energy
+) -> dict[str, np.ndarray]:  # shape (n,) each
+    """Quantities that need no evaluator.
+
+    A name that is none of them is a `ConfigError`, and so is one that this space cannot tell."""
     for name in names:
         check_choice("known quantity", name, [q for q, about in QUANTITIES.items() if about.known])
     found: dict[str, np.ndarray] = dict(space.stats(configs)) if set(names) & set(STATS) else {}
@@ -49,7 +63,9 @@ def known_quantities(space: ConfigSpace, configs: Sequence[Mapping],  # n archit
             raise ConfigError("This space has no rungs: make one that has, with_rungs(space, n).")
         found[RUNG] = np.array([c[RUNG] for c in configs])
     if missing := set(names) & set(STATS) - set(found):
-        raise ConfigError(f"This space cannot tell {', '.join(sorted(missing))}: of its networks only {', '.join(found)} are known.")
+        raise ConfigError(
+            f"This space cannot tell {', '.join(sorted(missing))}: of its networks only {', '.join(found)} are known."
+        )
     if rest := set(names) - set(STATS) - {RUNG}:
         table = hardware_cost(space, configs, chip)
         found |= {name: table[name].to_numpy() for name in rest}
@@ -58,13 +74,19 @@ def known_quantities(space: ConfigSpace, configs: Sequence[Mapping],  # n archit
 # %% ../../nbs/50_search_algorithms.constraints.ipynb #68865a09
 @dataclass(frozen=True)
 class Constraints:
-    "Limits on what counts as a solution; None is no limit. Unknown quantities and impossible values raise `ConfigError`."
-    max_nb_param: float | None = None   # million trainable parameters: 1 is one million
-    T_AVM: float | None = None          # accuracy lost over a month, percentage points
-    limits: Mapping[str, float] = field(default_factory=dict)  # worst allowed value of any of `QUANTITIES`, in its unit
-    inside: bool = False                # only architectures within the range of the labels the evaluator was fitted on?
+    """Limits on what counts as a solution; None is no limit.
+
+    Unknown quantities and impossible values raise `ConfigError`."""
+
+    max_nb_param: float | None = None  # million trainable parameters: 1 is one million
+    T_AVM: float | None = None  # accuracy lost over a month, percentage points
+    limits: Mapping[str, float] = field(
+        default_factory=dict
+    )  # worst allowed value of any of `QUANTITIES`, in its unit
+    # only architectures within the range of the labels the evaluator was fitted on?
+    inside: bool = False
     allowed: Callable[[Mapping], bool] | None = None  # a rule of your own about a config
-    chip: str | Chip = "hermes"         # on which tiles, latency and energy are counted
+    chip: str | Chip = "hermes"  # on which tiles, latency and energy are counted
 
     def __post_init__(self):
         for name in ("max_nb_param", "T_AVM"):
@@ -78,12 +100,18 @@ class Constraints:
 
     def of(self, known: bool) -> dict[str, float]:
         "The worst allowed values of known quantities, or of answers."
-        short = {"params": None if self.max_nb_param is None else self.max_nb_param * 1e6, "avm": self.T_AVM}
-        every = {name: worst for name, worst in (short | dict(self.limits)).items() if worst is not None}
+        short = {
+            "params": None if self.max_nb_param is None else self.max_nb_param * 1e6,
+            "avm": self.T_AVM,
+        }
+        every = {
+            name: worst for name, worst in (short | dict(self.limits)).items() if worst is not None
+        }
         return {name: worst for name, worst in every.items() if QUANTITIES[name].known == known}
 
     def admits(self, space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
-        "Which configs respect everything that is known of them, shape (n,); no evaluator is asked for that."
+        """Which configs respect everything that is known of them, shape (n,); no evaluator is asked
+        for that."""
         ok, limits = np.ones(len(configs), bool), self.of(known=True)
         if limits and len(configs):
             ok &= _respect(known_quantities(space, configs, list(limits), self.chip), limits)
@@ -95,18 +123,31 @@ class Constraints:
         "Which answers respect the limits on them, shape (n,)."
         limits = self.of(known=False)
         ok = _respect({name: np.atleast_1d(getattr(answers, name)) for name in limits}, limits)
-        return ok & ~np.atleast_1d(answers.outside) if self.inside else ok & np.ones(len(answers), bool)
+        return (
+            ok & ~np.atleast_1d(answers.outside)
+            if self.inside
+            else ok & np.ones(len(answers), bool)
+        )
 
     def __str__(self) -> str:
-        params = [f"at most {self.max_nb_param:g} M parameters"] if self.max_nb_param is not None else []
+        params = (
+            [f"at most {self.max_nb_param:g} M parameters"] if self.max_nb_param is not None else []
+        )
         avm = [f"AVM at most {self.T_AVM:g} points"] if self.T_AVM is not None else []
-        more = [f"{name} {'at least' if QUANTITIES[name].maximise else 'at most'} {worst:g} {QUANTITIES[name].unit}".strip()
-                for name, worst in self.limits.items()]
-        rest = ["within the range of the labels"] * self.inside + ["a rule of the user's"] * (self.allowed is not None)
+        more = [
+            f"{name} {'at least' if QUANTITIES[name].maximise else 'at most'} {worst:g} {QUANTITIES[name].unit}".strip()
+            for name, worst in self.limits.items()
+        ]
+        rest = ["within the range of the labels"] * self.inside + ["a rule of the user's"] * (
+            self.allowed is not None
+        )
         return " and ".join([*params, *avm, *more, *rest]) or "no constraints"
 
 
 def _respect(values: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> np.ndarray:
     "Where every value is at least as good as its limit."
-    ok = [values[n] >= worst if QUANTITIES[n].maximise else values[n] <= worst for n, worst in limits.items()]
+    ok = [
+        values[n] >= worst if QUANTITIES[n].maximise else values[n] <= worst
+        for n, worst in limits.items()
+    ]
     return np.all(ok, axis=0) if ok else np.array(True)

@@ -21,8 +21,11 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import ROLES
 
 # %% ../../nbs/54_search_algorithms.ea.ipynb #93b8c8d5
-def first_feasible(history: History, n: int, nb_evaluations: int, rng: np.random.Generator) -> Proposals:
-    "`records = yield from first_feasible(...)`: the feasible ones of `n` random architectures, or of the first `n` that hold any; else none."
+def first_feasible(
+    history: History, n: int, nb_evaluations: int, rng: np.random.Generator
+) -> Proposals:
+    """`records = yield from first_feasible(...)`: the feasible ones of `n` random architectures, or
+    of the first `n` that hold any; else none."""
     while new := draw_new(history, min(n, nb_evaluations - len(history)), rng):
         if found := [r for r in (yield new) if r["feasible"]]:
             return found
@@ -33,30 +36,52 @@ def crossover(space: ConfigSpace, a: Mapping, b: Mapping, rng: np.random.Generat
     "Each hyperparameter from one of two configs in which it is active; canonical."
     child = {}
     for h in space.hyperparameters:
-        donors = [parent for parent in (a, b) if space.is_active(h.name, parent)] or [a]  # idle in both: the canonical form clears it
+        donors = [parent for parent in (a, b) if space.is_active(h.name, parent)] or [
+            a
+        ]  # idle in both: the canonical form clears it
         child[h.name] = donors[rng.integers(len(donors))][h.name]
     return space.canonical(child)
 
 # %% ../../nbs/54_search_algorithms.ea.ipynb #9e8b3d3e
 class EAOptimizer(Evolution):
-    "Evolutionary search with crossover that spends `nb_evaluations`. Bad sizes and probabilities raise `ConfigError`."
+    """Evolutionary search with crossover that spends `nb_evaluations`.
 
-    def __init__(self,
-                 evaluator: Evaluator,               # answers about architectures
-                 nb_evaluations: int = 200,          # how many architectures to look at, the first population included
-                 population_size: int = 10,          # architectures that live
-                 batch_size: int = 5,                # children in a generation
-                 crossover_prob: float = 0.5,        # chance that a child has two parents
-                 mutation_prob_width: float = 0.8,   # chance that a child differs in width
-                 mutation_prob_depth: float = 0.8,   # chance that a child differs in depth
-                 mutation_prob_other: float = 0.6,   # chance that a child differs in something else
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, population_size, dict(zip(ROLES, (mutation_prob_width, mutation_prob_depth, mutation_prob_other), strict=True)),
-                         max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
-        self.nb_evaluations = int(check_number("nb_evaluations", nb_evaluations, low=1, integer=True))
+    Bad sizes and probabilities raise `ConfigError`."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,  # answers about architectures
+        # how many architectures to look at, the first population included
+        nb_evaluations: int = 200,
+        population_size: int = 10,  # architectures that live
+        batch_size: int = 5,  # children in a generation
+        crossover_prob: float = 0.5,  # chance that a child has two parents
+        mutation_prob_width: float = 0.8,  # chance that a child differs in width
+        mutation_prob_depth: float = 0.8,  # chance that a child differs in depth
+        mutation_prob_other: float = 0.6,  # chance that a child differs in something else
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            population_size,
+            dict(
+                zip(
+                    ROLES,
+                    (mutation_prob_width, mutation_prob_depth, mutation_prob_other),
+                    strict=True,
+                )
+            ),
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
+        self.nb_evaluations = int(
+            check_number("nb_evaluations", nb_evaluations, low=1, integer=True)
+        )
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
         self.crossover_prob = check_number("crossover_prob", crossover_prob, low=0, high=1)
 
@@ -65,49 +90,73 @@ class EAOptimizer(Evolution):
         return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        population = yield from first_feasible(history, self.population_size, self.nb_evaluations, rng)
+        population = yield from first_feasible(
+            history, self.population_size, self.nb_evaluations, rng
+        )
         while population and (n := min(self.batch_size, self.nb_evaluations - len(history))):
             new = breed(history, population, n, self._child, rng)
             if not new:  # a small space, seen to its end
                 return
             children = [r for r in (yield new) if r["feasible"]]
-            population = sorted(population + children, key=lambda r: r["score"], reverse=True)[: self.population_size]
+            population = sorted(population + children, key=lambda r: r["score"], reverse=True)[
+                : self.population_size
+            ]
 
-    def _child(self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator) -> dict:
+    def _child(
+        self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator
+    ) -> dict:
         parent = self.parent(population, rng)
         if rng.random() >= self.crossover_prob:
             return self.mutate(space, parent, rng)
-        return self.mutate(space, crossover(space, parent, self.parent(population, rng), rng), rng, at_least=0)
+        return self.mutate(
+            space, crossover(space, parent, self.parent(population, rng), rng), rng, at_least=0
+        )
 
 # %% ../../nbs/54_search_algorithms.ea.ipynb #dde5b1d3
 class RegularizedEvolution(BudgetedOptimizer):
     "Evolution in which the oldest dies. Bad sizes raise `ConfigError`."
 
-    def __init__(self,
-                 evaluator: Evaluator,               # answers about architectures
-                 nb_evaluations: int = 200,          # how many architectures to look at, the first population included
-                 population_size: int = 15,          # architectures that live
-                 sample_size: int = 10,              # candidates from which a parent is chosen
-                 batch_size: int = 1,                # children evaluated as one batch
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
-        self.population_size = int(check_number("population_size", population_size, low=2, integer=True))
+    def __init__(
+        self,
+        evaluator: Evaluator,  # answers about architectures
+        # how many architectures to look at, the first population included
+        nb_evaluations: int = 200,
+        population_size: int = 15,  # architectures that live
+        sample_size: int = 10,  # candidates from which a parent is chosen
+        batch_size: int = 1,  # children evaluated as one batch
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
+        self.population_size = int(
+            check_number("population_size", population_size, low=2, integer=True)
+        )
         self.sample_size = int(check_number("sample_size", sample_size, low=1, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         start = yield from first_feasible(history, self.population_size, self.nb_evaluations, rng)
-        population = deque(start, maxlen=self.population_size)  # who joins a full one pushes out the oldest
+        population = deque(
+            start, maxlen=self.population_size
+        )  # who joins a full one pushes out the oldest
         while population and (n := min(self.batch_size, self.nb_evaluations - len(history))):
             new = breed(history, population, n, self._child, rng)
             if not new:
                 return
             population.extend(r for r in (yield new) if r["feasible"])
 
-    def _child(self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator) -> dict:
+    def _child(
+        self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator
+    ) -> dict:
         drawn = [population[i] for i in rng.integers(len(population), size=self.sample_size)]
         return mutate(space, max(drawn, key=lambda r: r["score"])["config"], None, rng)
 
@@ -115,16 +164,27 @@ class RegularizedEvolution(BudgetedOptimizer):
 class LocalSearch(BudgetedOptimizer):
     "Hill climbing from random starts. Bad sizes raise `ConfigError`."
 
-    def __init__(self,
-                 evaluator: Evaluator,               # answers about architectures
-                 nb_evaluations: int = 200,          # how many architectures to look at
-                 nb_start: int = 10,                 # random architectures, from the best of which the first climb starts; later ones from 1
-                 batch_size: int = 2,                # neighbours evaluated as one batch
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    def __init__(
+        self,
+        evaluator: Evaluator,  # answers about architectures
+        nb_evaluations: int = 200,  # how many architectures to look at
+        # random architectures, from the best of which the first climb starts; later ones
+        # from 1
+        nb_start: int = 10,
+        batch_size: int = 2,  # neighbours evaluated as one batch
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.nb_start = int(check_number("nb_start", nb_start, low=1, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
 
@@ -136,15 +196,23 @@ class LocalSearch(BudgetedOptimizer):
             while here is not None:
                 here = yield from self._better_neighbour(history, here, rng)
 
-    def _better_neighbour(self, history: History, here: dict, rng: np.random.Generator) -> Proposals:
-        "A neighbour's record, the best of the first batch that holds a better one; None if there is none or the budget is spent."
+    def _better_neighbour(
+        self, history: History, here: dict, rng: np.random.Generator
+    ) -> Proposals:
+        """A neighbour's record, the best of the first batch that holds a better one; None if there
+        is none or the budget is spent."""
         space, near = history.space, history.space.neighbours(here["config"])
         allowed = self.constraints.admits(space, near)
         near = [near[i] for i in rng.permutation(len(near)) if allowed[i]]
         new = list(history.missing(near).values())
-        records = history.of([c for c in near if space.key(c) in history.records])  # what is known already costs nothing
+        records = history.of(
+            [c for c in near if space.key(c) in history.records]
+        )  # what is known already costs nothing
         while not (better := [r for r in records if r["feasible"] and r["score"] > here["score"]]):
-            batch, new = new[: min(self.batch_size, self.nb_evaluations - len(history))], new[self.batch_size :]
+            batch, new = (
+                new[: min(self.batch_size, self.nb_evaluations - len(history))],
+                new[self.batch_size :],
+            )
             if not batch:
                 return None
             records = yield batch

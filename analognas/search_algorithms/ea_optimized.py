@@ -12,19 +12,26 @@ import numpy as np
 
 from ..core import ConfigError, check_number
 from ..evaluators.base_evaluator import Evaluator
-from .base import History, Optimizer, Proposals, feasible_start, sample_admitted
+from analognas.search_algorithms.base import (
+    History,
+    Optimizer,
+    Proposals,
+    feasible_start,
+    sample_admitted,
+)
 from .constraints import Constraints
 from .pool import mutate
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import ROLES
 
 # %% ../../nbs/53_search_algorithms.ea_optimized.ipynb #b043fab5
-TOURNAMENT = 3        # candidates from which each parent is chosen
-TRIES = 20            # attempts at something new, before it is given up
+TOURNAMENT = 3  # candidates from which each parent is chosen
+TRIES = 20  # attempts at something new, before it is given up
 
 
 def draw_new(history: History, n: int, rng: np.random.Generator) -> list[dict]:
-    "Up to `n` random configs that are admitted and were not evaluated yet; fewer only where hardly any are left."
+    """Up to `n` random configs that are admitted and were not evaluated yet; fewer only where
+    hardly any are left."""
     new: dict[str, dict] = {}
     for _ in range(TRIES):
         if len(new) >= n:
@@ -33,18 +40,25 @@ def draw_new(history: History, n: int, rng: np.random.Generator) -> list[dict]:
     return list(new.values())[:n]
 
 # %% ../../nbs/53_search_algorithms.ea_optimized.ipynb #83597047
-def breed(history: History,
-          population: Sequence[Mapping],                  # records of possible parents
-          n: int,                                         # how many children
-          child: Callable[[ConfigSpace, Sequence[Mapping], np.random.Generator], Mapping],  # makes one from the population
-          rng: np.random.Generator) -> list[dict]:
-    "`n` children that are admitted, new and different; random configs where `child` makes no such; none if nothing is left."
+def breed(
+    history: History,
+    population: Sequence[Mapping],  # records of possible parents
+    n: int,  # how many children
+    child: Callable[
+        [ConfigSpace, Sequence[Mapping], np.random.Generator], Mapping
+    ],  # makes one from the population
+    rng: np.random.Generator,
+) -> list[dict]:
+    """`n` children that are admitted, new and different; random configs where `child` makes no
+    such; none if nothing is left."""
     space, new = history.space, dict[str, dict]()
     for _ in range(TRIES):
         if len(new) >= n:
             break
         made = history.missing([child(space, population, rng) for _ in range(n - len(new))])
-        allowed = history.constraints.admits(space, list(made.values()))  # all at once, which is much quicker than one by one
+        allowed = history.constraints.admits(
+            space, list(made.values())
+        )  # all at once, which is much quicker than one by one
         new |= {key: config for (key, config), ok in zip(made.items(), allowed, strict=True) if ok}
     return list((new | history.missing(draw_new(history, n - len(new), rng))).values())
 
@@ -52,24 +66,47 @@ def breed(history: History,
 class Evolution(Optimizer):
     "A population, parents by tournament, children by steps. Bad sizes and probabilities raise `ConfigError`."
 
-    def __init__(self, surrogate: Evaluator, population_size: int, mutation_prob: Mapping[str, float], **limits):
+    def __init__(
+        self,
+        surrogate: Evaluator,
+        population_size: int,
+        mutation_prob: Mapping[str, float],
+        **limits,
+    ):
         super().__init__(surrogate, **limits)
-        self.population_size = int(check_number("population_size", population_size, low=2, integer=True))
-        self.mutation_prob = {role: check_number(f"mutation_prob_{role}", p, low=0, high=1) for role, p in mutation_prob.items()}
-        self.mutation_prob_width, self.mutation_prob_depth, self.mutation_prob_other = (self.mutation_prob[r] for r in ROLES)
+        self.population_size = int(
+            check_number("population_size", population_size, low=2, integer=True)
+        )
+        self.mutation_prob = {
+            role: check_number(f"mutation_prob_{role}", p, low=0, high=1)
+            for role, p in mutation_prob.items()
+        }
+        self.mutation_prob_width, self.mutation_prob_depth, self.mutation_prob_other = (
+            self.mutation_prob[r] for r in ROLES
+        )
         if not any(self.mutation_prob.values()):
-            raise ConfigError("At least one mutation probability must be above 0, or children never differ from their parents.")
+            raise ConfigError(
+                "At least one mutation probability must be above 0, or children never differ from their parents."
+            )
 
     def parent(self, population: Sequence[Mapping], rng: np.random.Generator) -> dict:
         "The config of the best of a few records drawn at random."
         drawn = rng.integers(len(population), size=TOURNAMENT)
         return max((population[i] for i in drawn), key=lambda r: r["score"])["config"]
 
-    def mutate(self, space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_least: int = 1) -> dict:
+    def mutate(
+        self, space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_least: int = 1
+    ) -> dict:
         "A child: a step in width, depth and the rest, each with its probability; `at_least` 1 of them, or 0."
-        possible = [r for r, p in self.mutation_prob.items() if p > 0 and any(h.role == r for h in space.hyperparameters)]
+        possible = [
+            r
+            for r, p in self.mutation_prob.items()
+            if p > 0 and any(h.role == r for h in space.hyperparameters)
+        ]
         if not possible:
-            raise ConfigError(f"This space has no hyperparameter whose mutation probability is above 0: {self.mutation_prob}.")
+            raise ConfigError(
+                f"This space has no hyperparameter whose mutation probability is above 0: {self.mutation_prob}."
+            )
         chosen = [r for r in possible if rng.random() < self.mutation_prob[r]]
         for role in chosen or [possible[rng.integers(len(possible))]] * at_least:
             config = mutate(space, config, role, rng)
@@ -81,19 +118,34 @@ class EAOptimizer(Evolution):
 
     The defaults are AnalogNAS's. Bad sizes and probabilities raise `ConfigError`."""
 
-    def __init__(self,
-                 surrogate: Evaluator,               # answers about architectures
-                 nb_iter: int = 200,                 # generations
-                 population_size: int = 50,          # architectures in a generation
-                 mutation_prob_width: float = 0.8,   # chance that a child differs in width
-                 mutation_prob_depth: float = 0.8,   # chance that a child differs in depth
-                 mutation_prob_other: float = 0.6,   # chance that a child differs in something else
-                 max_nb_param: float | None = 1,     # limit, million parameters; None for no limit
-                 T_AVM: float | None = 10,           # limit, percentage points lost over a month; None for no limit
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(surrogate, population_size, dict(zip(ROLES, (mutation_prob_width, mutation_prob_depth, mutation_prob_other), strict=True)),
-                         max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    def __init__(
+        self,
+        surrogate: Evaluator,  # answers about architectures
+        nb_iter: int = 200,  # generations
+        population_size: int = 50,  # architectures in a generation
+        mutation_prob_width: float = 0.8,  # chance that a child differs in width
+        mutation_prob_depth: float = 0.8,  # chance that a child differs in depth
+        mutation_prob_other: float = 0.6,  # chance that a child differs in something else
+        max_nb_param: float | None = 1,  # limit, million parameters; None for no limit
+        T_AVM: float | None = 10,  # limit, percentage points lost over a month; None for no limit
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            surrogate,
+            population_size,
+            dict(
+                zip(
+                    ROLES,
+                    (mutation_prob_width, mutation_prob_depth, mutation_prob_other),
+                    strict=True,
+                )
+            ),
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.nb_iter = int(check_number("nb_iter", nb_iter, low=0, integer=True))
 
     @property
@@ -107,7 +159,11 @@ class EAOptimizer(Evolution):
             if not new:  # a small space, seen to its end
                 return
             children = [r for r in (yield new) if r["feasible"]]
-            population = sorted(population + children, key=lambda r: r["score"], reverse=True)[: self.population_size]
+            population = sorted(population + children, key=lambda r: r["score"], reverse=True)[
+                : self.population_size
+            ]
 
-    def _child(self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator) -> dict:
+    def _child(
+        self, space: ConfigSpace, population: Sequence[Mapping], rng: np.random.Generator
+    ) -> dict:
         return self.mutate(space, self.parent(population, rng), rng)

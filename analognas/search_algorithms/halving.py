@@ -19,9 +19,12 @@ from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/61_search_algorithms.halving.ipynb #ab9b9bfd
 def with_rungs(space: ConfigSpace, rungs: int) -> ConfigSpace:
-    "The same space with one more hyperparameter, the rung on which an architecture is measured: 0 to `rungs` - 1."
+    """The same space with one more hyperparameter, the rung on which an architecture is measured: 0
+    to `rungs` - 1."""
     other = space.for_dataset(space.info)
-    other.add_hyperparameter(RUNG, "discrete", 0, int(check_number("rungs", rungs, low=2, integer=True)) - 1)
+    other.add_hyperparameter(
+        RUNG, "discrete", 0, int(check_number("rungs", rungs, low=2, integer=True)) - 1
+    )
     return other
 
 
@@ -40,12 +43,16 @@ class Rungs(Evaluator):
 
     def __init__(self, evaluators: Sequence[Evaluator]):  # the cheapest first
         if len(evaluators) < 2 or not all(isinstance(e, Evaluator) for e in evaluators):
-            raise ConfigError(f"Rungs takes two or more evaluators; got {[type(e).__name__ for e in evaluators]}.")
+            raise ConfigError(
+                f"Rungs takes two or more evaluators; got {[type(e).__name__ for e in evaluators]}."
+            )
         self.evaluators, self.measured = list(evaluators), any(e.measured for e in evaluators)
 
     def _accept(self, space: ConfigSpace) -> None:
         if [h.size() for h in space.hyperparameters if h.name == RUNG] != [len(self.evaluators)]:
-            raise ConfigError(f"These are {len(self.evaluators)} rungs; bind them to with_rungs(space, {len(self.evaluators)}).")
+            raise ConfigError(
+                f"These are {len(self.evaluators)} rungs; bind them to with_rungs(space, {len(self.evaluators)})."
+            )
         plain = space.for_dataset(space.info)
         plain.remove_hyperparameter(RUNG)
         for evaluator in self.evaluators:
@@ -76,10 +83,23 @@ class Rungs(Evaluator):
         return super().get_evaluator_stat() | growing | {"rungs": told}
 
     def cost(self) -> pd.DataFrame:
-        "One row per rung: its evaluator, how many architectures it measured and the hours that took; nothing for predictions."
-        each = [(type(e).__name__, e.get_evaluator_stat(), hasattr(e, "growing")) for e in self.evaluators]
-        return pd.DataFrame([{"rung": r, "evaluator": name, "measured": s["rows"] if m else 0, "hours": s["hours"] if m else 0.0}
-                             for r, (name, s, m) in enumerate(each)])
+        """One row per rung: its evaluator, how many architectures it measured and the hours that
+        took; nothing for predictions."""
+        each = [
+            (type(e).__name__, e.get_evaluator_stat(), hasattr(e, "growing"))
+            for e in self.evaluators
+        ]
+        return pd.DataFrame(
+            [
+                {
+                    "rung": r,
+                    "evaluator": name,
+                    "measured": s["rows"] if m else 0,
+                    "hours": s["hours"] if m else 0.0,
+                }
+                for r, (name, s, m) in enumerate(each)
+            ]
+        )
 
 # %% ../../nbs/61_search_algorithms.halving.ipynb #f1a7f5c0
 class SuccessiveHalving(Optimizer):
@@ -88,20 +108,33 @@ class SuccessiveHalving(Optimizer):
     `evaluator` is `Rungs`, the space one of `with_rungs`. Raises `ConfigError` for another evaluator, or a start too small to leave one
     architecture for the last rung."""
 
-    def __init__(self, evaluator: Evaluator,         # `Rungs`
-                 nb_start: int = 27,                 # architectures on the first rung
-                 eta: int = 3,                       # one in so many is promoted
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
+    def __init__(
+        self,
+        evaluator: Evaluator,  # `Rungs`
+        nb_start: int = 27,  # architectures on the first rung
+        eta: int = 3,  # one in so many is promoted
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
         if not isinstance(evaluator, Rungs):
-            raise ConfigError(f"SuccessiveHalving needs Rungs([cheap, ..., thorough]) as its evaluator; got {type(evaluator).__name__}.")
+            raise ConfigError(
+                f"SuccessiveHalving needs Rungs([cheap, ..., thorough]) as its evaluator; got {type(evaluator).__name__}."
+            )
         super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
-        self.eta, last = int(check_number("eta", eta, low=2, integer=True)), len(evaluator.evaluators) - 1
+        self.eta, last = (
+            int(check_number("eta", eta, low=2, integer=True)),
+            len(evaluator.evaluators) - 1,
+        )
         self.nb_start = int(check_number("nb_start", nb_start, low=self.eta**last, integer=True))
-        self.early = Constraints(**vars(self.constraints) | {"limits": {n: w for n, w in self.constraints.limits.items() if n != RUNG}})
-        self.constraints = Constraints(**vars(self.early) | {"limits": {**self.early.limits, RUNG: last}})
+        self.early = Constraints(
+            **vars(self.constraints)
+            | {"limits": {n: w for n, w in self.constraints.limits.items() if n != RUNG}}
+        )
+        self.constraints = Constraints(
+            **vars(self.early) | {"limits": {**self.early.limits, RUNG: last}}
+        )
 
     @property
     def sizes(self) -> list[int]:
@@ -117,19 +150,28 @@ class SuccessiveHalving(Optimizer):
         chosen = self._start(history.space, rng)
         for rung, n in enumerate(self.sizes):
             records = yield [c | {RUNG: rung} for c in chosen[:n]]
-            allowed = [bool(self.early.met_by(Prediction(*(r[k] for k in ANSWERS)))[0]) for r in records]
-            order = sorted(range(len(records)), key=lambda i: (allowed[i], records[i]["score"]), reverse=True)
+            allowed = [
+                bool(self.early.met_by(Prediction(*(r[k] for k in ANSWERS)))[0]) for r in records
+            ]
+            order = sorted(
+                range(len(records)), key=lambda i: (allowed[i], records[i]["score"]), reverse=True
+            )
             chosen = [without_rung(records[i]["config"]) for i in order]
 
     def _start(self, space: ConfigSpace, rng: np.random.Generator) -> list[dict]:
-        "Different random architectures that respect what is known of them; fewer if there are no more."
+        """Different random architectures that respect what is known of them; fewer if there are no
+        more."""
         found: dict[str, dict] = {}
         for _ in range(20):
-            drawn = [c | {RUNG: 0} for c in sample_admitted(space, 2 * self.nb_start, self.early, rng)]
+            drawn = [
+                c | {RUNG: 0} for c in sample_admitted(space, 2 * self.nb_start, self.early, rng)
+            ]
             found |= {space.key(c): c for c in drawn}
             if len(found) >= self.nb_start:
                 break
         if len(found) < self.eta ** (len(self.sizes) - 1):
-            raise InfeasibleError(f"Only {len(found)} different architectures respect the limits ({self.early}), "
-                                  f"too few for {len(self.sizes)} rungs.")
+            raise InfeasibleError(
+                f"Only {len(found)} different architectures respect the limits ({self.early}), "
+                f"too few for {len(self.sizes)} rungs."
+            )
         return [without_rung(c) for c in list(found.values())[: self.nb_start]]

@@ -32,7 +32,9 @@ _moo = partial(load_extra, extra="moo")  # a module of pymoo or moocore, or a `M
 def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
     "At least two different names of `QUANTITIES`, else `ConfigError`."
     if isinstance(objectives, str) or len(objectives) < 2 or len(set(objectives)) < len(objectives):
-        raise ConfigError(f"objectives must be at least two different quantities, such as ('acc_1d', 'params'); got {objectives!r}.")
+        raise ConfigError(
+            f"objectives must be at least two different quantities, such as ('acc_1d', 'params'); got {objectives!r}."
+        )
     return tuple(check_choice("objective", name, QUANTITIES) for name in objectives)
 
 
@@ -41,55 +43,98 @@ def with_unit(name: str) -> str:
     return f"{name} ({QUANTITIES[name].unit})" if QUANTITIES[name].unit else name
 
 
-def objective_values(space: ConfigSpace, configs: Sequence[Mapping], answers: Mapping[str, Sequence[float]],
-                     names: Sequence[str], chip: str | Chip = "hermes") -> np.ndarray:
-    "Quantities of n evaluated architectures in their units, shape (n, names): answers are taken from `answers`, the rest is computed."
-    known = known_quantities(space, configs, [n for n in names if QUANTITIES[n].known], chip) if len(configs) else {}
+def objective_values(
+    space: ConfigSpace,
+    configs: Sequence[Mapping],
+    answers: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    chip: str | Chip = "hermes",
+) -> np.ndarray:
+    """Quantities of n evaluated architectures in their units, shape (n, names): answers are taken
+    from `answers`, the rest is computed."""
+    known = (
+        known_quantities(space, configs, [n for n in names if QUANTITIES[n].known], chip)
+        if len(configs)
+        else {}
+    )
     return np.array([known.get(n, answers[n] if n in answers else []) for n in names], float).T
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #e421ea8d
 @dataclass(frozen=True)
 class Choice:
     "One architecture of a front."
+
     config: dict
     values: dict[str, float]  # of the objectives, in their units
 
     def __str__(self) -> str:
-        return ", ".join(f"{n} {v:,.4g} {QUANTITIES[n].unit}".rstrip() for n, v in self.values.items())
+        return ", ".join(
+            f"{n} {v:,.4g} {QUANTITIES[n].unit}".rstrip() for n, v in self.values.items()
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ParetoFront:
     "Non-dominated architectures; made by `pareto_front`."
+
     objectives: tuple[str, ...]
-    configs: list[dict]         # the best in the first objective first
-    values: np.ndarray          # of the objectives in their units, shape (configs, objectives)
-    worst: dict[str, float]     # worst value of each objective among all feasible evaluations
+    configs: list[dict]  # the best in the first objective first
+    values: np.ndarray  # of the objectives in their units, shape (configs, objectives)
+    worst: dict[str, float]  # worst value of each objective among all feasible evaluations
 
     @property
     def table(self) -> pd.DataFrame:
         "One row per architecture: objectives with their units, then hyperparameters."
-        return pd.concat([pd.DataFrame(self.values, columns=[with_unit(n) for n in self.objectives]), pd.DataFrame(self.configs)], axis=1)
+        return pd.concat(
+            [
+                pd.DataFrame(self.values, columns=[with_unit(n) for n in self.objectives]),
+                pd.DataFrame(self.configs),
+            ],
+            axis=1,
+        )
 
-    def hypervolume(self, reference: Mapping[str, float] | None = None,  # a value of each objective, in its unit; None for `worst`
-                    ) -> float:                                          # in the product of the units
-        "Volume between the front and a reference point. The default reference differs from search to search: give one to compare."
+    def hypervolume(
+        self,
+        # a value of each objective, in its unit; None for `worst`
+        reference: Mapping[str, float] | None = None,
+    ) -> float:  # in the product of the units
+        """Volume between the front and a reference point.
+
+        The default reference differs from search to search: give one to compare."""
         reference = self.worst if reference is None else reference
         if set(reference) != set(self.objectives):
-            raise ConfigError(f"A reference point has one value for each of {', '.join(self.objectives)}; got {dict(reference)}.")
+            raise ConfigError(
+                f"A reference point has one value for each of {', '.join(self.objectives)}; got {dict(reference)}."
+            )
         corner = [check_number(f"reference of {n}", reference[n]) for n in self.objectives]
-        return float(_moo("moocore").hypervolume(self.values, ref=corner, maximise=[QUANTITIES[n].maximise for n in self.objectives]))
+        return float(
+            _moo("moocore").hypervolume(
+                self.values, ref=corner, maximise=[QUANTITIES[n].maximise for n in self.objectives]
+            )
+        )
 
-    def pick(self, weights: Mapping[str, float] | None = None,  # how much an objective counts; 1 where nothing is said
-             ) -> Choice:
-        "The architecture nearest to the ideal point, in objectives scaled from 0 (best on the front) to 1 (worst on it)."
+    def pick(
+        self,
+        # how much an objective counts; 1 where nothing is said
+        weights: Mapping[str, float] | None = None,
+    ) -> Choice:
+        """The architecture nearest to the ideal point, in objectives scaled from 0 (best on the
+        front) to 1 (worst on it)."""
         for name, weight in (weights or {}).items():
-            check_number(f"weight of {check_choice('objective', name, self.objectives)}", weight, low=0)
+            check_number(
+                f"weight of {check_choice('objective', name, self.objectives)}", weight, low=0
+            )
         loss = self.values * [-1 if QUANTITIES[n].maximise else 1 for n in self.objectives]
         span = np.ptp(loss, axis=0)
-        scaled = (loss - loss.min(axis=0)) / np.where(span > 0, span, 1) * [(weights or {}).get(n, 1) for n in self.objectives]
+        scaled = (
+            (loss - loss.min(axis=0))
+            / np.where(span > 0, span, 1)
+            * [(weights or {}).get(n, 1) for n in self.objectives]
+        )
         i = int(np.argmin(np.linalg.norm(scaled, axis=1)))
-        return Choice(self.configs[i], dict(zip(self.objectives, self.values[i].tolist(), strict=True)))
+        return Choice(
+            self.configs[i], dict(zip(self.objectives, self.values[i].tolist(), strict=True))
+        )
 
     def __len__(self) -> int:
         return len(self.configs)
@@ -103,47 +148,77 @@ class ParetoFront:
         return f"<p>{escape(title)}</p>{self.table.to_html(max_rows=20, float_format='{:,.4g}'.format)}"
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #46c3e65d
-def pareto_front(result: SearchResult | pd.DataFrame,  # what a search found, or its `history`
-                 space: ConfigSpace,                   # the space that was searched
-                 objectives: Sequence[str] = ("acc_1d", "params"),  # names of `QUANTITIES`
-                 chip: str | Chip = "hermes",          # for tiles, latency and energy
-                 ) -> ParetoFront:
+def pareto_front(
+    result: SearchResult | pd.DataFrame,  # what a search found, or its `history`
+    space: ConfigSpace,  # the space that was searched
+    objectives: Sequence[str] = ("acc_1d", "params"),  # names of `QUANTITIES`
+    chip: str | Chip = "hermes",  # for tiles, latency and energy
+) -> ParetoFront:
     """The non-dominated among all feasible evaluations, whichever optimizer made them; architectures that are equal in every objective all
     stay. `InfeasibleError` if nothing was feasible."""
-    names, history = check_objectives(objectives), result.history if isinstance(result, SearchResult) else result
+    names, history = (
+        check_objectives(objectives),
+        result.history if isinstance(result, SearchResult) else result,
+    )
     history = history[history.feasible.astype(bool)]
     if history.empty:
-        raise InfeasibleError("There is no Pareto front: none of the evaluated architectures is feasible.")
+        raise InfeasibleError(
+            "There is no Pareto front: none of the evaluated architectures is feasible."
+        )
     configs = [space.canonical(c) for c in history[space.get_hyperparameters()].to_dict("records")]
-    values, maximise = objective_values(space, configs, history, names, chip), [QUANTITIES[n].maximise for n in names]
+    values, maximise = (
+        objective_values(space, configs, history, names, chip),
+        [QUANTITIES[n].maximise for n in names],
+    )
     worst = np.where(maximise, values.min(axis=0), values.max(axis=0)).tolist()
-    best = np.flatnonzero(_moo("moocore").is_nondominated(values, maximise=maximise, keep_weakly=True))
+    best = np.flatnonzero(
+        _moo("moocore").is_nondominated(values, maximise=maximise, keep_weakly=True)
+    )
     best = best[np.argsort(values[best, 0] * (-1 if maximise[0] else 1), kind="stable")]
-    return ParetoFront(names, [configs[i] for i in best], values[best], dict(zip(names, worst, strict=True)))
+    return ParetoFront(
+        names, [configs[i] for i in best], values[best], dict(zip(names, worst, strict=True))
+    )
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #2e33aa5b
-def cross(space: ConfigSpace, a: Mapping, b: Mapping, rng: np.random.Generator) -> tuple[dict, dict]:
-    "Two children: the first takes about half its hyperparameters from `a` and the others from `b`, the second the other way round."
+def cross(
+    space: ConfigSpace, a: Mapping, b: Mapping, rng: np.random.Generator
+) -> tuple[dict, dict]:
+    """Two children: the first takes about half its hyperparameters from `a` and the others from
+    `b`, the second the other way round."""
     from_a = dict(zip(space.get_hyperparameters(), rng.random(len(space)) < 0.5, strict=True))
     children = []
     for first, second in ((a, b), (b, a)):
         child = {n: (first if f else second)[n] for n, f in from_a.items()}
         for n, f in from_a.items():
             if space.is_active(n, child):
-                child[n] = next(p[n] for p in ((first, second) if f else (second, first)) if space.is_active(n, p))
+                child[n] = next(
+                    p[n]
+                    for p in ((first, second) if f else (second, first))
+                    if space.is_active(n, p)
+                )
         children.append(space.canonical(child))
     return children[0], children[1]
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #6c3775e6
 def _operators(history: History) -> dict[str, Any]:
-    "Crossover, mutation and what sorts out children, as pymoo wants them. An individual's `X` holds one thing: a config."
+    """Crossover, mutation and what sorts out children, as pymoo wants them.
+
+    An individual's `X` holds one thing: a config."""
     from pymoo.core.crossover import Crossover  # an extra: `NSGA2` has made sure that it is there
     from pymoo.core.duplicate import DuplicateElimination
     from pymoo.core.mutation import Mutation
+
     space = history.space
 
     class Cross(Crossover):
-        def _do(self, problem, X, *args, random_state=None, **kwargs):  # X: (2 parents, n, 1) objects
+        def _do(
+            self,
+            problem,
+            X,  # (2 parents, n, 1) objects
+            *args,
+            random_state=None,
+            **kwargs,
+        ):
             children = np.empty_like(X)
             for i, (a, b) in enumerate(zip(*X[:, :, 0], strict=True)):
                 children[0, i, 0], children[1, i, 0] = cross(space, a, b, random_state)
@@ -155,16 +230,27 @@ def _operators(history: History) -> dict[str, Any]:
 
     class Fresh(DuplicateElimination):
         def do(self, pop, *others, **kwargs):
-            taken = {space.key(ind.X[0]) for other in others for ind in other} | history.records.keys()
-            new = {k: i for i, k in reversed(list(enumerate(space.key(ind.X[0]) for ind in pop))) if k not in taken}
+            taken = {
+                space.key(ind.X[0]) for other in others for ind in other
+            } | history.records.keys()
+            new = {
+                k: i
+                for i, k in reversed(list(enumerate(space.key(ind.X[0]) for ind in pop)))
+                if k not in taken
+            }
             rows = np.array(sorted(new.values()), int)
             return pop[rows[history.constraints.admits(space, [pop[i].X[0] for i in rows])]]
 
-    return {"crossover": Cross(n_parents=2, n_offsprings=2), "mutation": Mutate(), "eliminate_duplicates": Fresh()}
+    return {
+        "crossover": Cross(n_parents=2, n_offsprings=2),
+        "mutation": Mutate(),
+        "eliminate_duplicates": Fresh(),
+    }
 
 
 def as_objects(configs: Sequence[Mapping]) -> np.ndarray:
-    "Configs as an array of objects, shape (n, 1): numpy would look into them if it were asked to make an array of them."
+    """Configs as an array of objects, shape (n, 1): numpy would look into them if it were asked to
+    make an array of them."""
     X = np.empty((len(configs), 1), object)
     X[:, 0] = configs
     return X
@@ -173,14 +259,22 @@ def as_objects(configs: Sequence[Mapping]) -> np.ndarray:
 def losses(history: History, records: Sequence[Mapping], names: Sequence[str]) -> np.ndarray:
     "The objectives of n records, shape (n, names), turned so that less is better."
     answers = {n: [r[n] for r in records] for n in names if not QUANTITIES[n].known}
-    values = objective_values(history.space, [r["config"] for r in records], answers, names, history.constraints.chip)
+    values = objective_values(
+        history.space, [r["config"] for r in records], answers, names, history.constraints.chip
+    )
     return values * [-1 if QUANTITIES[n].maximise else 1 for n in names]
 
 
 def misses(constraints: Constraints, records: Sequence[Mapping]) -> np.ndarray:
-    "By how much n answers miss each limit on them, as a share of the limit, shape (n, limits); 0 or less where they respect it."
+    """By how much n answers miss each limit on them, as a share of the limit, shape (n, limits); 0
+    or less where they respect it."""
     limits = constraints.of(known=False)
-    found = [(np.array([r[n] for r in records]) - worst) * (-1 if QUANTITIES[n].maximise else 1) / (abs(worst) or 1) for n, worst in limits.items()]
+    found = [
+        (np.array([r[n] for r in records]) - worst)
+        * (-1 if QUANTITIES[n].maximise else 1)
+        / (abs(worst) or 1)
+        for n, worst in limits.items()
+    ]
     found += [np.array([float(r["outside"]) for r in records])] if constraints.inside else []
     return np.array(found).reshape(len(found), len(records)).T
 
@@ -191,18 +285,29 @@ class NSGA2(BudgetedOptimizer):
 
     Objectives are the quantities themselves; `k_std` only decides which architecture the result calls the best."""
 
-    def __init__(self,
-                 evaluator: Evaluator,               # answers about architectures
-                 objectives: Sequence[str] = ("acc_1d", "params"),  # at least two names of `QUANTITIES`
-                 nb_evaluations: int = 200,          # how many architectures to look at
-                 population_size: int = 20,          # architectures in a generation
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    def __init__(
+        self,
+        evaluator: Evaluator,  # answers about architectures
+        objectives: Sequence[str] = ("acc_1d", "params"),  # at least two names of `QUANTITIES`
+        nb_evaluations: int = 200,  # how many architectures to look at
+        population_size: int = 20,  # architectures in a generation
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.objectives = check_objectives(objectives)
-        self.population_size = int(check_number("population_size", population_size, low=2, integer=True))
+        self.population_size = int(
+            check_number("population_size", population_size, low=2, integer=True)
+        )
         _moo("pymoo")
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
@@ -211,18 +316,33 @@ class NSGA2(BudgetedOptimizer):
         while len(history) < self.nb_evaluations:
             children = algorithm.ask()
             if children is None:  # mating finds nothing new
-                children = population.new("X", as_objects(draw_new(history, self.population_size, rng)))
+                children = population.new(
+                    "X", as_objects(draw_new(history, self.population_size, rng))
+                )
             if len(children) == 0:
                 return
             children = children[: self.nb_evaluations - len(history)]
             records = yield [one.X[0] for one in children]
-            children.set("F", losses(history, records, self.objectives), "G", misses(self.constraints, records))
+            children.set(
+                "F",
+                losses(history, records, self.objectives),
+                "G",
+                misses(self.constraints, records),
+            )
             algorithm.tell(infills=children)
 
     def _algorithm(self, history: History, rng: np.random.Generator) -> Any:
-        "pymoo's NSGA-II, ready to be asked. All its chance comes from one seed, and that from `rng`."
+        """pymoo's NSGA-II, ready to be asked.
+
+        All its chance comes from one seed, and that from `rng`."""
         problem = _moo("pymoo.core.problem").Problem(
-            n_var=1, n_obj=len(self.objectives), n_ieq_constr=misses(self.constraints, []).shape[1])
-        start, never = as_objects(draw_new(history, self.population_size, rng)), _moo("pymoo.core.termination").NoTermination()
-        algorithm = _moo("pymoo.algorithms.moo.nsga2").NSGA2(self.population_size, sampling=start, **_operators(history))
+            n_var=1, n_obj=len(self.objectives), n_ieq_constr=misses(self.constraints, []).shape[1]
+        )
+        start, never = (
+            as_objects(draw_new(history, self.population_size, rng)),
+            _moo("pymoo.core.termination").NoTermination(),
+        )
+        algorithm = _moo("pymoo.algorithms.moo.nsga2").NSGA2(
+            self.population_size, sampling=start, **_operators(history)
+        )
         return algorithm.setup(problem, termination=never, seed=int(rng.integers(2**31)))

@@ -18,9 +18,10 @@ from ..core import check_number
 from ..search_spaces.config_space import INACTIVE, ConfigSpace
 
 # %% ../../nbs/49_search_algorithms.pool.ipynb #5b3b75bb
-def every_config(space: ConfigSpace,
-                 at_most: int = 20_000,   # of more architectures than these, no list is made
-                 ) -> list[dict] | None:  # canonical, no two alike, in order
+def every_config(
+    space: ConfigSpace,
+    at_most: int = 20_000,  # of more architectures than these, no list is made
+) -> list[dict] | None:  # canonical, no two alike, in order
     "All architectures of a small space; None if there are more than `at_most`, or a continuum."
     hyps = space.hyperparameters
     if any(h.values is None for h in hyps) or space.compute_cs_size() > at_most:
@@ -28,47 +29,70 @@ def every_config(space: ConfigSpace,
     found, free = [], [h for h in hyps if h.active_from is None]
     for values in itertools.product(*(h.values for h in free)):
         chosen = dict(zip((h.name for h in free), values, strict=True))
-        choices = [(chosen[h.name],) if h.active_from is None else h.values if space.is_active(h.name, chosen) else (INACTIVE,) for h in hyps]
-        found += [dict(zip((h.name for h in hyps), row, strict=True)) for row in itertools.product(*choices)]
+        choices = [
+            (chosen[h.name],)
+            if h.active_from is None
+            else h.values
+            if space.is_active(h.name, chosen)
+            else (INACTIVE,)
+            for h in hyps
+        ]
+        found += [
+            dict(zip((h.name for h in hyps), row, strict=True))
+            for row in itertools.product(*choices)
+        ]
     return found
 
 # %% ../../nbs/49_search_algorithms.pool.ipynb #636263a1
-def standardise(X: np.ndarray,    # shape (m, features)
-                like: np.ndarray | None = None,   # what mean and deviation are taken of; None for X itself
-                ) -> np.ndarray:  # shape (m, features that vary)
+def standardise(
+    X: np.ndarray,  # shape (m, features)
+    like: np.ndarray | None = None,  # what mean and deviation are taken of; None for X itself
+) -> np.ndarray:  # shape (m, features that vary)
     "Columns of mean 0 and deviation 1; those that do not vary are dropped."
     like = np.asarray(X if like is None else like, float)
     varies = np.ptp(like, axis=0) > 0
-    return (np.asarray(X, float)[:, varies] - like[:, varies].mean(axis=0)) / like[:, varies].std(axis=0)
+    return (np.asarray(X, float)[:, varies] - like[:, varies].mean(axis=0)) / like[:, varies].std(
+        axis=0
+    )
 
 
-def spread_start(X: np.ndarray,             # features, shape (m, features), in any units
-                 n: int,                    # how many to choose, at most m
-                 rng: np.random.Generator,
-                 ) -> np.ndarray:           # n different row numbers, shape (n,)
+def spread_start(
+    X: np.ndarray,  # features, shape (m, features), in any units
+    n: int,  # how many to choose, at most m
+    rng: np.random.Generator,
+) -> np.ndarray:  # n different row numbers, shape (n,)
     "Rows far from each other, by sampling with squared distances on standardised columns."
     check_number("n", n, low=0, high=len(X), integer=True)
     Z, seed = standardise(X), int(rng.integers(2**31))
     if n == 0 or Z.shape[1] == 0:  # nothing tells the rows apart
         return rng.permutation(len(X))[:n]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", (ConvergenceWarning, RuntimeWarning))  # fewer different rows than wanted: seen to below
+        warnings.simplefilter(
+            "ignore", (ConvergenceWarning, RuntimeWarning)
+        )  # fewer different rows than wanted: seen to below
         chosen = kmeans_plusplus(Z, n, random_state=seed, n_local_trials=1)[1]
     chosen = np.array(list(dict.fromkeys(chosen.tolist())), int)
     rest = rng.permutation(np.setdiff1d(np.arange(len(X)), chosen))
     return np.concatenate([chosen, rest])[:n]
 
 # %% ../../nbs/49_search_algorithms.pool.ipynb #495bd141
-def warp(y: np.ndarray,   # scores, percent, shape (n,)
-         ) -> np.ndarray: # shape (n,); 0 for the best
-    "Scores on a scale that stretches the top: 0 for the best, -log(1 + points that are missing to it)."
+def warp(
+    y: np.ndarray,  # scores, percent, shape (n,)
+) -> np.ndarray:  # shape (n,); 0 for the best
+    """Scores on a scale that stretches the top: 0 for the best, -log(1 + points that are missing to
+    it)."""
     y = np.asarray(y, float)
     return -np.log1p(y.max() - y)
 
 # %% ../../nbs/49_search_algorithms.pool.ipynb #26e91ef6
 def mutate(space: ConfigSpace, config: Mapping, role: str | None, rng: np.random.Generator) -> dict:
-    "One step of one active hyperparameter of this role (None: of any); the config itself if none of them can move."
-    movable = [(h.name, h.neighbours(config[h.name])) for h in space.hyperparameters if role in (None, h.role) and space.is_active(h.name, config)]
+    """One step of one active hyperparameter of this role (None: of any); the config itself if none
+    of them can move."""
+    movable = [
+        (h.name, h.neighbours(config[h.name]))
+        for h in space.hyperparameters
+        if role in (None, h.role) and space.is_active(h.name, config)
+    ]
     movable = [(name, values) for name, values in movable if values]
     if not movable:
         return space.canonical(config)
@@ -79,8 +103,11 @@ def mutate(space: ConfigSpace, config: Mapping, role: str | None, rng: np.random
 WALK = 3  # steps at most from one of the best to a candidate
 
 
-def walk(space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_most: int = WALK) -> dict:
-    "A config one to `at_most` steps away; each step moves one active hyperparameter to a neighbouring value."
+def walk(
+    space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_most: int = WALK
+) -> dict:
+    """A config one to `at_most` steps away; each step moves one active hyperparameter to a
+    neighbouring value."""
     config = dict(config)
     for _ in range(rng.integers(1, at_most + 1)):
         config = mutate(space, config, None, rng)
@@ -90,13 +117,18 @@ def walk(space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_most:
 class Candidates:
     "Architectures of a space that a search may ask about, with standardised features."
 
-    def __init__(self, space: ConfigSpace,
-                 rng: np.random.Generator,      # a large space's features are standardised on random architectures
-                 admits: Callable[[Sequence[dict]], np.ndarray] | None = None,  # which of n configs may be asked about, shape (n,)
-                 at_most: int = 20_000):        # a space of more architectures is not held whole
+    def __init__(
+        self,
+        space: ConfigSpace,
+        # a large space's features are standardised on random architectures
+        rng: np.random.Generator,
+        # which of n configs may be asked about, shape (n,)
+        admits: Callable[[Sequence[dict]], np.ndarray] | None = None,
+        at_most: int = 20_000,  # a space of more architectures is not held whole
+    ):
         self.space, self.admits = space, admits or (lambda configs: np.ones(len(configs), bool))
         whole = every_config(space, at_most)
-        self.small = whole is not None          # is the whole space in the pool?
+        self.small = whole is not None  # is the whole space in the pool?
         reference = whole if whole is not None else space.sample_arch_uniformly(1000, rng)
         self._arithmetic = bool(space.traits(space.columns(reference[:1])))
         self._reference = self._raw(reference)
@@ -113,17 +145,31 @@ class Candidates:
         "Standardised features of n configs, shape (n, features)."
         return standardise(self._raw(configs), self._reference)
 
-    def pool(self, rng: np.random.Generator,
-             seen: Collection[str] = (),        # keys of architectures that are not wanted any more
-             best: Sequence[Mapping] = (),      # the best so far: candidates of a large space come from their neighbourhood
-             n: int = 3000,                     # how many to draw from a large space
-             ) -> tuple[list[dict], np.ndarray]:  # m canonical configs, no two alike, and their features, shape (m, features)
-        "Admitted architectures that were not seen yet: of a small space all, of a large one about `n`, or as many as are found."
+    def pool(
+        self,
+        rng: np.random.Generator,
+        seen: Collection[str] = (),  # keys of architectures that are not wanted any more
+        best: Sequence[
+            Mapping
+        ] = (),  # the best so far: candidates of a large space come from their neighbourhood
+        n: int = 3000,  # how many to draw from a large space
+    ) -> tuple[
+        list[dict], np.ndarray
+    ]:  # m canonical configs, no two alike, and their features, shape (m, features)
+        """Admitted architectures that were not seen yet: of a small space all, of a large one about
+        `n`, or as many as are found."""
         if self.small:
             keep = np.array([k not in seen for k in self._whole], bool)
             return [c for c, k in zip(self._whole.values(), keep, strict=True) if k], self._X[keep]
-        near = [walk(self.space, best[i], rng) for i in rng.integers(len(best), size=2 * n // 3)] if best else []
-        drawn = {self.space.key(c): c for c in near + self.space.sample_arch_uniformly(n - len(near), rng)}
+        near = (
+            [walk(self.space, best[i], rng) for i in rng.integers(len(best), size=2 * n // 3)]
+            if best
+            else []
+        )
+        drawn = {
+            self.space.key(c): c
+            for c in near + self.space.sample_arch_uniformly(n - len(near), rng)
+        }
         fresh = [c for k, c in drawn.items() if k not in seen]
         fresh = [c for c, ok in zip(fresh, self.admits(fresh), strict=True) if ok] if fresh else []
         return fresh, self.features(fresh) if fresh else np.empty((0, 0))

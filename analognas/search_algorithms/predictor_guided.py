@@ -19,29 +19,36 @@ from .ea_optimized import draw_new
 from .pool import Candidates, spread_start, warp
 
 # %% ../../nbs/56_search_algorithms.predictor_guided.ipynb #bf3944dc
-TREES = 60    # in a forest
-MEMBER = 8    # trees that make up one opinion
+TREES = 60  # in a forest
+MEMBER = 8  # trees that make up one opinion
 
 
-def tree_predictions(X: np.ndarray,      # features of what is known, shape (n, features)
-                     y: np.ndarray,      # what to learn, shape (n,)
-                     X_new: np.ndarray,  # features of what is asked about, shape (m, features)
-                     rng: np.random.Generator,
-                     ) -> np.ndarray:    # shape (TREES, m)
+def tree_predictions(
+    X: np.ndarray,  # features of what is known, shape (n, features)
+    y: np.ndarray,  # what to learn, shape (n,)
+    X_new: np.ndarray,  # features of what is asked about, shape (m, features)
+    rng: np.random.Generator,
+) -> np.ndarray:  # shape (TREES, m)
     "What every tree of a random forest says."
-    forest = RandomForestRegressor(TREES, max_features=0.33, random_state=int(rng.integers(2**31))).fit(X, y)
+    forest = RandomForestRegressor(
+        TREES, max_features=0.33, random_state=int(rng.integers(2**31))
+    ).fit(X, y)
     X_new = np.asarray(X_new, np.float32)  # scikit-learn's own; converted once for all trees
     return np.stack([tree.predict(X_new, check_input=False) for tree in forest.estimators_])
 
 # %% ../../nbs/56_search_algorithms.predictor_guided.ipynb #5b0fc611
-def chance_of_feasibility(constraints: Constraints,
-                          records: Sequence[Mapping],   # n evaluations
-                          X: np.ndarray,                # their features, shape (n, features)
-                          X_new: np.ndarray,            # features of what is asked about, shape (m, features)
-                          rng: np.random.Generator,
-                          ) -> np.ndarray:              # shape (m,)
-    "Predicted probability that an architecture respects all limits on answers; 1 where there are none."
-    limits = {n: (worst, QUANTITIES[n].maximise) for n, worst in constraints.of(known=False).items()}
+def chance_of_feasibility(
+    constraints: Constraints,
+    records: Sequence[Mapping],  # n evaluations
+    X: np.ndarray,  # their features, shape (n, features)
+    X_new: np.ndarray,  # features of what is asked about, shape (m, features)
+    rng: np.random.Generator,
+) -> np.ndarray:  # shape (m,)
+    """Predicted probability that an architecture respects all limits on answers; 1 where there are
+    none."""
+    limits = {
+        n: (worst, QUANTITIES[n].maximise) for n, worst in constraints.of(known=False).items()
+    }
     if constraints.inside:
         limits["outside"] = (0.5, False)  # 0 is inside, 1 outside
     chance = np.ones(len(X_new))
@@ -51,15 +58,18 @@ def chance_of_feasibility(constraints: Constraints,
     return chance
 
 # %% ../../nbs/56_search_algorithms.predictor_guided.ipynb #dc75c78a
-NEAR = 10      # the best so far, in whose neighbourhood a large space is searched
-DRAWN = 1000   # candidates drawn from a large space for each batch
+NEAR = 10  # the best so far, in whose neighbourhood a large space is searched
+DRAWN = 1000  # candidates drawn from a large space for each batch
 
 
-def favourites(said: np.ndarray,           # predicted z of each tree, shape (TREES, m)
-               chance: np.ndarray,         # of feasibility, shape (m,)
-               n: int,                     # how many to choose, at most m
-               rng: np.random.Generator) -> list[int]:
-    "Numbers of n different candidates: each has the highest merit in the opinion of one member, among those not chosen before."
+def favourites(
+    said: np.ndarray,  # predicted z of each tree, shape (TREES, m)
+    chance: np.ndarray,  # of feasibility, shape (m,)
+    n: int,  # how many to choose, at most m
+    rng: np.random.Generator,
+) -> list[int]:
+    """Numbers of n different candidates: each has the highest merit in the opinion of one member,
+    among those not chosen before."""
     chosen: list[int] = []
     for _ in range(n):
         merit = said[rng.integers(len(said), size=MEMBER)].mean(axis=0) + np.log(chance)
@@ -72,28 +82,50 @@ class PredictorGuided(BudgetedOptimizer):
     """Evaluates what random forests, fitted to all evaluations so far, think best; `nb_evaluations` in all, fewer only if the allowed part of a
     space is smaller. For evaluators that measure. Bad sizes raise `ConfigError`."""
 
-    def __init__(self,
-                 evaluator: Evaluator,               # the truth, such as `TableEvaluator` or `MeasuredEvaluator`
-                 nb_evaluations: int = 200,          # how many architectures to look at
-                 nb_start: int = 20,                 # of these, evaluated before the first fit
-                 batch_size: int = 10,               # evaluated between two fits
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(evaluator, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    def __init__(
+        self,
+        evaluator: Evaluator,  # the truth, such as `TableEvaluator` or `MeasuredEvaluator`
+        nb_evaluations: int = 200,  # how many architectures to look at
+        nb_start: int = 20,  # of these, evaluated before the first fit
+        batch_size: int = 10,  # evaluated between two fits
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            evaluator,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.nb_start = int(check_number("nb_start", nb_start, low=2, integer=True))
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        pool = Candidates(history.space, rng, lambda configs: self.constraints.admits(history.space, configs))
+        pool = Candidates(
+            history.space, rng, lambda configs: self.constraints.admits(history.space, configs)
+        )
         while len(history) < self.nb_evaluations:
-            n = min(self.batch_size if len(history) else self.nb_start, self.nb_evaluations - len(history))
+            n = min(
+                self.batch_size if len(history) else self.nb_start,
+                self.nb_evaluations - len(history),
+            )
             configs, X = pool.pool(rng, history.records, self._best(history), DRAWN)
             if len(configs) > n:
-                chosen = self._choose(history, pool, X, n, rng) if len(history) else spread_start(X, n, rng)
+                chosen = (
+                    self._choose(history, pool, X, n, rng)
+                    if len(history)
+                    else spread_start(X, n, rng)
+                )
                 configs = [configs[i] for i in chosen]
-            elif not configs:  # a large space whose draws are all seen or not allowed, or nothing is left
+            elif (
+                # a large space whose draws are all seen or not allowed, or
+                # nothing is left
+                not configs
+            ):
                 configs = draw_new(history, n, rng)
             if not configs:
                 return
@@ -102,11 +134,20 @@ class PredictorGuided(BudgetedOptimizer):
     @staticmethod
     def _best(history: History) -> list[dict]:
         "The best so far: feasible ones first, then by score."
-        return [r["config"] for r in sorted(history.records.values(), key=lambda r: (r["feasible"], r["score"]), reverse=True)[:NEAR]]
+        return [
+            r["config"]
+            for r in sorted(
+                history.records.values(), key=lambda r: (r["feasible"], r["score"]), reverse=True
+            )[:NEAR]
+        ]
 
-    def _choose(self, history: History, pool: Candidates, X: np.ndarray, n: int, rng: np.random.Generator) -> list[int]:
+    def _choose(
+        self, history: History, pool: Candidates, X: np.ndarray, n: int, rng: np.random.Generator
+    ) -> list[int]:
         "Fit to everything that is known; which candidates come next."
         records = list(history.records.values())
         seen = pool.features([r["config"] for r in records])
         said = tree_predictions(seen, warp(np.array([r["score"] for r in records])), X, rng)
-        return favourites(said, chance_of_feasibility(self.constraints, records, seen, X, rng), n, rng)
+        return favourites(
+            said, chance_of_feasibility(self.constraints, records, seen, X, rng), n, rng
+        )

@@ -15,21 +15,34 @@ from .constraints import Constraints
 
 # %% ../../nbs/52_search_algorithms.random_search.ipynb #a58342e4
 class RandomSearch(BudgetedOptimizer):
-    "Evaluates `nb_evaluations` different random architectures that respect what is known of them. Raises `ConfigError` for bad sizes."
+    """Evaluates `nb_evaluations` different random architectures that respect what is known of them.
 
-    def __init__(self,
-                 surrogate: Evaluator,               # answers about architectures
-                 nb_evaluations: int = 1000,         # how many architectures to look at
-                 max_nb_param: float | None = None,  # limit, million parameters
-                 T_AVM: float | None = None,         # limit, percentage points lost over a month
-                 batch_size: int = 50,               # architectures evaluated as one population
-                 constraints: Constraints | None = None,  # takes the place of the two limits
-                 k_std: float = 0.0):                # score is acc_1d - k_std * std_1d
-        super().__init__(surrogate, nb_evaluations, max_nb_param=max_nb_param, T_AVM=T_AVM, constraints=constraints, k_std=k_std)
+    Raises `ConfigError` for bad sizes."""
+
+    def __init__(
+        self,
+        surrogate: Evaluator,  # answers about architectures
+        nb_evaluations: int = 1000,  # how many architectures to look at
+        max_nb_param: float | None = None,  # limit, million parameters
+        T_AVM: float | None = None,  # limit, percentage points lost over a month
+        batch_size: int = 50,  # architectures evaluated as one population
+        constraints: Constraints | None = None,  # takes the place of the two limits
+        k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+    ):
+        super().__init__(
+            surrogate,
+            nb_evaluations,
+            max_nb_param=max_nb_param,
+            T_AVM=T_AVM,
+            constraints=constraints,
+            k_std=k_std,
+        )
         self.batch_size = int(check_number("batch_size", batch_size, low=1, integer=True))
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        stale = 0  # batches in a row that held nothing new: the allowed part of a small space is exhausted
+        # batches in a row that held nothing new: the allowed part of a small space is
+        # exhausted
+        stale = 0
         while len(history) < self.nb_evaluations and stale < 20:
             before = len(history)
             drawn = sample_admitted(history.space, self.batch_size, self.constraints, rng)

@@ -36,7 +36,7 @@ create table if not exists about (settings text not null);
 create table if not exists evaluation (
     id integer primary key, method text not null, run integer not null, config text not null,
     state text not null default 'open' check (state in ('open', 'claimed', 'done')), host text, pid integer, token text,
-    {', '.join(f'{c} real' for c in EVALUATION_COLUMNS)}, seconds real, unique (method, run, config));
+    {", ".join(f"{c} real" for c in EVALUATION_COLUMNS)}, seconds real, unique (method, run, config));
 create index if not exists claimed on evaluation (host) where state = 'claimed';
 """
 DATABASE, SETTINGS = "evaluations.sqlite", "settings.json"
@@ -53,13 +53,19 @@ def make_new_directory(dataset: str) -> Path:
         except FileExistsError:  # of another search that began in the same second
             continue
         except OSError as e:
-            raise ConfigError(f"The run directory {path} cannot be written: {e.strerror}. Name another one: run_dir=...") from e
+            raise ConfigError(
+                f"The run directory {path} cannot be written: {e.strerror}. Name another one: run_dir=..."
+            ) from e
         return path
-    raise ConfigError(f"10,000 searches began at {base.name}. Name a directory of your own: run_dir=...")
+    raise ConfigError(
+        f"10,000 searches began at {base.name}. Name a directory of your own: run_dir=..."
+    )
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #ac15651d
 def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
-    "What differs between two searches, in words: `population_size was 10, now 20`. Versions of libraries do not count."
+    """What differs between two searches, in words: `population_size was 10, now 20`.
+
+    Versions of libraries do not count."""
     found: list[str] = []
     for name in dict.fromkeys([*old, *new]):
         a, b = old.get(name), new.get(name)
@@ -69,7 +75,11 @@ def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[s
             found += settings_differences(a, b, f"{prefix}{name}.")
         else:
             short = [text if len(text) < 60 else text[:57] + "..." for text in (repr(a), repr(b))]
-            found.append(f"{prefix}{name} was {short[0]}, now {short[1]}" if short[0] != short[1] else f"{prefix}{name} differs")
+            found.append(
+                f"{prefix}{name} was {short[0]}, now {short[1]}"
+                if short[0] != short[1]
+                else f"{prefix}{name} differs"
+            )
     return found
 
 
@@ -77,18 +87,28 @@ def refuse_other_search(path: Path, old: Mapping, new: Mapping) -> None:
     "`ConfigError` if a directory holds another search."
     if differences := settings_differences(old, new):
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
-        raise ConfigError(f"{path} is already in use by another search: {'; '.join(differences[:4])}{more}. Choose a new run directory.")
+        raise ConfigError(
+            f"{path} is already in use by another search: {'; '.join(differences[:4])}{more}. Choose a new run directory."
+        )
 
 
 def warn_of_versions(path: Path, old: Mapping, new: Mapping) -> None:
     "A warning if other versions of libraries began this search."
     then, now = old.get("versions", {}), new.get("versions", {})
-    if changed := [f"{p} {then.get(p)} then, {now.get(p)} now" for p in {**then, **now} if then.get(p) != now.get(p)]:
-        warnings.warn(f"{path} was begun with other versions, so the result may differ: {'; '.join(changed)}.", stacklevel=4)
+    if changed := [
+        f"{p} {then.get(p)} then, {now.get(p)} now"
+        for p in {**then, **now}
+        if then.get(p) != now.get(p)
+    ]:
+        warnings.warn(
+            f"{path} was begun with other versions, so the result may differ: {'; '.join(changed)}.",
+            stacklevel=4,
+        )
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #2c7db19d
 class Database:
-    "The SQLite file of a run directory: one connection for each thread, one transaction for each operation."
+    """The SQLite file of a run directory: one connection for each thread, one transaction for each
+    operation."""
 
     def __init__(self, path: Path):
         self.path, self._local = path, threading.local()
@@ -97,19 +117,25 @@ class Database:
         "This thread's connection, made when it is first needed; a forked process makes its own."
         if getattr(self._local, "pid", None) != os.getpid():
             db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            db.execute("pragma synchronous = normal")  # a power cut may cost the last rows, never the file
+            db.execute(
+                "pragma synchronous = normal"
+            )  # a power cut may cost the last rows, never the file
             self._local.db, self._local.pid = db, os.getpid()
         return self._local.db
 
     def close(self) -> None:
-        "Close this thread's connection; SQLite then folds its log into the file. It is opened again when it is needed."
+        """Close this thread's connection; SQLite then folds its log into the file.
+
+        It is opened again when it is needed."""
         if getattr(self._local, "pid", None) == os.getpid():
             self._local.db.close()
         self._local.pid = None
 
     @contextmanager
     def transaction(self, kind: str = "immediate") -> Iterator[sqlite3.Connection]:
-        "All that happens in this block, or nothing of it. Reading is `deferred`: it waits for nobody."
+        """All that happens in this block, or nothing of it.
+
+        Reading is `deferred`: it waits for nobody."""
         try:
             db = self.connection()
             db.execute(f"begin {kind}")
@@ -126,10 +152,14 @@ class Database:
 def say_what_is_wrong(path: Path, e: sqlite3.Error) -> ConfigError | FileFormatError:
     "What SQLite has to complain of a run directory's database, as one of our errors."
     if isinstance(e, sqlite3.OperationalError) and "no such" not in str(e):
-        return ConfigError(f"{path} cannot be written: {e}. Everything answered before is kept in it. See that the disk has room and the "
-                           "directory can be written, then run the same command again: it goes on from there.")
-    return FileFormatError(f"{path} is damaged, or was written by another version: {e}. It is left as it is; what can be saved of it, "
-                           f"`sqlite3 {path.name} .recover` prints. Choose a new run directory to begin anew.")
+        return ConfigError(
+            f"{path} cannot be written: {e}. Everything answered before is kept in it. See that the disk has room and the "
+            "directory can be written, then run the same command again: it goes on from there."
+        )
+    return FileFormatError(
+        f"{path} is damaged, or was written by another version: {e}. It is left as it is; what can be saved of it, "
+        f"`sqlite3 {path.name} .recover` prints. Choose a new run directory to begin anew."
+    )
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #01ca52ca
 class Evaluations(Database):
@@ -160,7 +190,9 @@ class Evaluations(Database):
         "Ask for evaluations, in this order; those asked for before stay as they are. Returns their ids."
         mine = [(method, run, c) for c in configs]
         with self.transaction() as db:
-            db.executemany("insert or ignore into evaluation (method, run, config) values (?, ?, ?)", mine)
+            db.executemany(
+                "insert or ignore into evaluation (method, run, config) values (?, ?, ?)", mine
+            )
             find = "select id from evaluation where method = ? and run = ? and config = ?"
             return [db.execute(find, one).fetchone()[0] for one in mine]
 
@@ -169,9 +201,14 @@ class Evaluations(Database):
         host, pid, mine = socket.gethostname(), os.getpid(), []
         _AT_WORK.add(self.token)
         with self.transaction() as db:
-            for other, token in db.execute("select distinct pid, token from evaluation where state = 'claimed' and host = ?", [host]).fetchall():
+            for other, token in db.execute(
+                "select distinct pid, token from evaluation where state = 'claimed' and host = ?",
+                [host],
+            ).fetchall():
                 if not process_alive(other) or other == pid and token not in _AT_WORK:
-                    db.execute(f"{GIVE_BACK} and host = ? and pid = ? and token = ?", [host, other, token])
+                    db.execute(
+                        f"{GIVE_BACK} and host = ? and pid = ? and token = ?", [host, other, token]
+                    )
             take = "update evaluation set state = 'claimed', host = ?, pid = ?, token = ? where id = ? and state = 'open'"
             for id in ids:
                 mine += [id] * db.execute(take, [host, pid, self.token, id]).rowcount
@@ -182,27 +219,45 @@ class Evaluations(Database):
     def release(self, ids: Sequence[int] | None = None) -> None:
         "Give claimed evaluations back, unanswered. None gives back all, whoever claimed them: for when another machine is gone for good."
         with self.transaction() as db:
-            db.execute(GIVE_BACK) if ids is None else db.executemany(f"{GIVE_BACK} and id = ?", [(id,) for id in ids])
+            db.execute(GIVE_BACK) if ids is None else db.executemany(
+                f"{GIVE_BACK} and id = ?", [(id,) for id in ids]
+            )
 
-    def finish(self, ids: Sequence[int], answers: Prediction, feasible: Sequence[bool], seconds: float) -> None:
+    def finish(
+        self, ids: Sequence[int], answers: Prediction, feasible: Sequence[bool], seconds: float
+    ) -> None:
         "Write answers, all of them or none; `seconds` is what each took."
-        said = [(answers[i], bool(ok), id) for i, (id, ok) in enumerate(zip(ids, feasible, strict=True))]
-        rows = [(a.acc_1d, a.avm, a.std_1d, a.outside, a.measured, ok, seconds, id) for a, ok, id in said]
+        said = [
+            (answers[i], bool(ok), id) for i, (id, ok) in enumerate(zip(ids, feasible, strict=True))
+        ]
+        rows = [
+            (a.acc_1d, a.avm, a.std_1d, a.outside, a.measured, ok, seconds, id)
+            for a, ok, id in said
+        ]
         with self.transaction() as db:
-            db.executemany(f"update evaluation set state = 'done', {' = ?, '.join(EVALUATION_COLUMNS)} = ?, seconds = ? "
-                           "where id = ? and state != 'done'", rows)
+            db.executemany(
+                f"update evaluation set state = 'done', {' = ?, '.join(EVALUATION_COLUMNS)} = ?, seconds = ? "
+                "where id = ? and state != 'done'",
+                rows,
+            )
 
     def answers(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "What is known, by id."
         query = f"select {', '.join(ANSWERS)} from evaluation where id = ? and state = 'done'"
         with self.transaction("deferred") as db:
             rows = {id: db.execute(query, [id]).fetchone() for id in ids}
-        return {id: Prediction(r[0], r[1], r[2], bool(r[3]), bool(r[4])) for id, r in rows.items() if r is not None}
+        return {
+            id: Prediction(r[0], r[1], r[2], bool(r[3]), bool(r[4]))
+            for id, r in rows.items()
+            if r is not None
+        }
 
     def claims(self) -> list[tuple[str, int, int]]:
         "Who works at this moment: (host, process, number of evaluations)."
         with self.transaction("deferred") as db:
-            return db.execute("select host, pid, count(*) from evaluation where state = 'claimed' group by host, pid").fetchall()
+            return db.execute(
+                "select host, pid, count(*) from evaluation where state = 'claimed' group by host, pid"
+            ).fetchall()
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #5cc3d25f
 class RunDirectory:
@@ -210,7 +265,11 @@ class RunDirectory:
 
     Raises `ConfigError` if the directory holds something else or cannot be written, `FileFormatError` if its database is damaged."""
 
-    def __init__(self, path: str | Path, settings: Mapping):  # where; what the search will do, as plain data
+    def __init__(
+        self,
+        path: str | Path,
+        settings: Mapping,  # where; what the search will do, as plain data
+    ):
         self.path, self.settings = Path(path), json.loads(json.dumps(settings))
         self.evaluations = Evaluations(self.path / DATABASE)
         begun = self._was_begun()
@@ -218,10 +277,14 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             make_database(self.evaluations.path)
         except OSError as e:
-            raise ConfigError(f"The run directory {self.path} cannot be written: {e.strerror}. Choose another one.") from e
+            raise ConfigError(
+                f"The run directory {self.path} cannot be written: {e.strerror}. Choose another one."
+            ) from e
         old = self.evaluations.begin(self.settings)
         if old is None and begun:
-            raise FileFormatError(f"{self.evaluations.path} is empty, although a search was begun here. Choose a new run directory.")
+            raise FileFormatError(
+                f"{self.evaluations.path} is empty, although a search was begun here. Choose a new run directory."
+            )
         if old is not None:
             refuse_other_search(self.path, old, self.settings)
             warn_of_versions(self.path, old, self.settings)
@@ -231,15 +294,23 @@ class RunDirectory:
     def _was_begun(self) -> bool:
         "Is this very search there already? Something else is refused, and nothing touched."
         if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is already in use: it is a file. Choose a new run directory, or leave it out to get one.")
+            raise ConfigError(
+                f"{self.path} is already in use: it is a file. Choose a new run directory, or leave it out to get one."
+            )
         if not self.path.exists():
             return False
         if (self.path / SETTINGS).exists() and self.evaluations.path.exists():
             refuse_other_search(self.path, read_json(self.path / SETTINGS), self.settings)
             return True
         names = [p.name for p in self.path.iterdir()]
-        if DATABASE not in names and any(not n.startswith(".") for n in names):  # a database comes first: another process begins just now
-            raise ConfigError(f"{self.path} is already in use. Choose a new run directory, or leave it out to get one.")
+        if DATABASE not in names and any(
+            # a database comes first: another process begins just now
+            not n.startswith(".")
+            for n in names
+        ):
+            raise ConfigError(
+                f"{self.path} is already in use. Choose a new run directory, or leave it out to get one."
+            )
         return False
 
     def write_best(self, run: int, config: Mapping) -> Path:
@@ -257,8 +328,10 @@ class RunDirectory:
         try:
             return write_atomic(self.path / name, data)
         except OSError as e:
-            raise ConfigError(f"{self.path / name} cannot be written: {e.strerror}. Evaluations are kept in {self.evaluations.path}. See that the "
-                              "disk has room and the directory can be written, then run the same command again: it goes on from there.") from e
+            raise ConfigError(
+                f"{self.path / name} cannot be written: {e.strerror}. Evaluations are kept in {self.evaluations.path}. See that the "
+                "disk has room and the directory can be written, then run the same command again: it goes on from there."
+            ) from e
 
 
 def make_database(path: Path) -> None:
@@ -275,7 +348,9 @@ def make_database(path: Path) -> None:
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #c78b73e8
 def read_evaluations(path: str | Path) -> pd.DataFrame:
-    "Every finished evaluation in a run directory: method, run, hyperparameters, answers. `FileFormatError` if there are none to be read."
+    """Every finished evaluation in a run directory: method, run, hyperparameters, answers.
+
+    `FileFormatError` if there are none to be read."""
     database = Path(path) / DATABASE
     if not database.exists():
         raise FileFormatError(f"{path} is not a run directory: it has no {DATABASE}.")
@@ -286,4 +361,7 @@ def read_evaluations(path: str | Path) -> pd.DataFrame:
         raise FileFormatError(f"{database} is damaged: {e}") from e
     configs = pd.DataFrame([json.loads(c) for c in table.config], index=table.index)
     flags = {c: table[c].astype(bool) for c in ("outside", "measured", "feasible")}
-    return pd.concat([table[["method", "run"]], configs, table[["acc_1d", "avm", "std_1d"]].assign(**flags)], axis=1)
+    return pd.concat(
+        [table[["method", "run"]], configs, table[["acc_1d", "avm", "std_1d"]].assign(**flags)],
+        axis=1,
+    )

@@ -30,59 +30,101 @@ from scipy.stats import wilcoxon
 from tqdm.auto import tqdm
 
 from ..analog.cost import Chip
-from ..core import ConfigError, FileFormatError, InfeasibleError, check_choice, check_number, child_seeds, read_json
+from analognas.core import (
+    ConfigError,
+    FileFormatError,
+    InfeasibleError,
+    check_choice,
+    check_number,
+    child_seeds,
+    read_json,
+)
 from ..evaluators.base_evaluator import Evaluator, Prediction
 from .base import ANSWERS, History, Optimizer, Search, SearchResult
 from .constraints import Constraints
 from .random_search import RandomSearch
-from .run_directory import (BASELINE, DATABASE, SEARCH, SETTINGS, Evaluations, RunDirectory, make_new_directory,
-                                                       read_evaluations, settings_differences)
+from analognas.search_algorithms.run_directory import (
+    BASELINE,
+    DATABASE,
+    SEARCH,
+    SETTINGS,
+    Evaluations,
+    RunDirectory,
+    make_new_directory,
+    read_evaluations,
+    settings_differences,
+)
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #9124e4ab
 _OURS = "analognas.search_algorithms"
-OPTIMIZERS = {"ea_optimized": f"{_OURS}.ea_optimized:EAOptimizer", "random_search": f"{_OURS}.random_search:RandomSearch",
-              "ea": f"{_OURS}.ea:EAOptimizer", "regularized_evolution": f"{_OURS}.ea:RegularizedEvolution",
-              "local_search": f"{_OURS}.ea:LocalSearch", "bo": f"{_OURS}.bo:BOptimizer",
-              "predictor_guided": f"{_OURS}.predictor_guided:PredictorGuided", "nsga2": f"{_OURS}.pareto:NSGA2",
-              "successive_halving": f"{_OURS}.halving:SuccessiveHalving"}
+OPTIMIZERS = {
+    "ea_optimized": f"{_OURS}.ea_optimized:EAOptimizer",
+    "random_search": f"{_OURS}.random_search:RandomSearch",
+    "ea": f"{_OURS}.ea:EAOptimizer",
+    "regularized_evolution": f"{_OURS}.ea:RegularizedEvolution",
+    "local_search": f"{_OURS}.ea:LocalSearch",
+    "bo": f"{_OURS}.bo:BOptimizer",
+    "predictor_guided": f"{_OURS}.predictor_guided:PredictorGuided",
+    "nsga2": f"{_OURS}.pareto:NSGA2",
+    "successive_halving": f"{_OURS}.halving:SuccessiveHalving",
+}
 
 
 def find_optimizer(name: str) -> type[Optimizer]:
-    "The class that a name stands for; `ConfigError` for an unknown name, `MissingExtraError` if it needs a package that is not installed."
+    """The class that a name stands for; `ConfigError` for an unknown name, `MissingExtraError` if
+    it needs a package that is not installed."""
     module, _, kind = OPTIMIZERS[check_choice("optimizer", name, OPTIMIZERS)].partition(":")
     return getattr(importlib.import_module(module), kind)
 
 
 def make_optimizer(optimizer: str | Optimizer, evaluator: Evaluator | None) -> Optimizer:
-    "An optimizer as it is, or one made by name with its default settings. Raises `ConfigError` for anything else."
+    """An optimizer as it is, or one made by name with its default settings.
+
+    Raises `ConfigError` for anything else."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str):
-        raise ConfigError(f"optimizer must be an Optimizer or one of {', '.join(OPTIMIZERS)}; got {optimizer!r}.")
+        raise ConfigError(
+            f"optimizer must be an Optimizer or one of {', '.join(OPTIMIZERS)}; got {optimizer!r}."
+        )
     kind = find_optimizer(optimizer)
     if evaluator is None:
-        raise ConfigError(f"optimizer {optimizer!r} by name needs an evaluator as well: Worker(cs, optimizer={optimizer!r}, evaluator=...).")
+        raise ConfigError(
+            f"optimizer {optimizer!r} by name needs an evaluator as well: Worker(cs, optimizer={optimizer!r}, evaluator=...)."
+        )
     return kind(evaluator)
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #bca8e586
 def describe(optimizer: Optimizer) -> dict:
     "An optimizer as plain data: its class and settings."
-    return {"optimizer": type(optimizer).__name__, "module": type(optimizer).__module__, **optimizer.settings()}
+    return {
+        "optimizer": type(optimizer).__name__,
+        "module": type(optimizer).__module__,
+        **optimizer.settings(),
+    }
 
 
 def optimizer_from(settings: Mapping, surrogate: Evaluator) -> Optimizer:
-    "The optimizer that `describe` described. `ConfigError` if it is none of `OPTIMIZERS`, or was given code of the user's own."
+    """The optimizer that `describe` described.
+
+    `ConfigError` if it is none of `OPTIMIZERS`, or was given code of the user's own."""
     place, limits = f"{settings['module']}:{settings['optimizer']}", dict(settings["constraints"])
     name = next((n for n, known in OPTIMIZERS.items() if known == place), None)
     if name is None or limits["allowed"] is not None:
         why = f"a rule of your own ({limits['allowed']})" if name else "an optimizer of your own"
-        raise ConfigError(f"This search was made with {why}, which is code and not in the run directory. Give it again: "
-                          "Worker.resume(run_dir, optimizer=...).")
+        raise ConfigError(
+            f"This search was made with {why}, which is code and not in the run directory. Give it again: "
+            "Worker.resume(run_dir, optimizer=...)."
+        )
     kind = find_optimizer(name)
     chip = limits["chip"]
     constraints = Constraints(**limits | {"chip": Chip(**chip) if isinstance(chip, dict) else chip})
-    names = [n for n in list(inspect.signature(kind).parameters)[1:] if n not in ("constraints", "max_nb_param", "T_AVM")]
+    names = [
+        n
+        for n in list(inspect.signature(kind).parameters)[1:]
+        if n not in ("constraints", "max_nb_param", "T_AVM")
+    ]
     return kind(surrogate, constraints=constraints, **{n: settings[n] for n in names})
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #5c63c401
@@ -142,29 +184,46 @@ def answer(evaluator: Evaluator, configs: list[dict]) -> tuple[Prediction, float
 @dataclass(frozen=True)
 class Crew:
     "Who evaluates, and how the work is divided."
-    evaluator: Evaluator            # bound to the space
-    sent: Any                       # what travels in its place: itself, or what the executor puts it in for
-    executor: Executor              # where
-    chunk: int | None               # architectures in a task; None: 1 if they are measured, else the whole batch
-    in_flight: int | float          # at most so many tasks at a time
+
+    evaluator: Evaluator  # bound to the space
+    sent: Any  # what travels in its place: itself, or what the executor puts it in for
+    executor: Executor  # where
+    chunk: int | None  # architectures in a task; None: 1 if they are measured, else the whole batch
+    in_flight: int | float  # at most so many tasks at a time
 
     def tasks_of(self, batch: int) -> int:
         "Architectures in one task of a batch of so many."
         return self.chunk if self.chunk is not None else 1 if self.evaluator.measured else batch
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #5cc8ad43
-FIRST_LOOK, LATER_LOOK = 0.01, 1.0  # seconds between looks at what other processes have finished, growing from one to the other
-WAIT_BEFORE_WARNING = 60.0          # seconds without news from them
+FIRST_LOOK, LATER_LOOK = (
+    0.01,
+    1.0,
+)  # seconds between looks at what other processes have finished, growing from one to the other
+WAIT_BEFORE_WARNING = 60.0  # seconds without news from them
 
 
 class Tasks:
     "Evaluations that this process has claimed and handed out."
 
-    def __init__(self, table: Evaluations, crew: Crew, switch: Switch, chunk: int, judge: Callable[[list[dict], Prediction], list[dict]]):
-        self.table, self.crew, self.switch, self.chunk, self.judge = table, crew, switch, chunk, judge
+    def __init__(
+        self,
+        table: Evaluations,
+        crew: Crew,
+        switch: Switch,
+        chunk: int,
+        judge: Callable[[list[dict], Prediction], list[dict]],
+    ):
+        self.table, self.crew, self.switch, self.chunk, self.judge = (
+            table,
+            crew,
+            switch,
+            chunk,
+            judge,
+        )
         self.under_way: dict[Future, tuple[list[int], list[dict]]] = {}
-        self.claimed: set[int] = set()             # ids of rows that this process has to answer
-        self.error: BaseException | None = None    # the first error of an evaluator
+        self.claimed: set[int] = set()  # ids of rows that this process has to answer
+        self.error: BaseException | None = None  # the first error of an evaluator
 
     def hand_out(self, configs: Mapping[int, dict], open_ids: Iterator[int]) -> None:
         "Claim and submit as much as may be in flight."
@@ -198,7 +257,9 @@ class Tasks:
 # %% ../../nbs/59_search_algorithms.worker.ipynb #db5007db
 def together(answers: Sequence[Prediction]) -> Prediction:
     "Answers about single architectures as the answer about all of them."
-    acc_1d, avm, std_1d, outside = (np.array([getattr(a, name) for a in answers]) for name in ANSWERS[:4])
+    acc_1d, avm, std_1d, outside = (
+        np.array([getattr(a, name) for a in answers]) for name in ANSWERS[:4]
+    )
     return Prediction(acc_1d, avm, std_1d, outside, all(a.measured for a in answers))
 
 
@@ -209,23 +270,44 @@ class Patience:
         self.directory, self.look, self.waited = directory, FIRST_LOOK, 0.0
 
     def wait(self, news: bool) -> None:
-        "Sleep a little, and longer every time that nothing has happened. After a minute without news, say for whom we wait."
+        """Sleep a little, and longer every time that nothing has happened.
+
+        After a minute without news, say for whom we wait."""
         if news:
             self.look, self.waited = FIRST_LOOK, 0.0
             return
         time.sleep(self.look)
         if self.waited < WAIT_BEFORE_WARNING <= self.waited + self.look:
-            who = ", ".join(f"process {pid} on {host} ({n})" for host, pid, n in self.directory.evaluations.claims())
-            warnings.warn(f"Waiting for evaluations that others have begun: {who}. If a machine is gone for good, end all that use this directory, "
-                          f"then Worker.resume({str(self.directory.path)!r}, take_over=True).", stacklevel=2)
+            who = ", ".join(
+                f"process {pid} on {host} ({n})"
+                for host, pid, n in self.directory.evaluations.claims()
+            )
+            warnings.warn(
+                f"Waiting for evaluations that others have begun: {who}. If a machine is gone for good, end all that use this directory, "
+                f"then Worker.resume({str(self.directory.path)!r}, take_over=True).",
+                stacklevel=2,
+            )
         self.waited, self.look = self.waited + self.look, min(2 * self.look, LATER_LOOK)
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #482997bf
 class SearchDriver:
     "Drives one search at a time: asks an optimizer, looks up or has evaluated, tells."
 
-    def __init__(self, directory: RunDirectory, space: ConfigSpace, crew: Crew, switch: Switch, on_evaluation: Callable[[str, int, dict], None]):
-        self.directory, self.space, self.crew, self.switch, self.on_evaluation = directory, space, crew, switch, on_evaluation
+    def __init__(
+        self,
+        directory: RunDirectory,
+        space: ConfigSpace,
+        crew: Crew,
+        switch: Switch,
+        on_evaluation: Callable[[str, int, dict], None],
+    ):
+        self.directory, self.space, self.crew, self.switch, self.on_evaluation = (
+            directory,
+            space,
+            crew,
+            switch,
+            on_evaluation,
+        )
 
     def run(self, optimizer: Optimizer, method: str, run: int, seed: int) -> SearchResult:
         "One search. Ctrl-C or a stop ends it early with the best so far, if there is one."
@@ -234,20 +316,30 @@ class SearchDriver:
             while configs := search.ask():
                 search.tell(self.settle(configs, search.history, method, run))
         except BrokenExecutor as e:
-            raise BrokenExecutor(f"The executor broke, as it does when one of its processes is killed or runs out of memory ({e}). What was answered "
-                                 f"before is kept in {self.directory.path}. Run the same search again with a new executor: it goes on.") from e
+            raise BrokenExecutor(
+                f"The executor broke, as it does when one of its processes is killed or runs out of memory ({e}). What was answered "
+                f"before is kept in {self.directory.path}. Run the same search again with a new executor: it goes on."
+            ) from e
         except (KeyboardInterrupt, Stopped):
             if search.history.best is None:
                 raise
             interrupted = True
         return search.result(interrupted)
 
-    def settle(self, configs: Sequence[dict], history: History, method: str, run: int) -> Prediction:
-        "Answers to a batch, in order. An evaluator's error is raised after what else was under way has been written."
+    def settle(
+        self, configs: Sequence[dict], history: History, method: str, run: int
+    ) -> Prediction:
+        """Answers to a batch, in order.
+
+        An evaluator's error is raised after what else was under way has been written."""
+
         def judge(asked, answers):
             return History(self.space, history.constraints, history.k_std).add(asked, answers)
+
         table = self.directory.evaluations
-        asked = dict(zip(table.add(method, run, [self.space.key(c) for c in configs]), configs, strict=True))
+        asked = dict(
+            zip(table.add(method, run, [self.space.key(c) for c in configs]), configs, strict=True)
+        )
         known, told, patience = table.answers(list(asked)), set(), Patience(self.directory)
         tasks = Tasks(table, self.crew, self.switch, self.crew.tasks_of(len(configs)), judge)
         try:
@@ -261,7 +353,9 @@ class SearchDriver:
                         self.on_evaluation(method, run, record)
                     tasks.hand_out(asked, open_ids)
                 if tasks.error is not None:
-                    tasks.error.add_note(f"What was answered before is kept in {self.directory.path}: the same search goes on from there.")
+                    tasks.error.add_note(
+                        f"What was answered before is kept in {self.directory.path}: the same search goes on from there."
+                    )
                     raise tasks.error
                 known = table.answers(list(asked))
                 if len(known) < len(asked) and self.switch.on:
@@ -275,7 +369,8 @@ class SearchDriver:
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #4d8d8696
 def wilcoxon_p(search: Sequence[float], baseline: Sequence[float]) -> float | None:
-    "Two-sided p of Wilcoxon's signed-rank test on pairs; None for fewer than two pairs, or if no pair differs."
+    """Two-sided p of Wilcoxon's signed-rank test on pairs; None for fewer than two pairs, or if no
+    pair differs."""
     difference = np.subtract(search, baseline)
     return float(wilcoxon(difference).pvalue) if len(difference) > 1 and difference.any() else None
 
@@ -283,9 +378,10 @@ def wilcoxon_p(search: Sequence[float], baseline: Sequence[float]) -> float | No
 @dataclass(frozen=True)
 class Report:
     "What a worker's searches found, as numbers and as text."
+
     optimizer: Optimizer
     space: ConfigSpace
-    found: Mapping[tuple[str, int], SearchResult]   # by method and run
+    found: Mapping[tuple[str, int], SearchResult]  # by method and run
     failures: Sequence[str]
     interrupted: bool
 
@@ -305,23 +401,39 @@ class Report:
         return max(results.values(), key=self.score)
 
     def statistics(self) -> dict:
-        "Mean and standard error over runs of the best 1-day accuracy, percent, of the search and of random search; p of their difference."
+        """Mean and standard error over runs of the best 1-day accuracy, percent, of the search and
+        of random search; p of their difference."""
         acc = {m: [r.best_acc for r in self.results(m).values()] for m in (SEARCH, BASELINE)}
         ours, theirs = self.results(SEARCH), self.results(BASELINE)
         pairs = [(self.score(ours[run]), self.score(theirs[run])) for run in ours if run in theirs]
         mean = lambda method: float(np.mean(acc[method])) if acc[method] else None
-        return {"std_err": standard_error(acc[SEARCH]), "mean_best": mean(SEARCH), "random_search_mean_best": mean(BASELINE),
-                "random_search_std_err": standard_error(acc[BASELINE]) if theirs else None,
-                "wilcoxon_p": wilcoxon_p(*zip(*pairs, strict=True)) if pairs else None}
+        return {
+            "std_err": standard_error(acc[SEARCH]),
+            "mean_best": mean(SEARCH),
+            "random_search_mean_best": mean(BASELINE),
+            "random_search_std_err": standard_error(acc[BASELINE]) if theirs else None,
+            "wilcoxon_p": wilcoxon_p(*zip(*pairs, strict=True)) if pairs else None,
+        }
 
     def summary(self) -> dict:
         "The result as plain data."
         best, config = self.winner.best, self.winner.best_config
-        return {"best_config": config, "acc_1d": best.acc_1d, "avm": best.avm, "std_1d": best.std_1d,
-                "measured": best.measured, "outside": best.outside, "runs": len(self.results(SEARCH)),
-                "evaluations": [len(r.history) for r in self.results(SEARCH).values()], **self.statistics(),
-                "interrupted": self.interrupted, "failures": list(self.failures),
-                "params": int(self.space.stats([config])["params"][0]) if self.space.builds_networks else None}
+        return {
+            "best_config": config,
+            "acc_1d": best.acc_1d,
+            "avm": best.avm,
+            "std_1d": best.std_1d,
+            "measured": best.measured,
+            "outside": best.outside,
+            "runs": len(self.results(SEARCH)),
+            "evaluations": [len(r.history) for r in self.results(SEARCH).values()],
+            **self.statistics(),
+            "interrupted": self.interrupted,
+            "failures": list(self.failures),
+            "params": int(self.space.stats([config])["params"][0])
+            if self.space.builds_networks
+            else None,
+        }
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -333,16 +445,20 @@ def summary_lines(report: Report, baseline: bool) -> list[str]:
     "A summary for people: what was found, how sure it is, and what random search found."
     s, optimizer, config = report.summary(), report.optimizer, report.winner.best_config
     size = "" if s["params"] is None else f"{s['params']:,} parameters; "
-    lines = [f"Best architecture of {s['runs']} run(s) of {type(optimizer).__name__}, {sum(s['evaluations']):,} evaluations, "
-             f"{optimizer.constraints}:",
-             f"  { {n: v for n, v in config.items() if report.space.is_active(n, config)} }",
-             f"  {size}{'measured' if s['measured'] else 'predicted'} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
-             f"1-day std {s['std_1d']:.2f} points",
-             f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)"]
+    lines = [
+        f"Best architecture of {s['runs']} run(s) of {type(optimizer).__name__}, {sum(s['evaluations']):,} evaluations, "
+        f"{optimizer.constraints}:",
+        f"  { {n: v for n, v in config.items() if report.space.is_active(n, config)} }",
+        f"  {size}{'measured' if s['measured'] else 'predicted'} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
+        f"1-day std {s['std_1d']:.2f} points",
+        f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)",
+    ]
     if s["random_search_mean_best"] is not None:
         p = "" if s["wilcoxon_p"] is None else f"; Wilcoxon p = {s['wilcoxon_p']:.2g}"
-        lines.append(f"  random search, same budget and constraints: mean best {s['random_search_mean_best']:.2f} % "
-                     f"± {s['random_search_std_err']:.2f}{p}")
+        lines.append(
+            f"  random search, same budget and constraints: mean best {s['random_search_mean_best']:.2f} % "
+            f"± {s['random_search_std_err']:.2f}{p}"
+        )
     elif baseline:
         lines.append("  random search, same budget and constraints: found nothing allowed")
     return lines + caveats(optimizer.surrogate.get_evaluator_stat(), s["outside"])
@@ -353,10 +469,14 @@ def caveats(stat: Mapping, outside: bool) -> list[str]:
     said = []
     if "held_out" in stat:
         tau = stat["held_out"]["surrogate"]["acc_1d"]
-        said.append(f"  the evaluator ranks held-out architectures of label set {stat['label_set']!r} ({stat['rows']} rows) with "
-                    f"Kendall tau {tau['tau']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]")
+        said.append(
+            f"  the evaluator ranks held-out architectures of label set {stat['label_set']!r} ({stat['rows']} rows) with "
+            f"Kendall tau {tau['tau']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+        )
     if outside:
-        said.append("  caution: the best architecture lies outside the range of the labels the evaluator was fitted on")
+        said.append(
+            "  caution: the best architecture lies outside the range of the labels the evaluator was fitted on"
+        )
     return said
 
 
@@ -371,20 +491,27 @@ def progress_table(evaluations: pd.DataFrame, k_std: float = 0.0) -> pd.DataFram
 # %% ../../nbs/59_search_algorithms.worker.ipynb #073325a5
 class Findings:
     "What a `Worker` knows after a search."
+
     config_space: ConfigSpace
     optimizer: Optimizer
     baseline: bool
     progress: bool
-    failures: list[str]                # runs that found nothing allowed, and why
-    interrupted: bool                  # was the last search ended early?
-    measurement: Any = None            # what `train_best` measured
-    directory: Any = None              # the RunDirectory of the search under way or done
+    failures: list[str]  # runs that found nothing allowed, and why
+    interrupted: bool  # was the last search ended early?
+    measurement: Any = None  # what `train_best` measured
+    directory: Any = None  # the RunDirectory of the search under way or done
     _found: dict[tuple[str, int], SearchResult]
 
     @property
     def report(self) -> Report:
         "What was found so far."
-        return Report(self.optimizer, self.config_space, dict(self._found), list(self.failures), self.interrupted)
+        return Report(
+            self.optimizer,
+            self.config_space,
+            dict(self._found),
+            list(self.failures),
+            self.interrupted,
+        )
 
     @property
     def results(self) -> list[SearchResult]:
@@ -418,18 +545,21 @@ class Findings:
 
     @property
     def std_err(self) -> float:
-        "Standard error of the best 1-day accuracy over runs, percentage points; 0 for a single run."
+        """Standard error of the best 1-day accuracy over runs, percentage points; 0 for a single
+        run."""
         return self.report.statistics()["std_err"]
 
     @property
     def evaluations(self) -> pd.DataFrame:
-        "Everything evaluated so far, from the run directory: method (`search` or `random`), run, hyperparameters, answers."
+        """Everything evaluated so far, from the run directory: method (`search` or `random`), run,
+        hyperparameters, answers."""
         if self.directory is None:
             raise ConfigError("Nothing has been searched yet: call search() first.")
         return read_evaluations(self.directory.path)
 
     def progress_table(self) -> pd.DataFrame:
-        "For plots: method, run, evaluation (from 1), best score so far, of the search and of its baseline."
+        """For plots: method, run, evaluation (from 1), best score so far, of the search and of its
+        baseline."""
         return progress_table(self.evaluations, self.optimizer.k_std)
 
     def summary(self) -> dict:
@@ -438,58 +568,112 @@ class Findings:
 
     def result_summary(self) -> None:
         "Print what was found, how sure it is, and what random search found."
-        print("\n".join([*summary_lines(self.report, self.baseline and not isinstance(self.optimizer, RandomSearch)),
-                         f"  everything is in {self.directory.path}"]))
+        print(
+            "\n".join(
+                [
+                    *summary_lines(
+                        self.report, self.baseline and not isinstance(self.optimizer, RandomSearch)
+                    ),
+                    f"  everything is in {self.directory.path}",
+                ]
+            )
+        )
 
-    def train_best(self,
-                   data=None,            # a Dataset; None loads the space's own
-                   protocol=None,        # a Protocol; None is the default one
-                   rpu_config=None,      # the chip; None is the "pcm" preset
-                   seed: int = 0,        # of weights, batches and noise
-                   space: ConfigSpace | None = None,  # builds the network, a smaller skeleton say; None is the searched one
-                   device: str = "cpu"):  # where to train and measure, such as cuda
+    def train_best(
+        self,
+        data=None,  # a Dataset; None loads the space's own
+        protocol=None,  # a Protocol; None is the default one
+        rpu_config=None,  # the chip; None is the "pcm" preset
+        seed: int = 0,  # of weights, batches and noise
+        # builds the network, a smaller skeleton say; None is the searched one
+        space: ConfigSpace | None = None,
+        device: str = "cpu",  # where to train and measure, such as cuda
+    ):
         """Train the best architecture digitally and hardware-aware, program it, and measure it over a month.
 
         Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the hardware-aware trained weights in
         `network.pt`, the `state_dict` of the digital network: `torch.load(path, weights_only=True)`."""
         config, space = self.best_config, self.config_space if space is None else space
-        self.measurement, facts, weights = train_and_measure(config, space, data, protocol, rpu_config, seed, self.progress, device)
+        self.measurement, facts, weights = train_and_measure(
+            config, space, data, protocol, rpu_config, seed, self.progress, device
+        )
         self.directory.write("measured.json", facts | self.measurement.to_dict())
         self.directory.write_file("network.pt", weights)
         return self.measurement
 
 
-def train_and_measure(config: Mapping, space: ConfigSpace, data, protocol, rpu_config, seed: int, progress: bool,
-                      device: str = "cpu") -> tuple[Any, dict, bytes]:
-    "A `Measurement` of an architecture, how it was made, and the hardware-aware trained weights as a file."
+def train_and_measure(
+    config: Mapping,
+    space: ConfigSpace,
+    data,
+    protocol,
+    rpu_config,
+    seed: int,
+    progress: bool,
+    device: str = "cpu",
+) -> tuple[Any, dict, bytes]:
+    """A `Measurement` of an architecture, how it was made, and the hardware-aware trained weights
+    as a file."""
     import torch  # only where networks are trained, like aihwkit
 
     from analognas.analog.convert import digital_state
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, device_name, measure
-    data, protocol = load_dataset(space.dataset) if data is None else data, Protocol() if protocol is None else protocol
+
+    data, protocol = (
+        load_dataset(space.dataset) if data is None else data,
+        Protocol() if protocol is None else protocol,
+    )
     space = space if data.info == space.info else space.for_dataset(data.info)
-    found = measure(lambda: space.network(config), data, rpu_config, protocol, seed, progress, device)
+    found = measure(
+        lambda: space.network(config), data, rpu_config, protocol, seed, progress, device
+    )
     weights = io.BytesIO()
-    torch.save({k: v.cpu() for k, v in digital_state(found.model).items()}, weights)  # readable where there is no GPU
-    facts = {"config": dict(config), "dataset": data.info.name, "source": data.source, "seed": seed, "protocol": vars(protocol),
-             "device": device_name(device)}
+    torch.save(
+        {k: v.cpu() for k, v in digital_state(found.model).items()}, weights
+    )  # readable where there is no GPU
+    facts = {
+        "config": dict(config),
+        "dataset": data.info.name,
+        "source": data.source,
+        "seed": seed,
+        "protocol": vars(protocol),
+        "device": device_name(device),
+    }
     return found, facts, weights.getvalue()
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #42a397d7
-def search_settings(space: ConfigSpace, optimizer: Optimizer, runs: int, seed: int, baseline: bool) -> dict:
-    "What a search is, in enough detail to do it again. What an evaluator counts while it works (`growing`) is no setting."
+def search_settings(
+    space: ConfigSpace, optimizer: Optimizer, runs: int, seed: int, baseline: bool
+) -> dict:
+    """What a search is, in enough detail to do it again.
+
+    What an evaluator counts while it works (`growing`) is no setting."""
     evaluator = optimizer.surrogate
-    stat = {k: v for k, v in evaluator.get_evaluator_stat().items() if k not in getattr(evaluator, "growing", ())}
-    return {"space": json.loads(space.to_json()), "runs": runs, "seed": seed, "baseline": baseline, **describe(optimizer), "evaluator": stat,
-            "versions": {p: version(p) for p in ("analognas", "numpy", "xgboost", "scikit-learn")}}
+    stat = {
+        k: v
+        for k, v in evaluator.get_evaluator_stat().items()
+        if k not in getattr(evaluator, "growing", ())
+    }
+    return {
+        "space": json.loads(space.to_json()),
+        "runs": runs,
+        "seed": seed,
+        "baseline": baseline,
+        **describe(optimizer),
+        "evaluator": stat,
+        "versions": {p: version(p) for p in ("analognas", "numpy", "xgboost", "scikit-learn")},
+    }
 
 
 def shipped_evaluator(space: ConfigSpace, recorded: Mapping) -> Evaluator:
     "The shipped evaluator, if it is the recorded one; else a `ConfigError` that asks for it."
     from analognas.evaluators.xgboost import XGBoostEvaluator  # xgboost takes a while to import
-    wanted = (f"This search was made with {recorded.get('evaluator')}, which is not in the run directory. Give it again: "
-              "Worker.resume(run_dir, evaluator=...).")
+
+    wanted = (
+        f"This search was made with {recorded.get('evaluator')}, which is not in the run directory. Give it again: "
+        "Worker.resume(run_dir, evaluator=...)."
+    )
     if recorded.get("evaluator") != XGBoostEvaluator.__name__:
         raise ConfigError(wanted)
     evaluator = XGBoostEvaluator().bind(space)
@@ -499,13 +683,31 @@ def shipped_evaluator(space: ConfigSpace, recorded: Mapping) -> Evaluator:
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #0d276d8a
 def read_settings(run_dir: str | Path) -> dict:
-    "The settings of the search in a run directory; `ConfigError` if there is none, `FileFormatError` if they are damaged."
+    """The settings of the search in a run directory; `ConfigError` if there is none,
+    `FileFormatError` if they are damaged."""
     path = Path(run_dir) / SETTINGS
     if not path.exists():
-        raise ConfigError(f"{run_dir} holds no search to go on with: it has no {SETTINGS}. Check the path, or begin one: Worker(...).search().")
+        raise ConfigError(
+            f"{run_dir} holds no search to go on with: it has no {SETTINGS}. Check the path, or begin one: Worker(...).search()."
+        )
     settings = read_json(path)
-    if missing := [k for k in ("space", "runs", "seed", "baseline", "optimizer", "module", "constraints", "evaluator") if k not in settings]:
-        raise FileFormatError(f"{path} lacks {', '.join(missing)}: it was not written by this version, or has been changed.")
+    if missing := [
+        k
+        for k in (
+            "space",
+            "runs",
+            "seed",
+            "baseline",
+            "optimizer",
+            "module",
+            "constraints",
+            "evaluator",
+        )
+        if k not in settings
+    ]:
+        raise FileFormatError(
+            f"{path} lacks {', '.join(missing)}: it was not written by this version, or has been changed."
+        )
     return settings
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #e2b76cf9
@@ -515,39 +717,63 @@ class Worker(Findings):
     After `search()`: `best_config`, `best_acc`, `best_arch`, `std_err`, `evaluations`. Raises `ConfigError` for an unknown optimizer,
     a bad number of runs, or a run directory that another search uses or that cannot be written."""
 
-    def __init__(self,
-                 cs: ConfigSpace | None = None,             # what to search; None is ConfigSpace()
-                 optimizer: str | Optimizer = "ea_optimized",  # an optimizer, or its name
-                 evaluator: Evaluator | None = None,        # for an optimizer given by name
-                 runs: int = 5,                             # independent searches
-                 seed: int = 0,                             # every run's seed comes from this one
-                 run_dir: str | Path | None = None,         # where to keep everything; None makes a new one under runs/
-                 baseline: bool = True,                     # run random search beside it?
-                 progress: bool = True,                     # show a progress bar?
-                 executor: Executor | None = None,          # where to evaluate: threads, processes, Dask; None: here, one after the other
-                 chunk: int | None = None,                  # architectures in a task; None: 1 if they are measured, else the whole batch
-                 send: Callable[[Evaluator], Any] | None = None,  # sends the evaluator once, where tasks find it: with Dask, client.scatter
-                 in_flight: int | None = None,              # tasks at a time; None: twice the workers of a pool, all of a batch with Dask
-                 on_evaluation: Callable[[str, int, dict], None] | None = None):  # called with method, run and record of each evaluation
+    def __init__(
+        self,
+        cs: ConfigSpace | None = None,  # what to search; None is ConfigSpace()
+        optimizer: str | Optimizer = "ea_optimized",  # an optimizer, or its name
+        evaluator: Evaluator | None = None,  # for an optimizer given by name
+        runs: int = 5,  # independent searches
+        seed: int = 0,  # every run's seed comes from this one
+        # where to keep everything; None makes a new one under runs/
+        run_dir: str | Path | None = None,
+        baseline: bool = True,  # run random search beside it?
+        progress: bool = True,  # show a progress bar?
+        # where to evaluate: threads, processes, Dask; None: here, one after the other
+        executor: Executor | None = None,
+        # architectures in a task; None: 1 if they are measured, else the whole batch
+        chunk: int | None = None,
+        # sends the evaluator once, where tasks find it: with Dask, client.scatter
+        send: Callable[[Evaluator], Any] | None = None,
+        # tasks at a time; None: twice the workers of a pool, all of a batch with Dask
+        in_flight: int | None = None,
+        # called with method, run and record of each evaluation
+        on_evaluation: Callable[[str, int, dict], None] | None = None,
+    ):
         self.config_space = ConfigSpace() if cs is None else cs
         if not isinstance(self.config_space, ConfigSpace):
             raise ConfigError(f"cs must be a ConfigSpace; got {type(cs).__name__}.")
         if executor is not None and not isinstance(executor, Executor):
-            raise ConfigError(f"executor must be a concurrent.futures.Executor, such as Dask's client.get_executor(); got {type(executor).__name__}.")
+            raise ConfigError(
+                f"executor must be a concurrent.futures.Executor, such as Dask's client.get_executor(); got {type(executor).__name__}."
+            )
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = int(check_number("runs", runs, low=1, integer=True))
         self.seed = int(check_number("seed", seed, low=0, integer=True))
-        self.chunk = chunk if chunk is None else int(check_number("chunk", chunk, low=1, integer=True))
-        self.in_flight = in_flight if in_flight is None else int(check_number("in_flight", in_flight, low=1, integer=True))
+        self.chunk = (
+            chunk if chunk is None else int(check_number("chunk", chunk, low=1, integer=True))
+        )
+        self.in_flight = (
+            in_flight
+            if in_flight is None
+            else int(check_number("in_flight", in_flight, low=1, integer=True))
+        )
         self.run_dir, self.baseline, self.progress = run_dir, baseline, progress
         self.executor, self.send, self.on_evaluation = executor, send, on_evaluation
         self.failures, self.interrupted, self._found, self._switch = [], False, {}, Switch()
 
     def search(self) -> None:
-        "Run all searches, or go on with them. Ctrl-C or `stop()` ends the one under way and skips the rest; `search()` again goes on."
-        self.optimizer.surrogate.bind(self.config_space)  # a mismatch is an error before anything is written
-        settings = search_settings(self.config_space, self.optimizer, self.runs, self.seed, self.baseline)
-        self.run_dir = make_new_directory(self.config_space.dataset) if self.run_dir is None else self.run_dir
+        """Run all searches, or go on with them.
+
+        Ctrl-C or `stop()` ends the one under way and skips the rest; `search()` again goes on."""
+        self.optimizer.surrogate.bind(
+            self.config_space
+        )  # a mismatch is an error before anything is written
+        settings = search_settings(
+            self.config_space, self.optimizer, self.runs, self.seed, self.baseline
+        )
+        self.run_dir = (
+            make_new_directory(self.config_space.dataset) if self.run_dir is None else self.run_dir
+        )
         self.directory = RunDirectory(self.run_dir, settings)
         self._found, self.failures, self.interrupted = {}, [], False
         self._switch.reset()
@@ -564,23 +790,44 @@ class Worker(Findings):
         elif not self.interrupted:
             raise InfeasibleError(f"No run found an allowed architecture. {self.failures[0]}")
         if self.interrupted:
-            print(f"Interrupted; what {len(self.results)} of {self.runs} runs found so far is in {self.directory.path}. search() goes on.")
+            print(
+                f"Interrupted; what {len(self.results)} of {self.runs} runs found so far is in {self.directory.path}. search() goes on."
+            )
 
     def _search_all(self) -> None:
         evaluator = self.optimizer.surrogate
-        crew = Crew(evaluator, evaluator if self.send is None else self.send(evaluator), self.executor or Here(), self.chunk, self._room())
-        with tqdm(total=self.runs * self.optimizer.budget, desc="search", unit="arch", disable=not self.progress) as bar:
+        crew = Crew(
+            evaluator,
+            evaluator if self.send is None else self.send(evaluator),
+            self.executor or Here(),
+            self.chunk,
+            self._room(),
+        )
+        with tqdm(
+            total=self.runs * self.optimizer.budget,
+            desc="search",
+            unit="arch",
+            disable=not self.progress,
+        ) as bar:
+
             def on_evaluation(method: str, run: int, record: dict) -> None:
                 bar.update(method == SEARCH)
                 if self.on_evaluation is not None:
                     self.on_evaluation(method, run, record)
-            driver = SearchDriver(self.directory, self.config_space, crew, self._switch, on_evaluation)
+
+            driver = SearchDriver(
+                self.directory, self.config_space, crew, self._switch, on_evaluation
+            )
             for run, seed in enumerate(child_seeds(self.seed, self.runs)):
                 try:
                     self._search_once(driver, run, seed)
-                except InfeasibleError as e:  # a run that finds nothing allowed is noted and does not cost the others
+                except (
+                    InfeasibleError
+                ) as e:  # a run that finds nothing allowed is noted and does not cost the others
                     self.failures.append(f"Run {run}: {e}")
-                bar.update((run + 1) * self.optimizer.budget - bar.n)  # a run may need fewer evaluations than its budget
+                bar.update(
+                    (run + 1) * self.optimizer.budget - bar.n
+                )  # a run may need fewer evaluations than its budget
                 bar.set_postfix(best=f"{self.best_acc:.2f}" if self._found else "none")
 
     def _search_once(self, driver: SearchDriver, run: int, seed: int) -> None:
@@ -589,20 +836,24 @@ class Worker(Findings):
         result = self._found[SEARCH, run] = driver.run(o, SEARCH, run, seed)
         self.directory.write_best(run, result.best_config)
         if not result.interrupted and self.baseline and not isinstance(o, RandomSearch):
-            plain = RandomSearch(o.surrogate, len(result.history), constraints=o.constraints, k_std=o.k_std)
+            plain = RandomSearch(
+                o.surrogate, len(result.history), constraints=o.constraints, k_std=o.k_std
+            )
             result = self._found[BASELINE, run] = driver.run(plain, BASELINE, run, seed)
         if result.interrupted:
             raise Stopped  # what it found is kept; no further run starts
 
     def _room(self) -> int | float:
-        "Tasks that may be in flight: enough to keep a pool busy, few enough to stop soon and to leave some for others."
+        """Tasks that may be in flight: enough to keep a pool busy, few enough to stop soon and to
+        leave some for others."""
         if self.executor is None:
             return 1
         return self.in_flight or 2 * getattr(self.executor, "_max_workers", math.inf)
 
     # ------------------------------------------------------------------ from another thread
     def stop(self) -> None:
-        "End the search under way when what it evaluates at this moment is written; `search()` again goes on."
+        """End the search under way when what it evaluates at this moment is written; `search()`
+        again goes on."""
         self._switch.stop()
 
     def pause(self) -> None:
@@ -615,18 +866,38 @@ class Worker(Findings):
 
     # ------------------------------------------------------------------ another day
     @classmethod
-    def resume(cls, run_dir: str | Path,                # of a search that was killed, stopped or finished
-               evaluator: Evaluator | None = None,      # the one it was made with; None if that is the shipped one
-               optimizer: Optimizer | None = None,      # the one it was made with; None if that is one of `OPTIMIZERS`
-               cs: ConfigSpace | None = None,           # the space; None reads it from the run directory
-               take_over: bool = False,                 # claims of other machines are void: only if those are gone for good
-               **how) -> Self:                          # how to go on: executor, chunk, progress, on_evaluation, ...
-        "Go on with the search in a run directory, to the same result as if it had never ended. Returns the worker, with the search done."
+    def resume(
+        cls,
+        run_dir: str | Path,  # of a search that was killed, stopped or finished
+        # the one it was made with; None if that is the shipped one
+        evaluator: Evaluator | None = None,
+        # the one it was made with; None if that is one of `OPTIMIZERS`
+        optimizer: Optimizer | None = None,
+        cs: ConfigSpace | None = None,  # the space; None reads it from the run directory
+        # claims of other machines are void: only if those are gone for good
+        take_over: bool = False,
+        **how,  # how to go on: executor, chunk, progress, on_evaluation, ...
+    ) -> Self:
+        """Go on with the search in a run directory, to the same result as if it had never ended.
+
+        Returns the worker, with the search done."""
         settings = read_settings(run_dir)
         cs = ConfigSpace.from_json(json.dumps(settings["space"])) if cs is None else cs
         if optimizer is None:
-            optimizer = optimizer_from(settings, shipped_evaluator(cs, settings["evaluator"]) if evaluator is None else evaluator)
-        worker = cls(cs, optimizer, None, settings["runs"], settings["seed"], run_dir, settings["baseline"], **how)
+            optimizer = optimizer_from(
+                settings,
+                shipped_evaluator(cs, settings["evaluator"]) if evaluator is None else evaluator,
+            )
+        worker = cls(
+            cs,
+            optimizer,
+            None,
+            settings["runs"],
+            settings["seed"],
+            run_dir,
+            settings["baseline"],
+            **how,
+        )
         if take_over:
             Evaluations(Path(run_dir) / DATABASE).release()
         worker.search()

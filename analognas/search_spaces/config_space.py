@@ -18,27 +18,62 @@ from typing import Any
 
 import numpy as np
 
-from ..core import ConfigError, DatasetInfo, FileFormatError, as_rng, check_choice, check_number, dataset_info
+from analognas.core import (
+    ConfigError,
+    DatasetInfo,
+    FileFormatError,
+    as_rng,
+    check_choice,
+    check_number,
+    dataset_info,
+)
 from .hyperparameter import Hyperparameter
-from .resnet_stats import MAX_GROUPS, LayerShape, network_layers, network_traits
+from analognas.search_spaces.resnet_stats import (
+    MAX_GROUPS,
+    LayerShape,
+    network_layers,
+    network_traits,
+)
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #d7c8d49f
 RESNET_LIKE, CUSTOM = "resnet-like", "custom"
-STATS = ("params", "macs", "depth")  # what is known of every architecture that costs arithmetic only
+STATS = (
+    "params",
+    "macs",
+    "depth",
+)  # what is known of every architecture that costs arithmetic only
 INACTIVE = 0  # what the canonical form writes for a hyperparameter that does not matter
 
 
 def resnet_hyperparameters() -> list[Hyperparameter]:
-    "The 22 hyperparameters of the ResNet-like family, with AnalogNAS's ranges (both ends included, `M = 5` too)."
-    hyps = [Hyperparameter("out_channel0", "discrete", range=(8, 12, 16, 32, 48, 64), role="width"),
-            Hyperparameter("M", "discrete", min_value=1, max_value=MAX_GROUPS, role="depth")]
+    """The 22 hyperparameters of the ResNet-like family, with AnalogNAS's ranges (both ends
+    included, `M = 5` too)."""
+    hyps = [
+        Hyperparameter("out_channel0", "discrete", range=(8, 12, 16, 32, 48, 64), role="width"),
+        Hyperparameter("M", "discrete", min_value=1, max_value=MAX_GROUPS, role="depth"),
+    ]
     for m in range(1, MAX_GROUPS + 1):
         when = ("M", m) if m > 1 else None
-        hyps += [Hyperparameter(f"R{m}", "discrete", min_value=1, max_value=16, role="depth", active_from=when),
-                 Hyperparameter(f"convblock{m}", "discrete", range=(1, 2), role="depth", active_from=when),
-                 Hyperparameter(f"widenfact{m}", "continuous", min_value=0.5, max_value=0.8, step=0.05, role="width",
-                                active_from=when),
-                 Hyperparameter(f"B{m}", "discrete", min_value=1, max_value=5, role="width", active_from=when)]
+        hyps += [
+            Hyperparameter(
+                f"R{m}", "discrete", min_value=1, max_value=16, role="depth", active_from=when
+            ),
+            Hyperparameter(
+                f"convblock{m}", "discrete", range=(1, 2), role="depth", active_from=when
+            ),
+            Hyperparameter(
+                f"widenfact{m}",
+                "continuous",
+                min_value=0.5,
+                max_value=0.8,
+                step=0.05,
+                role="width",
+                active_from=when,
+            ),
+            Hyperparameter(
+                f"B{m}", "discrete", min_value=1, max_value=5, role="width", active_from=when
+            ),
+        ]
     return hyps
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #7043e692
@@ -65,39 +100,54 @@ class HyperparameterList:
 
     def _add(self, hyp: Hyperparameter) -> None:
         if hyp.name in self._hyperparameters:
-            raise ConfigError(f"The space already has a hyperparameter {hyp.name!r}: names must be unique.")
+            raise ConfigError(
+                f"The space already has a hyperparameter {hyp.name!r}: names must be unique."
+            )
         if hyp.active_from is not None:
             parent = self[hyp.active_from[0]]
             if parent.active_from is not None or parent.type == "categorical":
-                raise ConfigError(f"{hyp.name!r} cannot depend on {parent.name!r}: it must be ordered and always active.")
+                raise ConfigError(
+                    f"{hyp.name!r} cannot depend on {parent.name!r}: it must be ordered and always active."
+                )
         self._hyperparameters[hyp.name] = hyp
 
-    def add_hyperparameter(self,
-                           name: str,                    # a new name
-                           type: str,                    # "discrete" or "continuous"
-                           min_value: float,             # smallest value, included
-                           max_value: float,             # largest value, included
-                           step: float | None = None,    # distance of the values; discrete: 1 unless given
-                           log: bool = False,            # spread evenly over the logarithm
-                           active_from: tuple[str, float] | None = None,  # ("M", 3): matters while M >= 3
-                           role: str = "other"):         # "width", "depth" or "other": which mutation changes it
+    def add_hyperparameter(
+        self,
+        name: str,  # a new name
+        type: str,  # "discrete" or "continuous"
+        min_value: float,  # smallest value, included
+        max_value: float,  # largest value, included
+        step: float | None = None,  # distance of the values; discrete: 1 unless given
+        log: bool = False,  # spread evenly over the logarithm
+        active_from: tuple[str, float] | None = None,  # ("M", 3): matters while M >= 3
+        role: str = "other",  # "width", "depth" or "other": which mutation changes it
+    ):
         "Add a hyperparameter between two ends."
-        self._add(Hyperparameter(name, type, None, min_value, max_value, step, log, active_from, role))
+        self._add(
+            Hyperparameter(name, type, None, min_value, max_value, step, log, active_from, role)
+        )
 
-    def add_hyperparameter_range(self,
-                                 name: str,              # a new name
-                                 type: str,              # "discrete", "continuous" or "categorical"
-                                 range: Sequence,        # the allowed values
-                                 active_from: tuple[str, float] | None = None,  # as in `add_hyperparameter`
-                                 role: str = "other"):   # as in `add_hyperparameter`
+    def add_hyperparameter_range(
+        self,
+        name: str,  # a new name
+        type: str,  # "discrete", "continuous" or "categorical"
+        range: Sequence,  # the allowed values
+        active_from: tuple[str, float] | None = None,  # as in `add_hyperparameter`
+        role: str = "other",  # as in `add_hyperparameter`
+    ):
         "Add a hyperparameter with listed values."
-        self._add(Hyperparameter(name, type, range=tuple(range), active_from=active_from, role=role))
+        self._add(
+            Hyperparameter(name, type, range=tuple(range), active_from=active_from, role=role)
+        )
 
     def remove_hyperparameter(self, name: str) -> None:
         "Remove a hyperparameter. Those that depended on it are from then on always active."
         self[name]
-        self._hyperparameters = {n: replace(h, active_from=None) if h.active_from and h.active_from[0] == name else h
-                                 for n, h in self._hyperparameters.items() if n != name}
+        self._hyperparameters = {
+            n: replace(h, active_from=None) if h.active_from and h.active_from[0] == name else h
+            for n, h in self._hyperparameters.items()
+            if n != name
+        }
 
     def _children(self, name: str) -> list[Hyperparameter]:
         return [h for h in self.hyperparameters if h.active_from and h.active_from[0] == name]
@@ -109,7 +159,10 @@ class HyperparameterList:
         for hyp in self.hyperparameters:
             children = self._children(hyp.name)
             if children and hyp.values is not None:
-                size *= sum(math.prod(c.size() for c in children if c.active_from[1] <= v) for v in hyp.values)
+                size *= sum(
+                    math.prod(c.size() for c in children if c.active_from[1] <= v)
+                    for v in hyp.values
+                )
             elif hyp.active_from is None:
                 size *= hyp.size() * math.prod(c.size() for c in children)
         return size
@@ -127,28 +180,55 @@ class ConfigAlgebra(HyperparameterList):
         return when is None or config[when[0]] >= when[1]
 
     def canonical(self, config: Mapping) -> dict:
-        "The config with names in order, values in one form and inactive hyperparameters at 0: equal for equal architectures."
-        return {n: h.normalise(config[n]) if self.is_active(n, config) else INACTIVE for n, h in self._hyperparameters.items()}
+        """The config with names in order, values in one form and inactive hyperparameters at 0:
+        equal for equal architectures."""
+        return {
+            n: h.normalise(config[n]) if self.is_active(n, config) else INACTIVE
+            for n, h in self._hyperparameters.items()
+        }
 
     def key(self, config: Mapping) -> str:
         "The canonical form as JSON text: hashable, sortable, and what run directories store."
         return json.dumps(self.canonical(config))
 
     def network_id(self, config: Mapping) -> str:
-        "The same for two configs if they are the same network: here the canonical form, a family may know better."
+        """The same for two configs if they are the same network: here the canonical form, a family
+        may know better."""
         return self.key(config)
 
     def validate(self, config: Mapping) -> None:
         "Raise `ConfigError` naming every missing, extra or out-of-range value of a config."
         if not isinstance(config, Mapping):
-            raise ConfigError(f"A config is a dict of hyperparameter name to value; got {type(config).__name__}.")
+            raise ConfigError(
+                f"A config is a dict of hyperparameter name to value; got {type(config).__name__}."
+            )
         wrong = [f"{n!r} is missing" for n in self._hyperparameters if n not in config]
-        wrong += [f"{n!r} is not a hyperparameter of this space" for n in config if n not in self._hyperparameters]
-        if not wrong:  # first those that are always there: whether the others matter depends on them
-            bad = [n for n, h in self._hyperparameters.items() if h.active_from is None and not h.contains(config[n])]
-            bad += [n for n, h in self._hyperparameters.items() if h.active_from is not None and h.active_from[0] not in bad
-                    and self.is_active(n, config) and not h.contains(config[n])]
-            wrong = [f"{n} = {config[n]!r} is not allowed ({self._hyperparameters[n]})" for n in bad]
+        wrong += [
+            f"{n!r} is not a hyperparameter of this space"
+            for n in config
+            if n not in self._hyperparameters
+        ]
+        if (
+            # first those that are always there: whether the others matter depends on
+            # them
+            not wrong
+        ):
+            bad = [
+                n
+                for n, h in self._hyperparameters.items()
+                if h.active_from is None and not h.contains(config[n])
+            ]
+            bad += [
+                n
+                for n, h in self._hyperparameters.items()
+                if h.active_from is not None
+                and h.active_from[0] not in bad
+                and self.is_active(n, config)
+                and not h.contains(config[n])
+            ]
+            wrong = [
+                f"{n} = {config[n]!r} is not allowed ({self._hyperparameters[n]})" for n in bad
+            ]
         if wrong:
             raise ConfigError("Bad config: " + "; ".join(wrong) + ".")
 
@@ -160,16 +240,23 @@ class ConfigAlgebra(HyperparameterList):
             for config in configs:
                 self.validate(config)
             columns = self._columns_as_written([self.canonical(c) for c in configs])
-            assert columns is not None, "the canonical form of a valid config holds plain, allowed values"
+            assert columns is not None, (
+                "the canonical form of a valid config holds plain, allowed values"
+            )
         return columns
 
     def _columns_as_written(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray] | None:
-        "`columns` of configs without mistakes and with plain values; None if there is anything to explain or to put in form."
+        """`columns` of configs without mistakes and with plain values; None if there is anything to
+        explain or to put in form."""
         width, columns = len(self._hyperparameters), dict[str, np.ndarray]()
-        if not all(issubclass(kind, Mapping) for kind in set(map(type, configs))) or set(map(len, configs)) - {width}:
+        if not all(issubclass(kind, Mapping) for kind in set(map(type, configs))) or set(
+            map(len, configs)
+        ) - {width}:
             return None
         try:
-            for n, h in sorted(self._hyperparameters.items(), key=lambda item: item[1].active_from is not None):
+            for n, h in sorted(
+                self._hyperparameters.items(), key=lambda item: item[1].active_from is not None
+            ):
                 values, live = [c[n] for c in configs], True
                 if h.active_from is not None:
                     live, some = columns[h.active_from[0]] >= h.active_from[1], h.middle
@@ -182,7 +269,9 @@ class ConfigAlgebra(HyperparameterList):
             return None
         return {n: columns[n] for n in self._hyperparameters}
 
-    def with_value(self, config: Mapping, name: str, value, rng: np.random.Generator | None = None) -> dict:
+    def with_value(
+        self, config: Mapping, name: str, value, rng: np.random.Generator | None = None
+    ) -> dict:
         """The canonical config with one value changed. Hyperparameters that this makes active are drawn from `rng`, or take
         their middle value without one."""
         new = dict(config) | {name: value}
@@ -193,8 +282,12 @@ class ConfigAlgebra(HyperparameterList):
 
     def neighbours(self, config: Mapping) -> list[dict]:
         "Every architecture that differs in one active hyperparameter by one step (or by category)."
-        return [self.with_value(config, n, v) for n, h in self._hyperparameters.items() if self.is_active(n, config)
-                for v in h.neighbours(config[n])]
+        return [
+            self.with_value(config, n, v)
+            for n, h in self._hyperparameters.items()
+            if self.is_active(n, config)
+            for v in h.neighbours(config[n])
+        ]
 
     def distance(self, a: Mapping, b: Mapping) -> float:
         """Gower's distance in [0, 1]: the mean over hyperparameters of how far apart the values are, as a share of the range; one if
@@ -203,7 +296,11 @@ class ConfigAlgebra(HyperparameterList):
         for n, h in self._hyperparameters.items():
             live = self.is_active(n, a), self.is_active(n, b)
             if all(live):
-                total += float(a[n] != b[n]) if h.type == "categorical" else abs(h.to_unit(a[n]) - h.to_unit(b[n]))
+                total += (
+                    float(a[n] != b[n])
+                    if h.type == "categorical"
+                    else abs(h.to_unit(a[n]) - h.to_unit(b[n]))
+                )
             else:
                 total += live[0] != live[1]
         return total / max(len(self._hyperparameters), 1)
@@ -214,42 +311,63 @@ class ConfigSampling(ConfigAlgebra):
 
     def from_unit(self, u: np.ndarray) -> dict:
         "The canonical config at a point of the unit cube, shape (number of hyperparameters,)."
-        return self.canonical({n: h.from_unit(x) for (n, h), x in zip(self._hyperparameters.items(), u, strict=True)})
+        return self.canonical(
+            {n: h.from_unit(x) for (n, h), x in zip(self._hyperparameters.items(), u, strict=True)}
+        )
 
     def sample_arch(self, rng: int | np.random.Generator | None = None) -> dict:
         "One random config: each hyperparameter uniform over its values, in canonical form."
         return self.from_unit(as_rng(rng).random(len(self._hyperparameters)))
 
-    def sample_arch_uniformly(self, n: int, rng: int | np.random.Generator | None = None) -> list[dict]:
-        "`n` random configs, independent of each other. Uniform over hyperparameter values: each `M` is as likely as any other."
+    def sample_arch_uniformly(
+        self, n: int, rng: int | np.random.Generator | None = None
+    ) -> list[dict]:
+        """`n` random configs, independent of each other.
+
+        Uniform over hyperparameter values: each `M` is as likely as any other."""
         rng = as_rng(rng)
         return [self.sample_arch(rng) for _ in range(check_number("n", n, low=0, integer=True))]
 
     @property
     def feature_names(self) -> list[str]:
-        "Names of the columns of `encode`, in order: one per hyperparameter, one per value of a categorical one."
-        return [f for n, h in self._hyperparameters.items()
-                for f in ([f"{n}={v}" for v in h.range] if h.type == "categorical" else [n])]
+        """Names of the columns of `encode`, in order: one per hyperparameter, one per value of a
+        categorical one."""
+        return [
+            f
+            for n, h in self._hyperparameters.items()
+            for f in ([f"{n}={v}" for v in h.range] if h.type == "categorical" else [n])
+        ]
 
     def encode(self, configs: Sequence[Mapping]) -> np.ndarray:
-        "Configs as a matrix of numbers, shape (n, len(feature_names)); inactive hyperparameters are 0. Bad ones raise `ConfigError`."
+        """Configs as a matrix of numbers, shape (n, len(feature_names)); inactive hyperparameters
+        are 0. Bad ones raise `ConfigError`."""
         return self._encode(self.columns(configs), len(configs))
 
     def _encode(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
-        found = [f for name, h in self._hyperparameters.items()
-                 for f in ([columns[name] == x for x in h.range] if h.type == "categorical" else [columns[name]])]
+        found = [
+            f
+            for name, h in self._hyperparameters.items()
+            for f in (
+                [columns[name] == x for x in h.range]
+                if h.type == "categorical"
+                else [columns[name]]
+            )
+        ]
         return np.array(found, dtype=float).reshape(len(self.feature_names), n).T
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #1632ff43
-def layers_when_run(net,                                  # a `torch.nn.Module`
-                    input_dim: tuple[int, int, int],      # channels, height, width of one input
-                    ) -> list[tuple]:                     # a `LayerShape`'s fields, for each layer
+def layers_when_run(
+    net,  # a `torch.nn.Module`
+    input_dim: tuple[int, int, int],  # channels, height, width of one input
+) -> list[tuple]:  # a `LayerShape`'s fields, for each layer
     "The convolutions and linear layers of a built network, in the order in which they first run."
     import torch  # only where networks are built
+
     products: dict[Any, int] = {}
 
     def count(module, inputs, output):
         products[module] = products.get(module, 0) + output.numel() // module.weight.shape[0]
+
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     names = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
     hooks = [m.register_forward_hook(count) for m in names]
@@ -257,12 +375,16 @@ def layers_when_run(net,                                  # a `torch.nn.Module`
         net.eval()(torch.zeros(1, *input_dim))
     for hook in hooks:
         hook.remove()
-    return [(names[m], m.weight[0].numel(), m.weight.shape[0] // g, n, g, int(m.bias is not None))
-            for m, n in products.items() for g in [getattr(m, "groups", 1)]]
+    return [
+        (names[m], m.weight[0].numel(), m.weight.shape[0] // g, n, g, int(m.bias is not None))
+        for m, n in products.items()
+        for g in [getattr(m, "groups", 1)]
+    ]
 
 
 def _side_by_side(networks: Sequence[Sequence[tuple]]) -> Iterator[LayerShape]:
-    "The layers of n networks as arrays: the first of each, the second of each, ...; nothing where a network has no more."
+    """The layers of n networks as arrays: the first of each, the second of each, ...; nothing where
+    a network has no more."""
     for layers in itertools.zip_longest(*networks, fillvalue=("", 0, 0, 0, 0, 0)):
         names, *numbers = zip(*layers, strict=True)
         yield LayerShape(next(filter(None, names), ""), *map(np.array, numbers))
@@ -277,17 +399,23 @@ class ConfigSpace(ConfigSampling):
 
     Unknown names, values and types raise `ConfigError`, which names them and what is allowed."""
 
-    def __init__(self,
-                 dataset: str | DatasetInfo = "CIFAR-10",  # a known dataset's name, or a description of one's own
-                 search_space: str = RESNET_LIKE,          # "resnet-like" or "custom"
-                 network: Callable | None = None):         # builds a network of one's own
+    def __init__(
+        self,
+        # a known dataset's name, or a description of one's own
+        dataset: str | DatasetInfo = "CIFAR-10",
+        search_space: str = RESNET_LIKE,  # "resnet-like" or "custom"
+        network: Callable | None = None,  # builds a network of one's own
+    ):
         self.info = dataset_info(dataset)
         self.search_space = check_choice("search space", search_space, self.families)
         self._network = network
         super().__init__(self._initial_hyperparameters())
 
-    families: tuple[str, ...] = (RESNET_LIKE, CUSTOM)  # what `search_space` may be; subclasses may have their own
-    _kinds: dict[str, type["ConfigSpace"]] = {}        # family -> class, so that `from_json` finds it
+    families: tuple[str, ...] = (
+        RESNET_LIKE,
+        CUSTOM,
+    )  # what `search_space` may be; subclasses may have their own
+    _kinds: dict[str, type["ConfigSpace"]] = {}  # family -> class, so that `from_json` finds it
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -320,8 +448,13 @@ class ConfigSpace(ConfigSampling):
         if self._network is not None:
             return self._network(config, self.info.input_dim, self.info.classes)
         if not self.builds_networks:
-            raise ConfigError("This custom space cannot build networks: give ConfigSpace a `network` function.")
-        from analognas.search_spaces.resnet_macro_architecture import Network  # torch only where networks are built
+            raise ConfigError(
+                "This custom space cannot build networks: give ConfigSpace a `network` function."
+            )
+        from analognas.search_spaces.resnet_macro_architecture import (
+            Network,
+        )  # torch only where networks are built
+
         return Network(config, self.info.input_dim, self.info.classes)
 
     def stats(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
@@ -330,7 +463,11 @@ class ConfigSpace(ConfigSampling):
         traits = self.traits(self.columns(configs))
         if traits:
             return {k: traits[k] for k in STATS}
-        return {"params": np.array([sum(p.numel() for p in self.network(c).parameters()) for c in configs])}
+        return {
+            "params": np.array(
+                [sum(p.numel() for p in self.network(c).parameters()) for c in configs]
+            )
+        }
 
     def analog_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
         """What of n networks goes on crossbars, one kind of layer at a time: arrays of shape (n,). By arithmetic for the ResNet-like
@@ -338,7 +475,9 @@ class ConfigSpace(ConfigSampling):
         columns = self.columns(configs)
         if self._network is None and self.search_space == RESNET_LIKE:
             return network_layers(columns, self.info.input_dim, self.info.classes)
-        return _side_by_side([layers_when_run(self.network(c), self.info.input_dim) for c in configs])
+        return _side_by_side(
+            [layers_when_run(self.network(c), self.info.input_dim) for c in configs]
+        )
 
     def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All that can be computed of architectures from their hyperparameters (see `columns`), shape (n,) each; `STATS` first.
@@ -354,49 +493,81 @@ class ConfigSpace(ConfigSampling):
         The columns of `encode`, then `traits` (parameters and MACs as logarithms), or `stats` where there are none."""
         columns, plain = self.columns(configs), self.feature_names
         computed = self.traits(columns) or self.stats(configs)
-        computed = {f"log10_{k}" if k in ("params", "macs") else k: np.log10(v) if k in ("params", "macs") else v
-                    for k, v in computed.items() if k not in plain}
-        return plain + list(computed), np.column_stack([self._encode(columns, len(configs)), *computed.values()])
+        computed = {
+            f"log10_{k}" if k in ("params", "macs") else k: np.log10(v)
+            if k in ("params", "macs")
+            else v
+            for k, v in computed.items()
+            if k not in plain
+        }
+        return plain + list(computed), np.column_stack(
+            [self._encode(columns, len(configs)), *computed.values()]
+        )
 
     def to_json(self) -> str:
-        "The space as JSON text; `from_json` reads it. A `network` function is code and does not travel."
-        return json.dumps({"search_space": self.search_space, "dataset": asdict(self.info),
-                           "hyperparameters": [asdict(h) for h in self.hyperparameters]})
+        """The space as JSON text; `from_json` reads it.
+
+        A `network` function is code and does not travel."""
+        return json.dumps(
+            {
+                "search_space": self.search_space,
+                "dataset": asdict(self.info),
+                "hyperparameters": [asdict(h) for h in self.hyperparameters],
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str, network: Callable | None = None) -> "ConfigSpace":
-        "Read a space written by `to_json`, of the class it was; raises `FileFormatError` if the text is something else."
+        """Read a space written by `to_json`, of the class it was; raises `FileFormatError` if the
+        text is something else."""
         try:
             obj = json.loads(text)
-            kind = ConfigSpace._kinds[check_choice("search space", obj["search_space"], ConfigSpace._kinds)]
+            kind = ConfigSpace._kinds[
+                check_choice("search space", obj["search_space"], ConfigSpace._kinds)
+            ]
             if not issubclass(cls, kind):
                 return kind.from_json(text, network)
             space = cls(DatasetInfo(**obj["dataset"]), obj["search_space"], network)
             space._hyperparameters = {}
             for h in obj["hyperparameters"]:
-                values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in h.items()}
+                values: dict[str, Any] = {
+                    k: tuple(v) if isinstance(v, list) else v for k, v in h.items()
+                }
                 space._add(Hyperparameter(**values))
         except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise FileFormatError(f"This text is not a search space written by to_json: {e!r}.") from e
+            raise FileFormatError(
+                f"This text is not a search space written by to_json: {e!r}."
+            ) from e
         return space
 
     def _headline(self) -> str:
-        return (f"{self.search_space} space for {self.dataset} (input {'x'.join(map(str, self.info.input_dim))}, "
-                f"{self.info.classes} classes): {len(self)} hyperparameters, {_short(self.compute_cs_size())} architectures")
+        return (
+            f"{self.search_space} space for {self.dataset} (input {'x'.join(map(str, self.info.input_dim))}, "
+            f"{self.info.classes} classes): {len(self)} hyperparameters, {_short(self.compute_cs_size())} architectures"
+        )
 
     def __repr__(self) -> str:
         return "\n".join([self._headline(), *(f"  {h}" for h in self.hyperparameters)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td><code>{escape(h.name)}</code></td><td>{h.type}</td><td>{escape(h.description)}</td>"
-                       f"<td>{h.role}</td></tr>" for h in self.hyperparameters)
-        return (f"<p>{escape(self._headline())}</p><table><thead><tr><th>name</th><th>type</th><th>values</th><th>role</th></tr>"
-                f"</thead><tbody>{rows}</tbody></table>")
+        rows = "".join(
+            f"<tr><td><code>{escape(h.name)}</code></td><td>{h.type}</td><td>{escape(h.description)}</td>"
+            f"<td>{h.role}</td></tr>"
+            for h in self.hyperparameters
+        )
+        return (
+            f"<p>{escape(self._headline())}</p><table><thead><tr><th>name</th><th>type</th><th>values</th><th>role</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>"
+        )
 
 
 def _short(n: int) -> str:
     "A count that fits in a line, however large."
-    return f"{n:,}" if n < 1_000_000 else f"{10 ** (math.log10(n) % 1):.2f}e{math.floor(math.log10(n))}"
+    return (
+        f"{n:,}"
+        if n < 1_000_000
+        else f"{10 ** (math.log10(n) % 1):.2f}e{math.floor(math.log10(n))}"
+    )
 
 
 ConfigSpace._kinds |= dict.fromkeys(ConfigSpace.families, ConfigSpace)

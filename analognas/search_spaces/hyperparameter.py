@@ -33,19 +33,22 @@ def _plain(value):
 @dataclass(frozen=True)
 class Declaration:
     "What a user says of a knob. Raises `ConfigError` when it makes no sense."
+
     name: str
-    type: str                           # "discrete", "continuous" or "categorical"
-    range: Any = None                   # a tuple: the allowed values, listed; or None and the three below
-    min_value: Any = None               # number: smallest value, included
-    max_value: Any = None               # number: largest value, included (if `step` lands on it)
-    step: Any = None                    # number: distance of the values; discrete: 1 unless given
-    log: bool = False                   # spread evenly over the logarithm; excludes `step`
-    active_from: Any = None             # (name, value): matters while hyperparameter `name` is >= value
-    role: str = "other"                 # what a change does to a network: "width", "depth" or "other"
+    type: str  # "discrete", "continuous" or "categorical"
+    range: Any = None  # a tuple: the allowed values, listed; or None and the three below
+    min_value: Any = None  # number: smallest value, included
+    max_value: Any = None  # number: largest value, included (if `step` lands on it)
+    step: Any = None  # number: distance of the values; discrete: 1 unless given
+    log: bool = False  # spread evenly over the logarithm; excludes `step`
+    active_from: Any = None  # (name, value): matters while hyperparameter `name` is >= value
+    role: str = "other"  # what a change does to a network: "width", "depth" or "other"
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
-            raise ConfigError(f"A hyperparameter's name must be a non-empty string; got {self.name!r}.")
+            raise ConfigError(
+                f"A hyperparameter's name must be a non-empty string; got {self.name!r}."
+            )
         check_choice(f"type of hyperparameter {self.name!r}", self.type, TYPES)
         check_choice(f"role of hyperparameter {self.name!r}", self.role, ROLES)
         if self.active_from is not None:
@@ -53,10 +56,13 @@ class Declaration:
         self._check_range() if self.range is not None else self._check_ends()
 
     def _check_range(self):
-        "A list of values: not empty, no value twice, numbers unless categorical, in ascending order where order matters."
+        """A list of values: not empty, no value twice, numbers unless categorical, in ascending
+        order where order matters."""
         values = tuple(_plain(v) for v in self.range or ())
         if not values or len(set(values)) != len(values):
-            raise ConfigError(f"The range of {self.name!r} must list at least one value and none twice; got {list(values)}.")
+            raise ConfigError(
+                f"The range of {self.name!r} must list at least one value and none twice; got {list(values)}."
+            )
         if self.type != "categorical":
             for v in values:
                 check_number(f"each value in the range of {self.name!r}", v)
@@ -66,16 +72,23 @@ class Declaration:
     def _check_ends(self):
         "Two ends and a step: in order, finite, positive."
         if self.type == "categorical":
-            raise ConfigError(f"Categorical hyperparameter {self.name!r} needs its values listed in `range`.")
+            raise ConfigError(
+                f"Categorical hyperparameter {self.name!r} needs its values listed in `range`."
+            )
         whole = self.type == "discrete"
         low = check_number(f"min_value of {self.name!r}", self.min_value, integer=whole)
         high = check_number(f"max_value of {self.name!r}", self.max_value, integer=whole)
         if low > high:
             raise ConfigError(f"{self.name!r} has min_value {low!r} above max_value {high!r}.")
         if self.log and (low <= 0 or self.step is not None):
-            raise ConfigError(f"{self.name!r}: log needs min_value above 0 and no step; got {low!r}, step {self.step!r}.")
+            raise ConfigError(
+                f"{self.name!r}: log needs min_value above 0 and no step; got {low!r}, step {self.step!r}."
+            )
         step = 1 if whole and not self.log and self.step is None else self.step
-        if step is not None and check_number(f"step of {self.name!r}", step, low=0, integer=whole) == 0:
+        if (
+            step is not None
+            and check_number(f"step of {self.name!r}", step, low=0, integer=whole) == 0
+        ):
             raise ConfigError(f"step of {self.name!r} must be above 0.")
         for field, value in (("min_value", low), ("max_value", high), ("step", step)):
             object.__setattr__(self, field, None if value is None else _plain(value))
@@ -100,10 +113,16 @@ class KnobValues(Declaration):
     def size(self) -> int:
         "Number of values; a continuum is counted at a hundredth of its range."
         values = self.values
-        return len(values) if values is not None else (RESOLUTION + 1 if self.max_value > self.min_value else 1)
+        return (
+            len(values)
+            if values is not None
+            else (RESOLUTION + 1 if self.max_value > self.min_value else 1)
+        )
 
     def contains(self, value) -> bool:
-        "Is this an allowed value? Grid values are compared to 1e-9, so that arithmetic on them is forgiven."
+        """Is this an allowed value?
+
+        Grid values are compared to 1e-9, so that arithmetic on them is forgiven."""
         if self.values is not None:
             return self._match(value) is not None
         return _is_number(value) and bool(self.min_value <= value <= self.max_value)
@@ -112,16 +131,23 @@ class KnobValues(Declaration):
         "Position of an allowed value in `values`, or None. True is not 1."
         for i, v in enumerate(self.values):
             if isinstance(v, bool) == isinstance(value, bool) and (
-                    abs(v - value) <= 1e-9 if _is_number(v) and _is_number(value) else type(v) is type(value) and v == value):
+                abs(v - value) <= 1e-9
+                if _is_number(v) and _is_number(value)
+                else type(v) is type(value) and v == value
+            ):
                 return i
         return None
 
     def normalise(self, value) -> Any:
-        "The one form of an allowed value: 2.0 as 2, 0.55 + 1e-12 as 0.55, numpy numbers as Python's. Others stay as they are."
+        """The one form of an allowed value: 2.0 as 2, 0.55 + 1e-12 as 0.55, numpy numbers as
+        Python's. Others stay as they are."""
         if self.values is None:
             return float(value) if _is_number(value) else value
         lookup, known = self._lookup
-        if type(value) in known and len(lookup) == len(self.values) and value in lookup:  # the quick way for the usual case
+        if (
+            # the quick way for the usual case
+            type(value) in known and len(lookup) == len(self.values) and value in lookup
+        ):
             return lookup[value]
         i = self._match(value)
         return _plain(value) if i is None else self.values[i]
@@ -138,7 +164,12 @@ class KnobValues(Declaration):
         kinds = set(map(type, values))
         if self.values is None:
             numbers = np.array(values, float) if kinds <= {int, float} else None
-            return numbers if numbers is not None and ((self.min_value <= numbers) & (numbers <= self.max_value)).all() else None
+            return (
+                numbers
+                if numbers is not None
+                and ((self.min_value <= numbers) & (numbers <= self.max_value)).all()
+                else None
+            )
         lookup, known = self._lookup
         if not kinds <= known:  # True would find 1
             return None
@@ -147,24 +178,35 @@ class KnobValues(Declaration):
 
 # %% ../../nbs/10_search_spaces.hyperparameter.ipynb #a68366f7
 class Hyperparameter(KnobValues):
-    "One knob of an architecture, with its allowed values. Raises `ConfigError` when they make no sense."
+    """One knob of an architecture, with its allowed values.
+
+    Raises `ConfigError` when they make no sense."""
 
     def from_unit(self, u: float) -> Any:
-        "The value at position `u` in [0, 1): equal shares of the interval for equal shares of the values."
+        """The value at position `u` in [0, 1): equal shares of the interval for equal shares of the
+        values."""
         values = self.values
         if values is not None and not self.log:
             return values[min(int(u * len(values)), len(values) - 1)]
-        low, high = (math.log(self.min_value), math.log(self.max_value)) if self.log else (self.min_value, self.max_value)
+        low, high = (
+            (math.log(self.min_value), math.log(self.max_value))
+            if self.log
+            else (self.min_value, self.max_value)
+        )
         x = low + u * (high - low)
         x = min(max(math.exp(x) if self.log else x, self.min_value), self.max_value)
         return round(x) if self.type == "discrete" else float(x)
 
     def to_unit(self, value) -> float:
-        "Position of a value between the ends, in [0, 1]; a distance on it compares hyperparameters fairly."
+        """Position of a value between the ends, in [0, 1]; a distance on it compares
+        hyperparameters fairly."""
         if self.range is not None:
             return self.range.index(self.normalise(value)) / max(len(self.range) - 1, 1)
-        low, high, x = (map(math.log, (self.min_value, self.max_value, value)) if self.log
-                        else (self.min_value, self.max_value, value))
+        low, high, x = (
+            map(math.log, (self.min_value, self.max_value, value))
+            if self.log
+            else (self.min_value, self.max_value, value)
+        )
         return 0.0 if high == low else (x - low) / (high - low)
 
     def sample(self, rng: np.random.Generator) -> Any:
@@ -180,24 +222,35 @@ class Hyperparameter(KnobValues):
             return []
         if values is None:
             low, high, u = 0.0, 1.0, self.to_unit(value)
-            return [self.from_unit(v) for v in (u - 1 / RESOLUTION, u + 1 / RESOLUTION) if low <= v <= high]
+            return [
+                self.from_unit(v)
+                for v in (u - 1 / RESOLUTION, u + 1 / RESOLUTION)
+                if low <= v <= high
+            ]
         i = min(range(len(values)), key=lambda j: abs(values[j] - value))
         return [values[j] for j in (i - 1, i + 1) if 0 <= j < len(values)]
 
     @property
     def middle(self) -> Any:
-        "A value in the middle, for a hyperparameter that becomes active without anyone choosing it."
+        """A value in the middle, for a hyperparameter that becomes active without anyone choosing
+        it."""
         return self.from_unit(0.5)
 
     @property
     def description(self) -> str:
         "The allowed values in words."
-        when = f", active while {self.active_from[0]} >= {self.active_from[1]}" if self.active_from else ""
+        when = (
+            f", active while {self.active_from[0]} >= {self.active_from[1]}"
+            if self.active_from
+            else ""
+        )
         scale = ", logarithmic" if self.log else ""
         if self.range is not None:
             what = "one of " + ", ".join(map(str, self.range))
         else:
-            what = f"{self.min_value} to {self.max_value}" + (f" in steps of {self.step}" if self.step is not None else "")
+            what = f"{self.min_value} to {self.max_value}" + (
+                f" in steps of {self.step}" if self.step is not None else ""
+            )
         return what + scale + when
 
     def __str__(self) -> str:

@@ -20,12 +20,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import (ConfigError, DatasetInfo, FileFormatError, MissingExtraError, cache_dir, check_number,
-                            write_atomic)
+from analognas.core import (
+    ConfigError,
+    DatasetInfo,
+    FileFormatError,
+    MissingExtraError,
+    cache_dir,
+    check_number,
+    write_atomic,
+)
 from .config_space import ConfigSpace
 from .hyperparameter import Hyperparameter
-from .nasbench201_cells import (EDGE_NAMES, OPERATIONS, all_cells, canonical_cell, cell_layers, cell_of,
-                                                       cell_stats, check_cells)
+from analognas.search_spaces.nasbench201_cells import (
+    EDGE_NAMES,
+    OPERATIONS,
+    all_cells,
+    canonical_cell,
+    cell_layers,
+    cell_of,
+    cell_stats,
+    check_cells,
+)
 from .nasbench201_features import cell_features, proxies_of
 from .resnet_stats import LayerShape
 
@@ -33,49 +48,78 @@ from .resnet_stats import LayerShape
 NASBENCH201 = "nasbench201"
 
 
-def check_skeleton(channels: int = 16,        # channels of the first stage; published: 16
-                   cells_per_stage: int = 5,  # cells in each of the three stages; published: 5
-                   ) -> dict[str, int]:       # both, under their names
+def check_skeleton(
+    channels: int = 16,  # channels of the first stage; published: 16
+    cells_per_stage: int = 5,  # cells in each of the three stages; published: 5
+) -> dict[str, int]:  # both, under their names
     "The size of the skeleton; anything but positive whole numbers is a `ConfigError`."
-    return {"channels": int(check_number("channels", channels, low=1, integer=True)),
-            "cells_per_stage": int(check_number("cells_per_stage", cells_per_stage, low=1, integer=True))}
+    return {
+        "channels": int(check_number("channels", channels, low=1, integer=True)),
+        "cells_per_stage": int(
+            check_number("cells_per_stage", cells_per_stage, low=1, integer=True)
+        ),
+    }
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #ef78792b
 class NASBench201Space(ConfigSpace):
-    "The 15,625 cells of NAS-Bench-201 in their skeleton. Raises `ConfigError` as `ConfigSpace` does."
+    """The 15,625 cells of NAS-Bench-201 in their skeleton.
+
+    Raises `ConfigError` as `ConfigSpace` does."""
 
     families = (NASBENCH201,)
 
-    def __init__(self,
-                 dataset: str | DatasetInfo = "CIFAR-10",  # a known dataset's name, or a description of one's own
-                 search_space: str = NASBENCH201,          # "nasbench201"
-                 network: Callable | None = None,          # builds a network of one's own: (config, input_dim, classes)
-                 **skeleton):                              # `channels` and `cells_per_stage`, see `check_skeleton`
+    def __init__(
+        self,
+        # a known dataset's name, or a description of one's own
+        dataset: str | DatasetInfo = "CIFAR-10",
+        search_space: str = NASBENCH201,  # "nasbench201"
+        # builds a network of one's own: (config, input_dim, classes)
+        network: Callable | None = None,
+        **skeleton,  # `channels` and `cells_per_stage`, see `check_skeleton`
+    ):
         self.skeleton = check_skeleton(**skeleton)
         super().__init__(dataset, search_space, network)
 
     def _initial_hyperparameters(self) -> list[Hyperparameter]:
-        return [Hyperparameter(name, "categorical", range=tuple(range(len(OPERATIONS)))) for name in EDGE_NAMES]
+        return [
+            Hyperparameter(name, "categorical", range=tuple(range(len(OPERATIONS))))
+            for name in EDGE_NAMES
+        ]
 
     def network(self, config: Mapping):
         "Build the `torch.nn.Module` of a config for this space's dataset."
         if self._network is not None:
             return super().network(config)
         self.validate(config)
-        from analognas.search_spaces.nasbench201_network import CellNetwork  # torch only where networks are built
+        from analognas.search_spaces.nasbench201_network import (
+            CellNetwork,
+        )  # torch only where networks are built
+
         return CellNetwork(config, self.info.input_dim, self.info.classes, **self.skeleton)
 
     def stats(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
-        "`params`, `macs` and `depth` of each config, shape (n,); of a network of one's own only `params`."
+        """`params`, `macs` and `depth` of each config, shape (n,); of a network of one's own only
+        `params`."""
         if self._network is not None:
             return super().stats(configs)
-        return cell_stats(self._cells(self.columns(configs)), self.info.input_dim, self.info.classes, **self.skeleton)
+        return cell_stats(
+            self._cells(self.columns(configs)),
+            self.info.input_dim,
+            self.info.classes,
+            **self.skeleton,
+        )
 
     def analog_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
-        "What of n networks goes on crossbars, one kind of layer at a time, by arithmetic; a network of one's own is built and run once."
+        """What of n networks goes on crossbars, one kind of layer at a time, by arithmetic; a
+        network of one's own is built and run once."""
         if self._network is not None:
             return super().analog_layers(configs)
-        return cell_layers(self._cells(self.columns(configs)), self.info.input_dim, self.info.classes, **self.skeleton)
+        return cell_layers(
+            self._cells(self.columns(configs)),
+            self.info.input_dim,
+            self.info.classes,
+            **self.skeleton,
+        )
 
     @staticmethod
     def _cells(columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -87,14 +131,21 @@ class NASBench201Space(ConfigSpace):
         if self._network is not None:
             return {}
         cells = self._cells(columns)
-        return cell_stats(cells, self.info.input_dim, self.info.classes, **self.skeleton) | cell_features(cells) | proxies_of(cells)
+        return (
+            cell_stats(cells, self.info.input_dim, self.info.classes, **self.skeleton)
+            | cell_features(cells)
+            | proxies_of(cells)
+        )
 
     def network_id(self, config: Mapping) -> str:
-        "The same for two configs if and only if they are the same network; `key` tells every cell from every other."
+        """The same for two configs if and only if they are the same network; `key` tells every cell
+        from every other."""
         return canonical_cell(cell_of(config))
 
     def to_json(self) -> str:
-        "The space as JSON text; `from_json` reads it. A `network` function is code and does not travel."
+        """The space as JSON text; `from_json` reads it.
+
+        A `network` function is code and does not travel."""
         return json.dumps(json.loads(super().to_json()) | {"skeleton": self.skeleton})
 
     @classmethod
@@ -110,8 +161,9 @@ class NASBench201Space(ConfigSpace):
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #6bd91664
 TABLE_TIMES = (60, 3_600, 86_400, 2_592_000)  # seconds since programming; there is no 1 s
-TABLE_VERSION = "0.1.3"                       # of the Python package analog-nasbench
-TABLE_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"  # of analognasbench/data.anb in it
+TABLE_VERSION = "0.1.3"  # of the Python package analog-nasbench
+# of analognasbench/data.anb in it
+TABLE_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
 TABLE_FACTS = {
     "source": "Python package analog-nasbench, analognasbench/data.anb: baseline_accuracy and analog_drift_*",
     "version": TABLE_VERSION,
@@ -124,7 +176,8 @@ TABLE_FACTS = {
         "there is no 1 s. According to the published example script (IBM/analog-nas, "
         "analognasbench/training_script.py): 200 epochs digital, then 200 with noise; each network is programmed once, "
         "and the 25 repeats draw new read noise, but neither new programming noise nor new drift exponents; test "
-        "images are randomly cropped and flipped."),
+        "images are randomly cropped and flipped."
+    ),
 }
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #a44f3751
@@ -142,28 +195,45 @@ class _TableUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         known = {"Architecture": _Architecture, "DriftMeasurement": _DriftMeasurement}
         if module != "analognasbench.data" or name not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which has no place in a table of measurements")
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which has no place in a table of measurements"
+            )
         return known[name]
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #6565bb9c
 def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
-    "The arrays of the published pickle; raises `FileFormatError` if it is anything but a table of cells."
+    """The arrays of the published pickle; raises `FileFormatError` if it is anything but a table of
+    cells."""
     try:
         data = _TableUnpickler(io.BytesIO(raw)).load()
         drift = [[getattr(a, f"analog_drift_{t}") for t in TABLE_TIMES] for a in data.values()]
-        return {"cells": check_cells(list(data)).astype(np.int8),
-                "baseline_acc": np.array([a.baseline_accuracy for a in data.values()], dtype=float),
-                "acc": np.array([[m.value for m in row] for row in drift], dtype=float),
-                "std": np.array([[m.uncertainty for m in row] for row in drift], dtype=float)}
-    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, KeyError, IndexError) as e:
+        return {
+            "cells": check_cells(list(data)).astype(np.int8),
+            "baseline_acc": np.array([a.baseline_accuracy for a in data.values()], dtype=float),
+            "acc": np.array([[m.value for m in row] for row in drift], dtype=float),
+            "std": np.array([[m.uncertainty for m in row] for row in drift], dtype=float),
+        }
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+    ) as e:
         raise FileFormatError(f"This is not the data file of AnalogNAS-Bench: {e}.") from e
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #809bc43f
 def _published_file() -> Path:
     "Where the installed package keeps its data; raises `MissingExtraError` without it."
-    spec = importlib.util.find_spec("analognasbench")  # finds a top-level package without running it
+    spec = importlib.util.find_spec(
+        "analognasbench"
+    )  # finds a top-level package without running it
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError('The measurements of AnalogNAS-Bench are not installed: pip install "analognas[bench]"')
+        raise MissingExtraError(
+            'The measurements of AnalogNAS-Bench are not installed: pip install "analognas[bench]"'
+        )
     return Path(spec.submodule_search_locations[0]) / "data.anb"
 
 
@@ -175,8 +245,10 @@ def _read_published() -> dict[str, np.ndarray]:
     raw = path.read_bytes()
     found = hashlib.sha256(raw).hexdigest()
     if found != TABLE_SHA256:
-        raise FileFormatError(f"{path} is not the data file of analog-nasbench {TABLE_VERSION}: {len(raw)} bytes with "
-                              f"SHA-256 {found}, expected {TABLE_SHA256}. Truncated, or another version?")
+        raise FileFormatError(
+            f"{path} is not the data file of analog-nasbench {TABLE_VERSION}: {len(raw)} bytes with "
+            f"SHA-256 {found}, expected {TABLE_SHA256}. Truncated, or another version?"
+        )
     return _parse_published(raw)
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #16c26a79
@@ -192,8 +264,18 @@ def _read_cache(path: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"shapes {[a.shape for a in arrays.values()]}")
         if not np.array_equal(arrays["cells"], all_cells()):
             raise ValueError("its cells are not the 15,625 in order")
-    except (ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
-        raise FileFormatError(f"{path} is damaged ({e}). Delete it: it will be made again from analog-nasbench.") from e
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as e:
+        raise FileFormatError(
+            f"{path} is damaged ({e}). Delete it: it will be made again from analog-nasbench."
+        ) from e
     return arrays
 
 
@@ -217,11 +299,17 @@ def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
     if not path.exists():
         _write_cache(path, _read_published())
     arrays = _read_cache(path)
-    columns: dict[str, np.ndarray] = {name: arrays["cells"][:, i].astype(int) for i, name in enumerate(EDGE_NAMES)}
+    columns: dict[str, np.ndarray] = {
+        name: arrays["cells"][:, i].astype(int) for i, name in enumerate(EDGE_NAMES)
+    }
     columns["baseline_acc"] = arrays["baseline_acc"]
     for kind in ("acc", "std"):
         columns |= {f"{kind}_{t}": arrays[kind][:, i] for i, t in enumerate(TABLE_TIMES)}
     table = pd.DataFrame(columns)
-    table["acc_1d"], table["avm"], table["std_1d"] = table.acc_86400, table.acc_60 - table.acc_2592000, table.std_86400
+    table["acc_1d"], table["avm"], table["std_1d"] = (
+        table.acc_86400,
+        table.acc_60 - table.acc_2592000,
+        table.std_86400,
+    )
     table.attrs.update(TABLE_FACTS)
     return table

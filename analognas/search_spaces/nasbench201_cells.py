@@ -20,15 +20,23 @@ from ..core import ConfigError
 from .resnet_stats import LayerShape
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #7a9a7cbc
-EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))  # (from, to); edges into a node stand before those out of it
-EDGE_NAMES = tuple(f"edge_{a}{b}" for a, b in EDGES)      # the names of the six hyperparameters
+EDGES = (
+    (0, 1),
+    (0, 2),
+    (0, 3),
+    (1, 2),
+    (1, 3),
+    (2, 3),
+)  # (from, to); edges into a node stand before those out of it
+EDGE_NAMES = tuple(f"edge_{a}{b}" for a, b in EDGES)  # the names of the six hyperparameters
 SKIP, NONE, CONV3X3, CONV1X1, AVGPOOL3X3 = range(5)
 OPERATIONS = ("skip", "none", "conv3x3", "conv1x1", "avgpool3x3")  # by value
 Cell = tuple[int, ...]  # six operations, in the order of the edges
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #39a9c219
-def check_cells(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells of six operations
-                ) -> np.ndarray:                              # the same as integers, shape (n, 6)
+def check_cells(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells of six operations
+) -> np.ndarray:  # the same as integers, shape (n, 6)
     "Cells as a matrix; anything but six whole numbers from 0 to 4 per cell is a `ConfigError`."
     try:
         matrix = np.array(cells).reshape(len(cells), len(EDGES))
@@ -36,7 +44,9 @@ def check_cells(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells of six o
     except ValueError:  # rows of different lengths
         ok = False
     if not ok:
-        raise ConfigError(f"A cell is six whole numbers from 0 to 4, for {', '.join(EDGE_NAMES)}; got {cells!r}.")
+        raise ConfigError(
+            f"A cell is six whole numbers from 0 to 4, for {', '.join(EDGE_NAMES)}; got {cells!r}."
+        )
     return matrix.astype(int)
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #ff812fe0
@@ -44,7 +54,9 @@ def cell_of(config: Mapping) -> Cell:
     "The six operations of a config, as a tuple; a missing or impossible one is a `ConfigError`."
     missing = [name for name in EDGE_NAMES if name not in config]
     if missing:
-        raise ConfigError(f"A NAS-Bench-201 config needs {', '.join(missing)}, which the configuration lacks.")
+        raise ConfigError(
+            f"A NAS-Bench-201 config needs {', '.join(missing)}, which the configuration lacks."
+        )
     return tuple(check_cells([[config[name] for name in EDGE_NAMES]])[0].tolist())
 
 
@@ -67,7 +79,9 @@ def prune(cell: Cell) -> Cell:
     for (a, b), op in reversed(list(zip(EDGES, cell, strict=True))):
         if op != NONE and b in heard:
             heard.add(a)
-    return tuple(op if a in fed and b in heard else NONE for (a, b), op in zip(EDGES, cell, strict=True))
+    return tuple(
+        op if a in fed and b in heard else NONE for (a, b), op in zip(EDGES, cell, strict=True)
+    )
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #82fcc21a
 def _text(value: Counter) -> str:
@@ -82,11 +96,16 @@ def _through(op: int, value: Counter, letter: str) -> Counter:
     if op == AVGPOOL3X3:
         return Counter({f"pool({t})": n for t, n in value.items()})
     scale = math.gcd(*value.values())
-    return Counter({f"{OPERATIONS[op]}{letter}({_text(Counter({t: n // scale for t, n in value.items()}))})": 1})
+    return Counter(
+        {
+            f"{OPERATIONS[op]}{letter}({_text(Counter({t: n // scale for t, n in value.items()}))})": 1
+        }
+    )
 
 
 def _formula(cell: Cell, letters: Mapping[int, str]) -> str:
-    "The output of a pruned cell as a formula; `letters` names the convolution on each edge that has one."
+    """The output of a pruned cell as a formula; `letters` names the convolution on each edge that
+    has one."""
     nodes = [Counter({"x": 1}), Counter(), Counter(), Counter()]
     for i, ((a, b), op) in enumerate(zip(EDGES, cell, strict=True)):
         nodes[b] += _through(op, nodes[a], letters.get(i, ""))
@@ -97,19 +116,24 @@ def _formula(cell: Cell, letters: Mapping[int, str]) -> str:
 def _first_formula(pruned: Cell) -> str:
     "The alphabetically first formula over all ways to letter the convolutions of each kind."
     kinds = [[i for i, op in enumerate(pruned) if op == kind] for kind in (CONV3X3, CONV1X1)]
-    ways = itertools.product(*(itertools.permutations("abcdef"[:len(kind)]) for kind in kinds))
+    ways = itertools.product(*(itertools.permutations("abcdef"[: len(kind)]) for kind in kinds))
     edges = list(itertools.chain(*kinds))
-    return min(_formula(pruned, dict(zip(edges, itertools.chain(*way), strict=True))) for way in ways)
+    return min(
+        _formula(pruned, dict(zip(edges, itertools.chain(*way), strict=True))) for way in ways
+    )
 
 
 def canonical_cell(cell: Sequence[int]) -> str:
-    "The function that a cell computes, as text: equal for two cells if and only if they are the same network."
+    """The function that a cell computes, as text: equal for two cells if and only if they are the
+    same network."""
     return _first_formula(prune(tuple(check_cells([cell])[0].tolist())))
 
 
-def network_groups(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
-                   ) -> np.ndarray:                              # integers, shape (n,)
-    "A number for each cell, the same for cells that are the same network: the `groups` of a grouped split."
+def network_groups(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+) -> np.ndarray:  # integers, shape (n,)
+    """A number for each cell, the same for cells that are the same network: the `groups` of a
+    grouped split."""
     formulas = [_first_formula(prune(tuple(cell))) for cell in check_cells(cells).tolist()]
     return np.unique(formulas, return_inverse=True)[1]
 
@@ -117,22 +141,26 @@ def network_groups(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
 STAGES = 3
 
 
-def cell_depth(cells: np.ndarray,  # shape (n, 6)
-               ) -> np.ndarray:    # integers, shape (n,)
+def cell_depth(
+    cells: np.ndarray,  # shape (n, 6)
+) -> np.ndarray:  # integers, shape (n,)
     "Convolutions on the longest path from input to output; 0 also where there is no path."
-    longest = [np.zeros(len(cells))] + [np.full(len(cells), -np.inf)] * 3  # minus infinity: the input does not get here
+    longest = [np.zeros(len(cells))] + [
+        np.full(len(cells), -np.inf)
+    ] * 3  # minus infinity: the input does not get here
     for (a, b), op in zip(EDGES, cells.T, strict=True):
         step = np.where(op == NONE, -np.inf, np.isin(op, (CONV3X3, CONV1X1)))
         longest[b] = np.maximum(longest[b], longest[a] + step)
     return np.maximum(longest[3], 0).astype(int)
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #5bd0c638
-def cell_layers(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (n, 6)
-                input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
-                classes: int = 10,                             # number of classes
-                channels: int = 16,                            # channels of the first stage
-                cells_per_stage: int = 5,                      # cells in each of the three stages
-                ) -> Iterator[LayerShape]:                     # "stem" first, "classifier" last
+def cell_layers(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells, shape (n, 6)
+    input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
+    classes: int = 10,  # number of classes
+    channels: int = 16,  # channels of the first stage
+    cells_per_stage: int = 5,  # cells in each of the three stages
+) -> Iterator[LayerShape]:  # "stem" first, "classifier" last
     "Every convolution and the classifier of each cell's network, kind by kind."
     ops = check_cells(cells)
     n3, n1 = ((ops == kind).sum(axis=1) for kind in (CONV3X3, CONV1X1))
@@ -145,17 +173,22 @@ def cell_layers(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape 
             yield LayerShape(f"stage{stage}.reduction.0", 9 * (c // 2), c, rows * cols, digital=2)
             yield LayerShape(f"stage{stage}.reduction.1", 9 * c, c, rows * cols, digital=2)
             yield LayerShape(f"stage{stage}.reduction.shortcut", c // 2, c, rows * cols)
-        yield LayerShape(f"stage{stage}.conv3x3", 9 * c, c, rows * cols, cells_per_stage * n3, digital=2)
-        yield LayerShape(f"stage{stage}.conv1x1", c, c, rows * cols, cells_per_stage * n1, digital=2)
+        yield LayerShape(
+            f"stage{stage}.conv3x3", 9 * c, c, rows * cols, cells_per_stage * n3, digital=2
+        )
+        yield LayerShape(
+            f"stage{stage}.conv1x1", c, c, rows * cols, cells_per_stage * n1, digital=2
+        )
     yield LayerShape("classifier", c, classes, 1, digital=1)
 
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #38fd05d6
-def cell_stats(cells: Sequence[Sequence[int]] | np.ndarray,   # n cells, shape (n, 6)
-               input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
-               classes: int = 10,                             # number of classes
-               channels: int = 16,                            # channels of the first stage
-               cells_per_stage: int = 5,                      # cells in each of the three stages
-               ) -> dict[str, np.ndarray]:                    # "params", "macs", "depth": integers, shape (n,)
+def cell_stats(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells, shape (n, 6)
+    input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
+    classes: int = 10,  # number of classes
+    channels: int = 16,  # channels of the first stage
+    cells_per_stage: int = 5,  # cells in each of the three stages
+) -> dict[str, np.ndarray]:  # "params", "macs", "depth": integers, shape (n,)
     "Trainable parameters, multiply-accumulates for one input, and depth of each cell's network."
     ops = check_cells(cells)
     params, macs = np.zeros((2, len(ops)), dtype=int)

@@ -16,15 +16,27 @@ from pathlib import Path
 import numpy as np
 
 from ..core import FileFormatError
-from .nasbench201_cells import (AVGPOOL3X3, CONV1X1, CONV3X3, EDGE_NAMES, EDGES, NONE, OPERATIONS, SKIP,
-                                                       check_cells)
+from analognas.search_spaces.nasbench201_cells import (
+    AVGPOOL3X3,
+    CONV1X1,
+    CONV3X3,
+    EDGE_NAMES,
+    EDGES,
+    NONE,
+    OPERATIONS,
+    SKIP,
+    check_cells,
+)
 
 # %% ../../nbs/16_search_spaces.nasbench201_features.ipynb #9f560aed
-def prune_cells(cells: np.ndarray,   # shape (n, 6)
-                ) -> np.ndarray:     # shape (n, 6)
+def prune_cells(
+    cells: np.ndarray,  # shape (n, 6)
+) -> np.ndarray:  # shape (n, 6)
     "Each cell with every edge that lies on no path from input to output set to `none`."
     there = cells != NONE
-    fed, heard = np.zeros((2, len(cells), 4), bool)  # can the input reach this node; can this node reach the output?
+    fed, heard = np.zeros(
+        (2, len(cells), 4), bool
+    )  # can the input reach this node; can this node reach the output?
     fed[:, 0] = heard[:, 3] = True
     for i, (a, b) in enumerate(EDGES):
         fed[:, b] |= fed[:, a] & there[:, i]
@@ -49,7 +61,9 @@ def _path_words(cells: np.ndarray) -> np.ndarray:
     "The position in WORDS of what each path reads once skips are left out, shape (n, 4)."
     digit = np.zeros(len(OPERATIONS), int)
     digit[list(LETTERS)] = 1, 2, 3
-    code = np.zeros((len(cells), len(PATHS)), int)  # a number in base four, which has no zeros in it
+    code = np.zeros(
+        (len(cells), len(PATHS)), int
+    )  # a number in base four, which has no zeros in it
     for k, path in enumerate(PATHS):
         for edge in path:
             d = digit[cells[:, edge]]
@@ -60,17 +74,27 @@ def _path_words(cells: np.ndarray) -> np.ndarray:
     return place[code]
 
 # %% ../../nbs/16_search_spaces.nasbench201_features.ipynb #6440a7ac
-def cell_features(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
-                  ) -> dict[str, np.ndarray]:                   # numbers, shape (n,) each
-    "What stands on the edges, nodes and paths of each cell; the same for cells that differ only in edges on no path."
+def cell_features(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+) -> dict[str, np.ndarray]:  # numbers, shape (n,) each
+    """What stands on the edges, nodes and paths of each cell; the same for cells that differ only
+    in edges on no path."""
     cells = prune_cells(check_cells(cells))
-    found = {f"{e}={o}": cells[:, i] == k for i, e in enumerate(EDGE_NAMES) for k, o in enumerate(OPERATIONS)}
+    found = {
+        f"{e}={o}": cells[:, i] == k
+        for i, e in enumerate(EDGE_NAMES)
+        for k, o in enumerate(OPERATIONS)
+    }
     found |= {f"n_{o}": (cells == k).sum(1) for k, o in enumerate(OPERATIONS)}
     whole = _path_counts(cells, [NONE]) == 0
     paths = found["paths"] = whole.sum(1)
-    counts = {"conv": _path_counts(cells, [CONV3X3, CONV1X1]), "conv3x3": _path_counts(cells, [CONV3X3]),
-              "conv1x1": _path_counts(cells, [CONV1X1]), "pool": _path_counts(cells, [AVGPOOL3X3]),
-              "field": _path_counts(cells, [CONV3X3, AVGPOOL3X3])}
+    counts = {
+        "conv": _path_counts(cells, [CONV3X3, CONV1X1]),
+        "conv3x3": _path_counts(cells, [CONV3X3]),
+        "conv1x1": _path_counts(cells, [CONV1X1]),
+        "pool": _path_counts(cells, [AVGPOOL3X3]),
+        "field": _path_counts(cells, [CONV3X3, AVGPOOL3X3]),
+    }
     for name, count in counts.items():
         total = found[f"sum_{name}"] = np.where(whole, count, 0).sum(1)
         found[f"max_{name}"] = np.where(whole, count, 0).max(1)
@@ -78,9 +102,15 @@ def cell_features(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
         found[f"mean_{name}"] = total / np.maximum(paths, 1)
     words = _path_words(cells)
     has_pool, has_conv = whole & (counts["pool"] > 0), whole & (counts["conv"] > 0)
-    behind = np.array([any(c in w[w.index("p"):] for c in "31") if "p" in w else False for w in WORDS])
-    found |= {"skip_paths": (whole & ~has_pool & ~has_conv).sum(1), "pool_paths": (has_pool & ~has_conv).sum(1),
-              "clean_paths": (has_conv & ~has_pool).sum(1), "pool_first": (whole & behind[words]).sum(1)}
+    behind = np.array(
+        [any(c in w[w.index("p") :] for c in "31") if "p" in w else False for w in WORDS]
+    )
+    found |= {
+        "skip_paths": (whole & ~has_pool & ~has_conv).sum(1),
+        "pool_paths": (has_pool & ~has_conv).sum(1),
+        "clean_paths": (has_conv & ~has_pool).sum(1),
+        "pool_first": (whole & behind[words]).sum(1),
+    }
     start, end = np.array(EDGES).T
     found |= {f"into_{n}": (cells[:, end == n] != NONE).sum(1) for n in (1, 2, 3)}
     found |= {f"out_of_{n}": (cells[:, start == n] != NONE).sum(1) for n in (0, 1, 2)}
@@ -96,21 +126,34 @@ PROXIES_FILE = Path(str(files("analognas"))) / "search_spaces" / "nasbench201_ze
 
 @lru_cache
 def _stored_proxies() -> tuple[list[str], np.ndarray, np.ndarray]:
-    "Names, the network of every cell in ascending order, and the proxies of every network; `FileFormatError` if the file is damaged."
+    """Names, the network of every cell in ascending order, and the proxies of every network;
+    `FileFormatError` if the file is damaged."""
     try:
         with np.load(PROXIES_FILE, allow_pickle=False) as file:
-            names, networks, values = file["names"].tolist(), file["networks"].astype(int), file["values"].astype(float)
-        if networks.shape != (len(OPERATIONS) ** len(EDGES),) or values.shape != (networks.max() + 1, len(names)):
+            names, networks, values = (
+                file["names"].tolist(),
+                file["networks"].astype(int),
+                file["values"].astype(float),
+            )
+        if networks.shape != (len(OPERATIONS) ** len(EDGES),) or values.shape != (
+            networks.max() + 1,
+            len(names),
+        ):
             raise ValueError(f"shapes {networks.shape} and {values.shape}")
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as e:
-        raise FileFormatError(f"{PROXIES_FILE} is damaged ({e!r}): reinstall analognas, or make it with "
-                              "analognas.training.zero_cost.write_proxies().") from e
+        raise FileFormatError(
+            f"{PROXIES_FILE} is damaged ({e!r}): reinstall analognas, or make it with "
+            "analognas.training.zero_cost.write_proxies()."
+        ) from e
     return names, networks, values
 
 
-def proxies_of(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
-               ) -> dict[str, np.ndarray]:                   # numbers, shape (n,) each, named zc_...
+def proxies_of(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+) -> dict[str, np.ndarray]:  # numbers, shape (n,) each, named zc_...
     "The zero-cost proxies of each cell's network."
     names, networks, values = _stored_proxies()
     place = check_cells(cells) @ len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
-    return {f"zc_{name}": column for name, column in zip(names, values[networks[place]].T, strict=True)}
+    return {
+        f"zc_{name}": column for name, column in zip(names, values[networks[place]].T, strict=True)
+    }

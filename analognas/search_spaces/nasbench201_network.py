@@ -12,8 +12,17 @@ import torch
 from torch import nn
 
 from ..core import check_number
-from .nasbench201_cells import (AVGPOOL3X3, CONV1X1, CONV3X3, EDGE_NAMES, EDGES, NONE, STAGES,
-                                                       cell_of, config_of)
+from analognas.search_spaces.nasbench201_cells import (
+    AVGPOOL3X3,
+    CONV1X1,
+    CONV3X3,
+    EDGE_NAMES,
+    EDGES,
+    NONE,
+    STAGES,
+    cell_of,
+    config_of,
+)
 from .resnet_macro_architecture import relu_conv_bn
 
 # %% ../../nbs/15_search_spaces.nasbench201_network.ipynb #75eb1838
@@ -21,17 +30,25 @@ def operation(op: int, channels: int) -> nn.Module:
     "The module of an operation other than `none`, from (N, channels, H, W) to the same shape."
     if op in (CONV3X3, CONV1X1):
         return nn.Sequential(*relu_conv_bn(channels, channels, 3 if op == CONV3X3 else 1))
-    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False) if op == AVGPOOL3X3 else nn.Identity()
+    return (
+        nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        if op == AVGPOOL3X3
+        else nn.Identity()
+    )
 
 # %% ../../nbs/15_search_spaces.nasbench201_network.ipynb #50d71bd3
 class CellModule(nn.Module):
-    "A cell: each node sums its edges; a node without edges is zero. Shape (N, channels, H, W) in and out."
+    """A cell: each node sums its edges; a node without edges is zero.
+
+    Shape (N, channels, H, W) in and out."""
 
     def __init__(self, cell: Sequence[int], channels: int):
         super().__init__()
         ops = config_of(cell).items()
         self.ops = nn.ModuleDict({name: operation(op, channels) for name, op in ops if op != NONE})
-        self.edges = [(name, *ends) for name, ends in zip(EDGE_NAMES, EDGES, strict=True) if name in self.ops]
+        self.edges = [
+            (name, *ends) for name, ends in zip(EDGE_NAMES, EDGES, strict=True) if name in self.ops
+        ]
 
     def forward(self, x):
         nodes = [x]
@@ -42,11 +59,14 @@ class CellModule(nn.Module):
 
 # %% ../../nbs/15_search_spaces.nasbench201_network.ipynb #a2f3e3b9
 class Reduction(nn.Module):
-    "A residual block that halves the resolution: (N, c_in, H, W) to (N, c_out, ceil(H/2), ceil(W/2))."
+    """A residual block that halves the resolution: (N, c_in, H, W) to (N, c_out, ceil(H/2),
+    ceil(W/2))."""
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
-        self.branch = nn.Sequential(*relu_conv_bn(c_in, c_out, 3, stride=2), *relu_conv_bn(c_out, c_out, 3))
+        self.branch = nn.Sequential(
+            *relu_conv_bn(c_in, c_out, 3, stride=2), *relu_conv_bn(c_out, c_out, 3)
+        )
         pool = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
         self.shortcut = nn.Sequential(pool, nn.Conv2d(c_in, c_out, 1, bias=False))
 
@@ -60,25 +80,33 @@ class CellNetwork(nn.Module):
     Input (N, *input_dim), output (N, classes). Every operation of the cell is built and runs, also one that never
     reaches the output. Raises `ConfigError` if an edge is missing from the config or carries no known operation."""
 
-    def __init__(self,
-                 config: Mapping,                                # edge_01 .. edge_23; others are ignored
-                 input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
-                 classes: int = 10,                              # number of classes
-                 channels: int = 16,                             # channels of the first stage; it doubles twice
-                 cells_per_stage: int = 5):                      # cells in each of the three stages
+    def __init__(
+        self,
+        config: Mapping,  # edge_01 .. edge_23; others are ignored
+        input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
+        classes: int = 10,  # number of classes
+        channels: int = 16,  # channels of the first stage; it doubles twice
+        cells_per_stage: int = 5,  # cells in each of the three stages
+    ):
         super().__init__()
         cell, c = cell_of(config), int(check_number("channels", channels, low=1, integer=True))
         count = int(check_number("cells_per_stage", cells_per_stage, low=1, integer=True))
         self.config, self.input_dim, self.classes = dict(config), tuple(input_dim), classes
-        self.stem = nn.Sequential(nn.Conv2d(input_dim[0], c, 3, padding=1, bias=False), nn.BatchNorm2d(c))
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_dim[0], c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
+        )
         self.stages = nn.Sequential()
         for stage in range(STAGES):
             reduction = [Reduction(c // 2, c)] if stage else []
-            self.stages.append(nn.Sequential(*reduction, *(CellModule(cell, c) for _ in range(count))))
+            self.stages.append(
+                nn.Sequential(*reduction, *(CellModule(cell, c) for _ in range(count)))
+            )
             c = 2 * c if stage < STAGES - 1 else c
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Sequential(nn.BatchNorm2d(c), nn.ReLU(), pool, nn.Linear(c, classes))
 
     def forward(self, x):
-        x = x.contiguous(memory_format=torch.channels_last)  # every layer keeps this layout, in which convolutions are quicker
+        x = x.contiguous(
+            memory_format=torch.channels_last
+        )  # every layer keeps this layout, in which convolutions are quicker
         return self.head(self.stages(self.stem(x)))

@@ -12,8 +12,15 @@ import torch
 from torch import nn
 
 from ..core import ConfigError, check_number
-from .resnet_stats import (BASIC, BOTTLENECK, STEM_KERNEL, bottleneck_width, check_names,
-                                                  group_stride, widen)
+from analognas.search_spaces.resnet_stats import (
+    BASIC,
+    BOTTLENECK,
+    STEM_KERNEL,
+    bottleneck_width,
+    check_names,
+    group_stride,
+    widen,
+)
 
 # %% ../../nbs/12_search_spaces.resnet_macro_architecture.ipynb #b711f87c
 def relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
@@ -23,24 +30,38 @@ def relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> list[nn
 
 
 def residual_branch(kind: int, c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    "A basic (two 3x3) or bottleneck (1x1, 3x3, 1x1) branch, from (N, c_in, H, W) to (N, c_out, H/stride, W/stride)."
+    """A basic (two 3x3) or bottleneck (1x1, 3x3, 1x1) branch, from (N, c_in, H, W) to (N, c_out,
+    H/stride, W/stride)."""
     if kind == BASIC:
         return nn.Sequential(*relu_conv_bn(c_in, c_out, 3, stride), *relu_conv_bn(c_out, c_out, 3))
     if kind == BOTTLENECK:
         mid = int(bottleneck_width(c_out))
-        return nn.Sequential(*relu_conv_bn(c_in, mid, 1), *relu_conv_bn(mid, mid, 3, stride), *relu_conv_bn(mid, c_out, 1))
-    raise ConfigError(f"convblock must be {BASIC} (basic) or {BOTTLENECK} (bottleneck); got {kind!r}.")
+        return nn.Sequential(
+            *relu_conv_bn(c_in, mid, 1),
+            *relu_conv_bn(mid, mid, 3, stride),
+            *relu_conv_bn(mid, c_out, 1),
+        )
+    raise ConfigError(
+        f"convblock must be {BASIC} (basic) or {BOTTLENECK} (bottleneck); got {kind!r}."
+    )
 
 # %% ../../nbs/12_search_spaces.resnet_macro_architecture.ipynb #24e04743
 class ResidualBlock(nn.Module):
-    "Parallel branches added to a shortcut, which is a 1x1 projection where the shape changes and the identity elsewhere."
+    """Parallel branches added to a shortcut, which is a 1x1 projection where the shape changes and
+    the identity elsewhere."""
 
     def __init__(self, kind: int, c_in: int, c_out: int, branches: int, stride: int = 1):
         super().__init__()
         self.stride = stride
-        self.branches = nn.ModuleList(residual_branch(kind, c_in, c_out, stride) for _ in range(branches))
+        self.branches = nn.ModuleList(
+            residual_branch(kind, c_in, c_out, stride) for _ in range(branches)
+        )
         same = c_in == c_out and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+        )
 
     def forward(self, x):
         # Picking pixels, then a plain 1x1 convolution, is what a strided one computes. oneDNN's gradient of the strided one writes out of
@@ -57,27 +78,37 @@ class Network(nn.Module):
     Input (N, *input_dim), output (N, classes). Raises `ConfigError` if the configuration lacks one of the 22 names
     or an active value is not a positive whole number where one is needed."""
 
-    def __init__(self,
-                 config: Mapping,                                # the 22 hyperparameters; others are ignored
-                 input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
-                 classes: int = 10):                             # number of classes
+    def __init__(
+        self,
+        config: Mapping,  # the 22 hyperparameters; others are ignored
+        input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
+        classes: int = 10,  # number of classes
+    ):
         super().__init__()
         check_names(config)
         self.config, self.input_dim, self.classes = dict(config), tuple(input_dim), classes
         whole = lambda name: int(check_number(name, config[name], low=1, integer=True))
         M, channels = whole("M"), whole("out_channel0")
         self.stem = nn.Sequential(
-            nn.Conv2d(input_dim[0], channels, STEM_KERNEL, padding=STEM_KERNEL // 2, bias=False), nn.BatchNorm2d(channels))
+            nn.Conv2d(input_dim[0], channels, STEM_KERNEL, padding=STEM_KERNEL // 2, bias=False),
+            nn.BatchNorm2d(channels),
+        )
         self.groups = nn.Sequential()
         for m in range(1, M + 1):
-            wide = int(widen(channels, check_number(f"widenfact{m}", config[f"widenfact{m}"], low=1e-3)))
+            wide = int(
+                widen(channels, check_number(f"widenfact{m}", config[f"widenfact{m}"], low=1e-3))
+            )
             shape = dict(kind=config[f"convblock{m}"], c_out=wide, branches=whole(f"B{m}"))
             first = ResidualBlock(c_in=channels, stride=int(group_stride(m, M)), **shape)
             rest = (ResidualBlock(c_in=wide, **shape) for _ in range(whole(f"R{m}") - 1))
             self.groups.append(nn.Sequential(first, *rest))
             channels = wide
-        self.head = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+        )
 
     def forward(self, x):
-        x = x.contiguous(memory_format=torch.channels_last)  # every layer keeps this layout, in which convolutions are quicker
+        x = x.contiguous(
+            memory_format=torch.channels_last
+        )  # every layer keeps this layout, in which convolutions are quicker
         return self.head(self.groups(self.stem(x)))

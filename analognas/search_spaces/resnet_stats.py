@@ -18,14 +18,21 @@ from ..core import ConfigError
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #ee9cb4c9
 MAX_GROUPS = 5
 PER_GROUP = ("R", "convblock", "widenfact", "B")
-HYPERPARAMETERS = ("out_channel0", "M", *(f"{h}{m}" for h in PER_GROUP for m in range(1, MAX_GROUPS + 1)))
+HYPERPARAMETERS = (
+    "out_channel0",
+    "M",
+    *(f"{h}{m}" for h in PER_GROUP for m in range(1, MAX_GROUPS + 1)),
+)
 STEM_KERNEL = 7
-BASIC, BOTTLENECK = 1, 2      # values of convblock
-BOTTLENECK_EXPANSION = 4      # a bottleneck computes on a quarter of its output channels (He et al. 2016)
+BASIC, BOTTLENECK = 1, 2  # values of convblock
+# a bottleneck computes on a quarter of its output channels (He et al. 2016)
+BOTTLENECK_EXPANSION = 4
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #6af6b428
 def widen(channels, widenfact):
-    "Channels of a group from those of the one before: grown by 1/`widenfact`, rounded. Numbers or arrays."
+    """Channels of a group from those of the one before: grown by 1/`widenfact`, rounded.
+
+    Numbers or arrays."""
     return np.rint(channels / widenfact).astype(int)
 
 
@@ -35,7 +42,8 @@ def bottleneck_width(channels):
 
 
 def group_stride(m, M):
-    "Stride of the first block of group `m` of `M`: the last two groups halve the resolution, the first never does."
+    """Stride of the first block of group `m` of `M`: the last two groups halve the resolution, the
+    first never does."""
     return np.where((m > 1) & (m >= M - 1), 2, 1)
 
 
@@ -43,7 +51,9 @@ def check_names(config: Mapping) -> None:
     "Refuse a configuration, or the columns of a population, that lack one of the 22 names."
     missing = [name for name in HYPERPARAMETERS if name not in config]
     if missing:
-        raise ConfigError(f"The ResNet-like architecture needs {', '.join(missing)}, which the configuration lacks.")
+        raise ConfigError(
+            f"The ResNet-like architecture needs {', '.join(missing)}, which the configuration lacks."
+        )
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #af6eaafb
 TILE = 512  # rows and columns of a crossbar: the default of aihwkit's MappingParameter
@@ -51,13 +61,16 @@ TILE = 512  # rows and columns of a crossbar: the default of aihwkit's MappingPa
 
 @dataclass(frozen=True)
 class LayerShape:
-    "A kind of layer that goes on crossbars, in n architectures at once: every number is one for all, or an array of shape (n,)."
+    """A kind of layer that goes on crossbars, in n architectures at once: every number is one for
+    all, or an array of shape (n,)."""
+
     name: str
-    rows: Any         # inputs of one matrix product: input channels times kernel size
-    cols: Any         # its outputs: output channels
-    pixels: Any       # products for one input of the network: output pixels; 1 in a classifier
-    times: Any = 1    # how many such layers there are
-    digital: Any = 0  # parameters per output that stay digital: 2 of a batch normalisation, 1 of a bias
+    rows: Any  # inputs of one matrix product: input channels times kernel size
+    cols: Any  # its outputs: output channels
+    pixels: Any  # products for one input of the network: output pixels; 1 in a classifier
+    times: Any = 1  # how many such layers there are
+    # parameters per output that stay digital: 2 of a batch normalisation, 1 of a bias
+    digital: Any = 0
 
     @property
     def weights(self):
@@ -80,7 +93,9 @@ class LayerShape:
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #771ea85f
 class _Group(NamedTuple):
-    "A group of residual blocks in n architectures, shape (n,) each; `R` and `B` are 0 where there is no such group."
+    """A group of residual blocks in n architectures, shape (n,) each; `R` and `B` are 0 where there
+    is no such group."""
+
     R: np.ndarray
     kind: np.ndarray
     B: np.ndarray
@@ -102,7 +117,9 @@ def _groups(columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int]) 
         c_out = np.where(live, widen(c_in, np.where(live, columns[f"widenfact{m}"], 1)), c_in)
         stride, pixels_in = np.where(live, group_stride(m, M), 1), rows * cols
         rows, cols = -(-rows // stride), -(-cols // stride)
-        yield _Group(R, kind, B, c_in, c_out, pixels_in, rows * cols, live & ((c_in != c_out) | (stride > 1)))
+        yield _Group(
+            R, kind, B, c_in, c_out, pixels_in, rows * cols, live & ((c_in != c_out) | (stride > 1))
+        )
         c_in = c_out
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #69f63955
@@ -113,47 +130,82 @@ def _conv(name: str, c_in, c_out, kernel: int, pixels, times=1) -> LayerShape:
 
 def _branches(name: str, kind, c_in, c_out, pixels_in, pixels, times) -> Iterator[LayerShape]:
     "`times` residual branches, basic or bottleneck."
-    basic, bottle, mid = times * (kind == BASIC), times * (kind == BOTTLENECK), bottleneck_width(c_out)
+    basic, bottle, mid = (
+        times * (kind == BASIC),
+        times * (kind == BOTTLENECK),
+        bottleneck_width(c_out),
+    )
     yield _conv(f"{name}.basic.0", c_in, c_out, 3, pixels, basic)
     yield _conv(f"{name}.basic.1", c_out, c_out, 3, pixels, basic)
-    yield _conv(f"{name}.bottleneck.0", c_in, mid, 1, pixels_in, bottle)  # the stride is on the 3x3, as in ResNet v1.5
+    yield _conv(
+        f"{name}.bottleneck.0", c_in, mid, 1, pixels_in, bottle
+    )  # the stride is on the 3x3, as in ResNet v1.5
     yield _conv(f"{name}.bottleneck.1", mid, mid, 3, pixels, bottle)
     yield _conv(f"{name}.bottleneck.2", mid, c_out, 1, pixels, bottle)
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #91c3d1b1
-def network_layers(columns: Mapping[str, np.ndarray],              # the 22 hyperparameters of n architectures, shape (n,) each
-                   input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
-                   classes: int = 10,                              # classes
-                   ) -> Iterator[LayerShape]:                      # "stem" first, "classifier" last
-    "Every convolution and the classifier, kind by kind. Raises `ConfigError` if a hyperparameter is missing."
+def network_layers(
+    columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
+    input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
+    classes: int = 10,  # classes
+) -> Iterator[LayerShape]:  # "stem" first, "classifier" last
+    """Every convolution and the classifier, kind by kind.
+
+    Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
     channels = np.asarray(columns["out_channel0"]).astype(np.int64)
     yield _conv("stem", input_dim[0], channels, STEM_KERNEL, input_dim[1] * input_dim[2])
     for m, g in enumerate(_groups(columns, input_dim), 1):
         yield from _branches(f"group{m}.first", g.kind, g.c_in, g.c_out, g.pixels_in, g.pixels, g.B)
-        yield from _branches(f"group{m}.rest", g.kind, g.c_out, g.c_out, g.pixels, g.pixels, g.B * (g.R - (g.R > 0)))
-        yield _conv(f"group{m}.shortcut", g.c_in, g.c_out, 1, g.pixels, g.projected.astype(np.int64))
+        yield from _branches(
+            f"group{m}.rest", g.kind, g.c_out, g.c_out, g.pixels, g.pixels, g.B * (g.R - (g.R > 0))
+        )
+        yield _conv(
+            f"group{m}.shortcut", g.c_in, g.c_out, 1, g.pixels, g.projected.astype(np.int64)
+        )
         channels = g.c_out
     yield LayerShape("classifier", channels, classes, 1, digital=1)
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #062560fd
-def network_traits(columns: Mapping[str, np.ndarray],              # the 22 hyperparameters of n architectures, shape (n,) each
-                   input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
-                   classes: int = 10,                              # classes
-                   ) -> dict[str, np.ndarray]:                     # numbers, shape (n,); "params", "macs" and "depth" first
+def network_traits(
+    columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
+    input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
+    classes: int = 10,  # classes
+) -> dict[str, np.ndarray]:  # numbers, shape (n,); "params", "macs" and "depth" first
     """Count parameters, MACs, depth, blocks, branches, widths, layers and 512 x 512 tiles of each architecture.
 
     Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
     n = len(columns["M"])
-    params, macs, layers, tiles, blocks, bottlenecks, branches, most, depth, widths = (np.zeros(n, dtype=np.int64) for _ in range(10))
+    params, macs, layers, tiles, blocks, bottlenecks, branches, most, depth, widths = (
+        np.zeros(n, dtype=np.int64) for _ in range(10)
+    )
     for layer in network_layers(columns, input_dim, classes):
         params, macs = params + layer.params, macs + layer.macs
         if layer.name != "classifier":
             layers, tiles = layers + layer.times, tiles + layer.times * layer.tiles()
     for g in _groups(columns, input_dim):
-        blocks, bottlenecks, branches = blocks + g.R, bottlenecks + g.R * (g.kind == BOTTLENECK), branches + g.R * g.B
-        depth, widths, most = depth + g.R * np.where(g.kind == BOTTLENECK, 3, 2), widths + g.R * g.c_out, np.maximum(most, g.B)
-    return {"params": params, "macs": macs, "depth": depth + 2, "blocks": blocks, "bottleneck_share": bottlenecks / blocks,
-            "mean_branches": branches / blocks, "max_branches": most, "mean_width": widths / blocks, "last_width": g.c_out,
-            "last_pixels": g.pixels, "layers": layers, "tiles": tiles}
+        blocks, bottlenecks, branches = (
+            blocks + g.R,
+            bottlenecks + g.R * (g.kind == BOTTLENECK),
+            branches + g.R * g.B,
+        )
+        depth, widths, most = (
+            depth + g.R * np.where(g.kind == BOTTLENECK, 3, 2),
+            widths + g.R * g.c_out,
+            np.maximum(most, g.B),
+        )
+    return {
+        "params": params,
+        "macs": macs,
+        "depth": depth + 2,
+        "blocks": blocks,
+        "bottleneck_share": bottlenecks / blocks,
+        "mean_branches": branches / blocks,
+        "max_branches": most,
+        "mean_width": widths / blocks,
+        "last_width": g.c_out,
+        "last_pixels": g.pixels,
+        "layers": layers,
+        "tiles": tiles,
+    }

@@ -13,11 +13,13 @@ from ..core import ConfigError, InfeasibleError, as_rng, check_choice, check_num
 from .config_space import ConfigSpace
 
 # %% ../../nbs/18_search_spaces.sample.ipynb #4e060f6f
-def latin_hypercube(space: ConfigSpace,   # what to draw from
-                    n: int,               # number of configs
-                    rng: int | np.random.Generator | None = None,  # seed or generator
-                    ) -> list[dict]:      # n configs in canonical form
-    "Draw `n` configs so that each hyperparameter's values appear equally often, as far as `n` divides by their number."
+def latin_hypercube(
+    space: ConfigSpace,  # what to draw from
+    n: int,  # number of configs
+    rng: int | np.random.Generator | None = None,  # seed or generator
+) -> list[dict]:  # n configs in canonical form
+    """Draw `n` configs so that each hyperparameter's values appear equally often, as far as `n`
+    divides by their number."""
     check_number("n", n, low=0, integer=True)
     points = qmc.LatinHypercube(d=len(space), rng=as_rng(rng)).random(n)
     return [space.from_unit(u) for u in points]
@@ -26,47 +28,66 @@ def latin_hypercube(space: ConfigSpace,   # what to draw from
 METHODS = ("latin_hypercube", "uniform")
 
 
-def sample_distinct(space: ConfigSpace,    # what to draw from
-                    n: int,                # number of different architectures
-                    rng: int | np.random.Generator | None = None,  # seed or generator
-                    max_params: float | None = None,   # largest number of trainable parameters, if any
-                    max_macs: float | None = None,     # largest number of multiply-accumulates for one input, if any
-                    method: str = "latin_hypercube",   # "latin_hypercube" or "uniform"
-                    max_rounds: int = 200, # rounds of drawing before giving up
-                    ) -> list[dict]:       # n canonical configs, no two alike
-    "Draw `n` different architectures within a size limit; raises `InfeasibleError` if they cannot be found."
+def sample_distinct(
+    space: ConfigSpace,  # what to draw from
+    n: int,  # number of different architectures
+    rng: int | np.random.Generator | None = None,  # seed or generator
+    max_params: float | None = None,  # largest number of trainable parameters, if any
+    max_macs: float | None = None,  # largest number of multiply-accumulates for one input, if any
+    method: str = "latin_hypercube",  # "latin_hypercube" or "uniform"
+    max_rounds: int = 200,  # rounds of drawing before giving up
+) -> list[dict]:  # n canonical configs, no two alike
+    """Draw `n` different architectures within a size limit; raises `InfeasibleError` if they cannot
+    be found."""
     check_choice("sampling method", method, METHODS)
     check_number("n", n, low=0, integer=True)
     rng = as_rng(rng)
     limits = {k: v for k, v in (("params", max_params), ("macs", max_macs)) if v is not None}
     found: dict[str, dict] = {}
     for _ in range(max_rounds):
-        batch = latin_hypercube(space, max(n, 64), rng) if method == "latin_hypercube" else space.sample_arch_uniformly(max(n, 64), rng)
+        batch = (
+            latin_hypercube(space, max(n, 64), rng)
+            if method == "latin_hypercube"
+            else space.sample_arch_uniformly(max(n, 64), rng)
+        )
         stats = space.stats(batch) if limits else {}
         if unknown := limits.keys() - stats.keys():
-            raise ConfigError(f"Cannot cap {', '.join(sorted(unknown))}: of this space only {', '.join(sorted(stats))} are known.")
-        small = np.all([np.ones(len(batch), bool)] + [stats[k] <= v for k, v in limits.items()], axis=0)
-        found |= {space.key(c): c for c, ok in zip(batch, small, strict=True) if ok and space.key(c) not in found}
+            raise ConfigError(
+                f"Cannot cap {', '.join(sorted(unknown))}: of this space only {', '.join(sorted(stats))} are known."
+            )
+        small = np.all(
+            [np.ones(len(batch), bool)] + [stats[k] <= v for k, v in limits.items()], axis=0
+        )
+        found |= {
+            space.key(c): c
+            for c, ok in zip(batch, small, strict=True)
+            if ok and space.key(c) not in found
+        }
         if len(found) >= n:
             return list(found.values())[:n]
     limit = " and ".join(f"{v:,.0f} {k}" for k, v in limits.items())
-    raise InfeasibleError(f"Found {len(found)} of {n} different architectures{limit and ' with at most ' + limit} "
-                          f"in {max_rounds} rounds of {max(n, 64)} draws.")
+    raise InfeasibleError(
+        f"Found {len(found)} of {n} different architectures{limit and ' with at most ' + limit} "
+        f"in {max_rounds} rounds of {max(n, 64)} draws."
+    )
 
 # %% ../../nbs/18_search_spaces.sample.ipynb #1c21afb4
-POOL = 4096            # configs in a round of drawing
-NEAR = 0.25            # a size counts as met within this difference of logarithms (28 %)
+POOL = 4096  # configs in a round of drawing
+NEAR = 0.25  # a size counts as met within this difference of logarithms (28 %)
 
 
-def sample_evenly(space: ConfigSpace,          # what to draw from; its number of parameters must be known
-                  n: int,                      # number of different architectures
-                  seed: int = 0,               # another seed gives another sample
-                  min_params: float = 1e3,     # the range of sizes, trainable parameters
-                  max_params: float = 1e5,
-                  max_macs: float | None = None,  # largest number of multiply-accumulates for one input, if any
-                  rounds: int = 4,             # of `POOL` draws
-                  ) -> list[dict]:             # n canonical configs; any first part of them is spread evenly too
-    "Draw architectures evenly over the logarithm of their parameters. `InfeasibleError` names a size that the caps leave empty."
+def sample_evenly(
+    space: ConfigSpace,  # what to draw from; its number of parameters must be known
+    n: int,  # number of different architectures
+    seed: int = 0,  # another seed gives another sample
+    min_params: float = 1e3,  # the range of sizes, trainable parameters
+    max_params: float = 1e5,
+    max_macs: float | None = None,  # largest number of multiply-accumulates for one input, if any
+    rounds: int = 4,  # of `POOL` draws
+) -> list[dict]:  # n canonical configs; any first part of them is spread evenly too
+    """Draw architectures evenly over the logarithm of their parameters.
+
+    `InfeasibleError` names a size that the caps leave empty."""
     check_number("n", n, low=0, integer=True)
     check_number("min_params", min_params, low=1)
     check_number("max_params", max_params, low=min_params)
@@ -80,14 +101,18 @@ def sample_evenly(space: ConfigSpace,          # what to draw from; its number o
         nearest = int(distance.argmin()) if len(pool) else -1
         if nearest < 0 or distance[nearest] > NEAR:
             caps = f"{max_macs:,.0f} macs" if max_macs is not None else "no limit of macs"
-            raise InfeasibleError(f"No architecture of about {np.exp(target):,.0f} parameters is left after {rounds * POOL:,} draws "
-                                  f"with {caps}: narrow the range {min_params:,.0f} to {max_params:,.0f}, or raise the cap.")
+            raise InfeasibleError(
+                f"No architecture of about {np.exp(target):,.0f} parameters is left after {rounds * POOL:,} draws "
+                f"with {caps}: narrow the range {min_params:,.0f} to {max_params:,.0f}, or raise the cap."
+            )
         free[nearest] = False
         chosen.append(pool[nearest])
     return chosen
 
 
-def _pool_within(space: ConfigSpace, seed: int, max_params: float, max_macs: float | None, rounds: int) -> tuple[list[dict], np.ndarray]:
+def _pool_within(
+    space: ConfigSpace, seed: int, max_params: float, max_macs: float | None, rounds: int
+) -> tuple[list[dict], np.ndarray]:
     "Different architectures within the caps, and the logarithms of their parameters."
     rng = as_rng(seed)
     found: dict[str, tuple[dict, float]] = {}
@@ -95,7 +120,9 @@ def _pool_within(space: ConfigSpace, seed: int, max_params: float, max_macs: flo
         batch = latin_hypercube(space, POOL, rng)
         stats = space.stats(batch)
         if unknown := {"params", "macs"} - stats.keys():
-            raise ConfigError(f"Of this space {', '.join(sorted(unknown))} are not known, only {', '.join(sorted(stats))}.")
+            raise ConfigError(
+                f"Of this space {', '.join(sorted(unknown))} are not known, only {', '.join(sorted(stats))}."
+            )
         small = stats["params"] <= max_params
         if max_macs is not None:
             small &= stats["macs"] <= max_macs

@@ -16,26 +16,36 @@ from ..core import ConfigError, DatasetInfo, check_number
 # %% ../../nbs/34_training.augment.ipynb #e093aa06
 @dataclass(frozen=True)
 class Augment:
-    "How training examples are changed at random. Shapes and types stay; zero or `False` leaves a step out."
-    crop: int = 0          # move images by up to so many pixels in both directions; the border repeats
-    flip: bool = False     # mirror half of the images left to right
-    cutout: int = 0        # cover a square of so many pixels with zeros, which is the mean of normalised images
-    shift: int = 0         # move features in time (the rows) by up to so many rows; the border repeats
-    mask_time: int = 0     # cover a band of at most so many moments (rows) with zeros
-    mask_bands: int = 0    # cover a band of at most so many coefficients (columns) with zeros
-    noise: float = 0.0     # standard deviation of Gaussian noise, in the units of the inputs
+    """How training examples are changed at random.
+
+    Shapes and types stay; zero or `False` leaves a step out."""
+
+    crop: int = 0  # move images by up to so many pixels in both directions; the border repeats
+    flip: bool = False  # mirror half of the images left to right
+    # cover a square of so many pixels with zeros, which is the mean of normalised images
+    cutout: int = 0
+    shift: int = 0  # move features in time (the rows) by up to so many rows; the border repeats
+    mask_time: int = 0  # cover a band of at most so many moments (rows) with zeros
+    mask_bands: int = 0  # cover a band of at most so many coefficients (columns) with zeros
+    noise: float = 0.0  # standard deviation of Gaussian noise, in the units of the inputs
 
     def __post_init__(self):
         for f in fields(self):
             if f.type in (int, float):
                 check_number(f.name, getattr(self, f.name), low=0, integer=f.type is int)
 
-    def __call__(self, x: Tensor,                                # a batch, shape (n, channels, height, width)
-                 generator: torch.Generator | None = None,       # None: PyTorch's own, of the batch's device
-                 ) -> Tensor:                                    # the changed batch; `x` stays as it is
-        "Change every example of a batch, each in its own way. Raises `ConfigError` for another number of dimensions."
+    def __call__(
+        self,
+        x: Tensor,  # a batch, shape (n, channels, height, width)
+        generator: torch.Generator | None = None,  # None: PyTorch's own, of the batch's device
+    ) -> Tensor:  # the changed batch; `x` stays as it is
+        """Change every example of a batch, each in its own way.
+
+        Raises `ConfigError` for another number of dimensions."""
         if x.dim() != 4:
-            raise ConfigError(f"Augmentation needs a batch of shape (n, channels, height, width); got {tuple(x.shape)}.")
+            raise ConfigError(
+                f"Augmentation needs a batch of shape (n, channels, height, width); got {tuple(x.shape)}."
+            )
         if self.crop or self.shift:
             down = _draw(x, max(self.crop, self.shift), generator)
             x = _move(x, down, _draw(x, self.crop, generator))
@@ -70,7 +80,9 @@ def _move(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     rows = (torch.arange(h, device=x.device) - down[:, None]).clamp(0, h - 1)
     columns = (torch.arange(w, device=x.device) - right[:, None]).clamp(0, w - 1)
     examples = torch.arange(n, device=x.device)[:, None, None]
-    return x.permute(0, 2, 3, 1)[examples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return x.permute(0, 2, 3, 1)[examples, rows[:, :, None], columns[:, None, :]].permute(
+        0, 3, 1, 2
+    )
 
 
 def _cover(x: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
@@ -94,15 +106,19 @@ def _mask(x: Tensor, axis: int, most: int, generator: torch.Generator | None) ->
     return x.masked_fill(band.view(len(x), 1, *((size, 1) if axis == 2 else (1, size))), 0)
 
 # %% ../../nbs/34_training.augment.ipynb #1f16abc0
-AUGMENT = {"digits": Augment(crop=1),
-           "CIFAR-10": Augment(crop=4, flip=True, cutout=8),
-           "VWW": Augment(crop=8, flip=True),
-           "KWS": Augment(shift=5, mask_time=8, mask_bands=2, noise=0.1)}
+AUGMENT = {
+    "digits": Augment(crop=1),
+    "CIFAR-10": Augment(crop=4, flip=True, cutout=8),
+    "VWW": Augment(crop=8, flip=True),
+    "KWS": Augment(shift=5, mask_time=8, mask_bands=2, noise=0.1),
+}
 
 
 def augment_for(info: DatasetInfo) -> Augment:
     "The recipe of a dataset. Raises `ConfigError` for one that has none."
     if info.name not in AUGMENT:
-        raise ConfigError(f"No augmentation is known for {info.name!r}, only for {', '.join(AUGMENT)}. "
-                          "Give your own, for example Protocol(augment=Augment(crop=4, flip=True)).")
+        raise ConfigError(
+            f"No augmentation is known for {info.name!r}, only for {', '.join(AUGMENT)}. "
+            "Give your own, for example Protocol(augment=Augment(crop=4, flip=True))."
+        )
     return AUGMENT[info.name]

@@ -40,20 +40,31 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.sample import sample_distinct, sample_evenly
 from .augment import Augment
 from .labels import LabelStore, label_set, save_label_set
-from .protocol import Checkpoint, Protocol, check_device, device_name, measure, prepare, splits
+from analognas.training.protocol import (
+    Checkpoint,
+    Protocol,
+    check_device,
+    device_name,
+    measure,
+    prepare,
+    splits,
+)
 
 # %% ../../nbs/38_training.collect.ipynb #a0daf766
 @dataclass(frozen=True)
 class Plan:
     "Which architectures a label collection measures, and how."
-    protocol: Protocol = Protocol()     # how each is trained and measured
-    n: int = 400                        # number of architectures
-    repeats: int = 20                   # so many of them are trained three times, with other seeds: how noisy is a label?
+
+    protocol: Protocol = Protocol()  # how each is trained and measured
+    n: int = 400  # number of architectures
+    # so many of them are trained three times, with other seeds: how noisy is a label?
+    repeats: int = 20
     max_params: float | None = 100_000  # only architectures of at most so many parameters
-    max_macs: float | None = None       # and of so many multiply-accumulates for one input
-    preset: str = "pcm"                 # hardware, see `create_rpu_config`
-    seed: int = 0                       # of the sample, and of each measurement
-    min_params: float | None = None     # given: sizes are even over the logarithm of the parameters, from here to `max_params`
+    max_macs: float | None = None  # and of so many multiply-accumulates for one input
+    preset: str = "pcm"  # hardware, see `create_rpu_config`
+    seed: int = 0  # of the sample, and of each measurement
+    # given: sizes are even over the logarithm of the parameters, from here to `max_params`
+    min_params: float | None = None
 
     def __post_init__(self):
         check_number("n", self.n, low=1, integer=True)
@@ -61,16 +72,24 @@ class Plan:
         for name in ("min_params", "max_params", "max_macs"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=1)
-        if self.min_params is not None and (self.max_params is None or self.max_params < self.min_params):
-            raise ConfigError(f"min_params {self.min_params} needs a max_params that is not smaller; got {self.max_params}.")
+        if self.min_params is not None and (
+            self.max_params is None or self.max_params < self.min_params
+        ):
+            raise ConfigError(
+                f"min_params {self.min_params} needs a max_params that is not smaller; got {self.max_params}."
+            )
         if self.protocol.n_rep < 2:
-            raise ConfigError(f"Labels need a spread over repeats: n_rep must be at least 2; got {self.protocol.n_rep}.")
+            raise ConfigError(
+                f"Labels need a spread over repeats: n_rep must be at least 2; got {self.protocol.n_rep}."
+            )
 
     def sample(self, space: ConfigSpace) -> list[dict]:
         "Return the architectures, canonical configs. `InfeasibleError` if the caps leave too few."
         if self.min_params is None or self.max_params is None:
             return sample_distinct(space, self.n, self.seed, self.max_params, self.max_macs)
-        return sample_evenly(space, self.n, self.seed, self.min_params, self.max_params, self.max_macs)
+        return sample_evenly(
+            space, self.n, self.seed, self.min_params, self.max_params, self.max_macs
+        )
 
     def tasks(self, space: ConfigSpace) -> list[tuple[str, int]]:
         "Return (canonical config, seed) of every training, in order; repeats are interleaved."
@@ -84,38 +103,94 @@ class Plan:
         return found
 
 
-SEEDS_OF_A_REPEAT = 3  # how often an architecture is trained that serves to measure the noise of the labels
-BETWEEN_REPEATS = 6    # new architectures before the next is repeated: a quarter of the trainings are repeats
+# how often an architecture is trained that serves to measure the noise of the labels
+SEEDS_OF_A_REPEAT = 3
+# new architectures before the next is repeated: a quarter of the trainings are repeats
+BETWEEN_REPEATS = 6
 LABEL_TIMES = (1.0, DAY, MONTH)  # seconds; the labels need no other
 SMALL = Protocol(epochs=8, hwa_epochs=3, hwa_batch_size=64, n_rep=10, t_inference=LABEL_TIMES)
-LONG = Protocol(lr=0.1, hwa_lr=0.02, hwa_batch_size=64, n_rep=20, t_inference=LABEL_TIMES, augment=True, validation=0.1)
+LONG = Protocol(
+    lr=0.1,
+    hwa_lr=0.02,
+    hwa_batch_size=64,
+    n_rep=20,
+    t_inference=LABEL_TIMES,
+    augment=True,
+    validation=0.1,
+)
 BY_CPU = replace(LONG, weight_decay=2e-4)
 KWS_CPU = replace(LONG, epochs=40, hwa_epochs=8)
-CIFAR_CPU = replace(BY_CPU, epochs=10, hwa_epochs=2, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04,
-                    resolution=16, augment=Augment(crop=2, flip=True))
-CIFAR_FULL = replace(BY_CPU, epochs=24, hwa_epochs=5, batch_size=256, hwa_batch_size=256, lr=0.4, hwa_lr=0.06,
-                     augment=Augment(crop=4, flip=True))
-VWW_CPU = replace(BY_CPU, epochs=12, hwa_epochs=3, resolution=48, augment=Augment(crop=4, flip=True))
-VWW_FULL = replace(BY_CPU, epochs=24, hwa_epochs=5, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04)
+CIFAR_CPU = replace(
+    BY_CPU,
+    epochs=10,
+    hwa_epochs=2,
+    batch_size=128,
+    hwa_batch_size=128,
+    lr=0.2,
+    hwa_lr=0.04,
+    resolution=16,
+    augment=Augment(crop=2, flip=True),
+)
+CIFAR_FULL = replace(
+    BY_CPU,
+    epochs=24,
+    hwa_epochs=5,
+    batch_size=256,
+    hwa_batch_size=256,
+    lr=0.4,
+    hwa_lr=0.06,
+    augment=Augment(crop=4, flip=True),
+)
+VWW_CPU = replace(
+    BY_CPU, epochs=12, hwa_epochs=3, resolution=48, augment=Augment(crop=4, flip=True)
+)
+VWW_FULL = replace(
+    BY_CPU, epochs=24, hwa_epochs=5, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04
+)
 KWS_QUICK = replace(SMALL, lr=0.1, hwa_lr=0.05, max_train=2000, max_test=464)
-CIFAR_QUICK = replace(SMALL, epochs=6, hwa_epochs=2, lr=0.1, hwa_lr=0.05, max_train=3000, max_test=500, n_rep=8, resolution=16)
+CIFAR_QUICK = replace(
+    SMALL,
+    epochs=6,
+    hwa_epochs=2,
+    lr=0.1,
+    hwa_lr=0.05,
+    max_train=3000,
+    max_test=500,
+    n_rep=8,
+    resolution=16,
+)
 
 PLANS: dict[str, dict[str, Plan]] = {
     "digits": {"quick": Plan(replace(SMALL, n_rep=15), max_macs=1.5e6)},
-    "KWS": {"cpu": Plan(KWS_CPU, n=120, min_params=1_500, max_params=60_000, max_macs=6e6),
-            "brief": Plan(replace(KWS_CPU, epochs=10, hwa_epochs=2), n=120, repeats=0, min_params=1_500, max_params=60_000, max_macs=6e6),
-            "quick": Plan(KWS_QUICK, n=300, max_macs=3e6)},
-    "CIFAR-10": {"full": Plan(CIFAR_FULL, n=120, min_params=5_000, max_params=500_000, max_macs=1e8),
-                 "cpu": Plan(CIFAR_CPU, n=60, repeats=8, min_params=3_000, max_params=100_000, max_macs=2e7),
-                 "quick": Plan(CIFAR_QUICK, n=150, max_params=500_000, max_macs=4e7)},
-    "VWW": {"full": Plan(VWW_FULL, n=60, repeats=8, min_params=3_000, max_params=200_000, max_macs=2e8),
-            "cpu": Plan(VWW_CPU, n=60, repeats=8, min_params=2_000, max_params=20_000, max_macs=6e7)}}
+    "KWS": {
+        "cpu": Plan(KWS_CPU, n=120, min_params=1_500, max_params=60_000, max_macs=6e6),
+        "brief": Plan(
+            replace(KWS_CPU, epochs=10, hwa_epochs=2),
+            n=120,
+            repeats=0,
+            min_params=1_500,
+            max_params=60_000,
+            max_macs=6e6,
+        ),
+        "quick": Plan(KWS_QUICK, n=300, max_macs=3e6),
+    },
+    "CIFAR-10": {
+        "full": Plan(CIFAR_FULL, n=120, min_params=5_000, max_params=500_000, max_macs=1e8),
+        "cpu": Plan(CIFAR_CPU, n=60, repeats=8, min_params=3_000, max_params=100_000, max_macs=2e7),
+        "quick": Plan(CIFAR_QUICK, n=150, max_params=500_000, max_macs=4e7),
+    },
+    "VWW": {
+        "full": Plan(VWW_FULL, n=60, repeats=8, min_params=3_000, max_params=200_000, max_macs=2e8),
+        "cpu": Plan(VWW_CPU, n=60, repeats=8, min_params=2_000, max_params=20_000, max_macs=6e7),
+    },
+}
 
 
-def find_plan(dataset: str,              # a name; one that has no plans gets `Plan()`
-              name: str | None = None,   # None: the dearest that suits the device
-              device: str = "cpu",       # where it is going to run
-              ) -> tuple[str, Plan]:     # its name, and the plan
+def find_plan(
+    dataset: str,  # a name; one that has no plans gets `Plan()`
+    name: str | None = None,  # None: the dearest that suits the device
+    device: str = "cpu",  # where it is going to run
+) -> tuple[str, Plan]:  # its name, and the plan
     "Look up a plan. Raises `ConfigError` for a name that the dataset has no plan of."
     plans = PLANS.get(dataset, {"quick": Plan()})
     if name is not None:
@@ -125,13 +200,34 @@ def find_plan(dataset: str,              # a name; one that has no plans gets `P
     return name, plans[name]
 
 # %% ../../nbs/38_training.collect.ipynb #4b52d633
-def describe_measurements(space: ConfigSpace, data: Dataset, protocol: Protocol, preset: str, device: str = "cpu", **sample: Any) -> dict:
-    "Return what decides labels, as plain data; under `part` what may differ between machines and samples."
+def describe_measurements(
+    space: ConfigSpace,
+    data: Dataset,
+    protocol: Protocol,
+    preset: str,
+    device: str = "cpu",
+    **sample: Any,
+) -> dict:
+    """Return what decides labels, as plain data; under `part` what may differ between machines and
+    samples."""
     (train, _), (test, _) = splits(data, protocol)
-    part = sample | {"source": data.source, "device": device_name(device), "system": f"{platform.system()} {platform.machine()}",
-                     "versions": {p: version(p) for p in ("aihwkit", "torch", "numpy")}}
-    return {"dataset": data.info.name, "data_sha256": content_hash(data), "n_train": len(train), "n_test": len(test),
-            "space": json.loads(space.to_json()), "engine": "analognas fast layers", "protocol": asdict(protocol), "preset": preset, "part": part}
+    part = sample | {
+        "source": data.source,
+        "device": device_name(device),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {p: version(p) for p in ("aihwkit", "torch", "numpy")},
+    }
+    return {
+        "dataset": data.info.name,
+        "data_sha256": content_hash(data),
+        "n_train": len(train),
+        "n_test": len(test),
+        "space": json.loads(space.to_json()),
+        "engine": "analognas fast layers",
+        "protocol": asdict(protocol),
+        "preset": preset,
+        "part": part,
+    }
 
 # %% ../../nbs/38_training.collect.ipynb #7487fd38
 def _seconds(step: Callable[[], Any]) -> float:
@@ -154,18 +250,31 @@ def _training_step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callab
         sgd.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         sgd.step()
+
     return step
 
 
-def seconds_needed(network: nn.Module, data: Dataset, rpu_config, protocol: Protocol, device: str = "cpu") -> float:
-    "Estimate how long `measure` of a network takes on a device, seconds, from a few steps of it. The network is used up."
+def seconds_needed(
+    network: nn.Module, data: Dataset, rpu_config, protocol: Protocol, device: str = "cpu"
+) -> float:
+    """Estimate how long `measure` of a network takes on a device, seconds, from a few steps of it.
+
+    The network is used up."""
     train, test = splits(data, protocol)
     network = network.to(device).train()
     x, y = (v[: protocol.batch_size].to(device) for v in train)
-    total = protocol.epochs * (len(train[0]) // protocol.batch_size) * _seconds(_training_step(network, x, y))
+    total = (
+        protocol.epochs
+        * (len(train[0]) // protocol.batch_size)
+        * _seconds(_training_step(network, x, y))
+    )
     analog = to_analog(network, rpu_config).train()
     x, y = (v[: protocol.hwa_batch_size].to(device) for v in train)
-    total += protocol.hwa_epochs * (len(train[0]) // protocol.hwa_batch_size) * _seconds(_training_step(analog, x, y))
+    total += (
+        protocol.hwa_epochs
+        * (len(train[0]) // protocol.hwa_batch_size)
+        * _seconds(_training_step(analog, x, y))
+    )
     analog.eval()
     x, y = (v[:256].to(device) for v in test)
     reading = _seconds(lambda: accuracy(analog, x, y)) * len(test[0]) / len(x)
@@ -177,26 +286,33 @@ def seconds_needed(network: nn.Module, data: Dataset, rpu_config, protocol: Prot
 @dataclass
 class Collector:
     "One process's share of a collection: it takes tasks from the store and measures them."
-    space: Any                        # anything with `network(config)`
+
+    space: Any  # anything with `network(config)`
     data: Dataset
     store: LabelStore
     rpu_config: Any
     protocol: Protocol
     device: str = "cpu"
-    end: float | None = None          # `time.monotonic()` by which every measurement must have ended; None is no limit
-    epochs: int = 0                   # finished so far
-    parent: int | None = None         # the process that waits for this one; without it, it ends
+    # `time.monotonic()` by which every measurement must have ended; None is no limit
+    end: float | None = None
+    epochs: int = 0  # finished so far
+    parent: int | None = None  # the process that waits for this one; without it, it ends
 
     def __post_init__(self):
         self.data, self.protocol = prepare(self.data, self.protocol, self.device)
-    too_dear: float = float("inf")    # MACs of the smallest network that could not be ended in time
+
+    too_dear: float = float("inf")  # MACs of the smallest network that could not be ended in time
 
     def run(self, after: Callable[[], Any] = lambda: None) -> None:
-        "Measure until no task is left, or none that can be ended in time. `after` is called after each."
+        """Measure until no task is left, or none that can be ended in time.
+
+        `after` is called after each."""
         while task := self.store.claim(None if self.end is None else self.fits):
             if self.end is not None and not self.in_time(task[1]):
                 self.store.release(task[0])
-                if self.too_dear == float("inf"):  # a space that does not count MACs: nothing tells the cheaper ones
+                if self.too_dear == float(
+                    "inf"  # a space that does not count MACs: nothing tells the cheaper ones
+                ):
                     return
                 continue
             self.measure(*task)
@@ -216,7 +332,17 @@ class Collector:
         assert self.end is not None
         left = self.end - time.monotonic()
         try:
-            needed = seconds_needed(self.space.network(config), self.data, self.rpu_config, self.protocol, self.device) if left > 0 else float("inf")
+            needed = (
+                seconds_needed(
+                    self.space.network(config),
+                    self.data,
+                    self.rpu_config,
+                    self.protocol,
+                    self.device,
+                )
+                if left > 0
+                else float("inf")
+            )
         except Exception:  # noqa: BLE001 - a network that fails is measured, so that its error is recorded
             return left > 0
         if needed > left:
@@ -229,9 +355,20 @@ class Collector:
         start = time.perf_counter()
         try:
             with _heartbeat(self.store, id):
-                found = measure(lambda: self.space.network(config), self.data, self.rpu_config, self.protocol, seed, False, self.device, checkpoint)
+                found = measure(
+                    lambda: self.space.network(config),
+                    self.data,
+                    self.rpu_config,
+                    self.protocol,
+                    seed,
+                    False,
+                    self.device,
+                    checkpoint,
+                )
         except KeyboardInterrupt:
-            self.store.release(id)  # its checkpoint stays; this process lives on, so nobody would take the task over
+            self.store.release(
+                id
+            )  # its checkpoint stays; this process lives on, so nobody would take the task over
             raise
         except Exception as e:  # noqa: BLE001 - whatever breaks one architecture is recorded, and must not stop the others
             error = {"error": repr(e), "traceback": traceback.format_exc()}
@@ -243,7 +380,8 @@ class Collector:
         checkpoint.drop()
 
     def checkpoint(self, id: int, config: dict, seed: int) -> Checkpoint:
-        "Return where this measurement is kept while it is under way; the file's name says of what it is."
+        """Return where this measurement is kept while it is under way; the file's name says of what
+        it is."""
         what = json.dumps([self.store.facts, config, seed], sort_keys=True)
         name = hashlib.sha256(what.encode()).hexdigest()[:24]
         found = Checkpoint(checkpoint_folder(self.store.path) / f"{name}.pt")
@@ -251,7 +389,8 @@ class Collector:
         return found
 
     def _tick(self, id: int, checkpoint: Checkpoint) -> None:
-        "After an epoch or a repeat: tell the store, and stop where nobody waits for the result any more."
+        """After an epoch or a repeat: tell the store, and stop where nobody waits for the result
+        any more."""
         self.store.beat(id, progress=checkpoint.place)
         if self.parent is not None and os.getppid() != self.parent:
             raise KeyboardInterrupt
@@ -267,12 +406,14 @@ HEARTBEAT_SECONDS = 60.0
 
 @contextlib.contextmanager
 def _heartbeat(store: LabelStore, id: int) -> Iterator[None]:
-    "Meanwhile tell the store every minute that the process lives, for whoever cannot see it from another machine."
+    """Meanwhile tell the store every minute that the process lives, for whoever cannot see it from
+    another machine."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_SECONDS):
             store.beat(id)
+
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
@@ -285,16 +426,18 @@ def _heartbeat(store: LabelStore, id: int) -> Iterator[None]:
 @dataclass
 class Tally:
     "What one call of `collect` has done."
-    rows: int = 0           # measurements finished
-    epochs: int = 0         # of training
-    seconds: float = 0.0    # wall-clock time
+
+    rows: int = 0  # measurements finished
+    epochs: int = 0  # of training
+    seconds: float = 0.0  # wall-clock time
 
 
 @dataclass(frozen=True)
 class _Job:
     "What a process needs to take part; data and protocol as `prepare` gave them."
+
     space: Any
-    info: Any             # the dataset's record; its tensors lie in a file
+    info: Any  # the dataset's record; its tensors lie in a file
     tensors: Path
     store: Path
     facts: dict
@@ -309,7 +452,16 @@ class _Job:
         end = None if self.seconds is None else time.monotonic() + self.seconds
         data = Dataset(self.info, **torch.load(self.tensors, mmap=True, weights_only=True))
         store = LabelStore(self.store, self.facts)
-        return Collector(self.space, data, store, create_rpu_config(self.preset), self.protocol, self.device, end, parent=self.parent)
+        return Collector(
+            self.space,
+            data,
+            store,
+            create_rpu_config(self.preset),
+            self.protocol,
+            self.device,
+            end,
+            parent=self.parent,
+        )
 
 
 def _take_part(job: _Job, epochs: Any) -> None:
@@ -325,17 +477,29 @@ def _take_part(job: _Job, epochs: Any) -> None:
             epochs.value += collector.epochs
 
 
-def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], Any], tally: Tally) -> None:
-    "Run processes until all have ended, calling `watch` now and then. The tally gets the epochs they finished, also after Ctrl-C."
-    torch.save({k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test")}, job.tensors)
-    fresh = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch's, may wait for ever
+def _side_by_side(
+    job: _Job, data: Dataset, processes: int, watch: Callable[[], Any], tally: Tally
+) -> None:
+    """Run processes until all have ended, calling `watch` now and then.
+
+    The tally gets the epochs they finished, also after Ctrl-C."""
+    torch.save(
+        {k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test")}, job.tensors
+    )
+    fresh = multiprocessing.get_context(
+        "spawn"
+    )  # a fork of a process with threads, as torch's, may wait for ever
     epochs = fresh.Value("q", 0)
-    crew = [fresh.Process(target=_take_part, args=(job, epochs), daemon=True) for _ in range(processes)]
+    crew = [
+        fresh.Process(target=_take_part, args=(job, epochs), daemon=True) for _ in range(processes)
+    ]
     try:
         for process in crew:
             process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as e:
-        raise ConfigError(f"This space cannot be sent to other processes ({e}). Define its network function in a module, or use processes=1.") from e
+        raise ConfigError(
+            f"This space cannot be sent to other processes ({e}). Define its network function in a module, or use processes=1."
+        ) from e
     try:
         while any(process.is_alive() for process in crew):
             crew[0].join(timeout=0.5) if crew[0].is_alive() else time.sleep(0.5)
@@ -345,21 +509,38 @@ def _side_by_side(job: _Job, data: Dataset, processes: int, watch: Callable[[], 
             process.join()  # after Ctrl-C, which reaches all of them
         tally.epochs += epochs.value
     if died := [process.exitcode for process in crew if process.exitcode]:
-        logging.getLogger("analognas").warning("%d of %d processes died (exit status %s); what they had begun is open again.",
-                                               len(died), processes, ", ".join(map(str, died)))
+        logging.getLogger("analognas").warning(
+            "%d of %d processes died (exit status %s); what they had begun is open again.",
+            len(died),
+            processes,
+            ", ".join(map(str, died)),
+        )
 
 # %% ../../nbs/38_training.collect.ipynb #be089a33
 class _Watch:
     "The progress bar, and the label set that is written as rows come in."
 
-    def __init__(self, store: LabelStore, space: ConfigSpace, export: Path | None, progress: bool, tally: Tally):
+    def __init__(
+        self,
+        store: LabelStore,
+        space: ConfigSpace,
+        export: Path | None,
+        progress: bool,
+        tally: Tally,
+    ):
         self.store, self.space, self.export, self.tally = store, space, export, tally
         counts = store.counts()
         self.start = time.perf_counter()
         self.before = counts["done"]
         self.written = -1
         over = counts["done"] + counts["failed"]
-        self.bar = tqdm(total=sum(counts.values()), initial=over, desc="labels", unit="arch", disable=not progress)
+        self.bar = tqdm(
+            total=sum(counts.values()),
+            initial=over,
+            desc="labels",
+            unit="arch",
+            disable=not progress,
+        )
 
     def __call__(self) -> None:
         "Look at the store."
@@ -378,18 +559,21 @@ class _Watch:
         self.bar.close()
 
 # %% ../../nbs/38_training.collect.ipynb #9064e819
-def collect(space: ConfigSpace,           # what to sample architectures from
-            data: Dataset,                # what to train and measure on
-            path: str | Path,             # the label store; made if it is not there, continued if it is
-            plan: Plan | None = None,     # which architectures, and how; None: `find_plan` of the dataset
-            progress: bool = True,        # show a progress bar with the time left?
-            device: str = "cpu",          # where to train and measure
-            processes: int = 1,           # so many side by side; 1 is this one
-            minutes: float | None = None,  # begin nothing that cannot be ended within so many; None is no limit
-            export: Path | None = None,   # write finished rows here as they come: FOLDER/NAME for NAME.csv and NAME.json
-            reopen: bool = False,         # try tasks that failed once more?
-            tally: Tally | None = None,   # filled with what was done, also when interrupted
-            ) -> LabelStore:              # the filled store
+def collect(
+    space: ConfigSpace,  # what to sample architectures from
+    data: Dataset,  # what to train and measure on
+    path: str | Path,  # the label store; made if it is not there, continued if it is
+    plan: Plan | None = None,  # which architectures, and how; None: `find_plan` of the dataset
+    progress: bool = True,  # show a progress bar with the time left?
+    device: str = "cpu",  # where to train and measure
+    processes: int = 1,  # so many side by side; 1 is this one
+    # begin nothing that cannot be ended within so many; None is no limit
+    minutes: float | None = None,
+    # write finished rows here as they come: FOLDER/NAME for NAME.csv and NAME.json
+    export: Path | None = None,
+    reopen: bool = False,  # try tasks that failed once more?
+    tally: Tally | None = None,  # filled with what was done, also when interrupted
+) -> LabelStore:  # the filled store
     """Measure the architectures of a plan. Resumable, and several processes may run the same call at once.
 
     An architecture that fails is recorded with its error and does not stop the rest. A kill costs one epoch of the network under way.
@@ -420,12 +604,24 @@ def collect(space: ConfigSpace,           # what to sample architectures from
         else:
             with tempfile.TemporaryDirectory() as folder:
                 ready, protocol = prepare(data, plan.protocol)
-                job = _Job(space, ready.info, Path(folder) / "data.pt", store.path, facts, plan.preset, protocol, device, seconds,
-                           os.getpid())
+                job = _Job(
+                    space,
+                    ready.info,
+                    Path(folder) / "data.pt",
+                    store.path,
+                    facts,
+                    plan.preset,
+                    protocol,
+                    device,
+                    seconds,
+                    os.getpid(),
+                )
                 _side_by_side(job, ready, processes, watch, tally)
     finally:
         watch.close()
     if store.counts()["claimed"] == 0:
-        with contextlib.suppress(OSError):  # not there, or holds what an interrupted measurement left
+        with contextlib.suppress(
+            OSError  # not there, or holds what an interrupted measurement left
+        ):
             checkpoint_folder(store.path).rmdir()
     return store

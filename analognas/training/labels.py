@@ -25,19 +25,38 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..core import (ConfigError, FileFormatError, check_choice, check_number, process_alive,
-                            process_realm, process_start, read_json, write_atomic, write_json)
+from analognas.core import (
+    ConfigError,
+    FileFormatError,
+    check_choice,
+    check_number,
+    process_alive,
+    process_realm,
+    process_start,
+    read_json,
+    write_atomic,
+    write_json,
+)
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/36_training.labels.ipynb #a253937e
-TARGETS = ("acc_1d", "avm", "std_1d")  # percent, percentage points, percentage points: see the core notebook
+TARGETS = (
+    "acc_1d",
+    "avm",
+    "std_1d",
+)  # percent, percentage points, percentage points: see the core notebook
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    "Architectures and their three measured labels. NaN or a missing column raises `ConfigError` naming the rows."
-    name: str                   # "digits", "nasbench201"
-    table: pd.DataFrame         # one row per measurement: the hyperparameters and TARGETS, perhaps more columns
+    """Architectures and their three measured labels.
+
+    NaN or a missing column raises `ConfigError` naming the rows."""
+
+    name: str  # "digits", "nasbench201"
+    table: (
+        pd.DataFrame
+    )  # one row per measurement: the hyperparameters and TARGETS, perhaps more columns
     hyperparameters: list[str]  # the columns that make a config
     facts: dict = field(default_factory=dict)  # dataset, hardware, protocol, versions, cost
 
@@ -48,7 +67,9 @@ class LabelSet:
         numbers = self.table[list(TARGETS)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
         bad = self.table.index[~np.isfinite(numbers).all(axis=1)].tolist()
         if bad:
-            raise ConfigError(f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]} (text counts as NaN).")
+            raise ConfigError(
+                f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]} (text counts as NaN)."
+            )
 
     def __len__(self) -> int:
         return len(self.table)
@@ -67,14 +88,27 @@ class LabelSet:
     def measured(self) -> np.ndarray:
         """The labels, and whatever else was measured of each architecture, shape (n, k): further columns of accuracies and spreads
         (`acc_...`, `std_...`, `baseline_acc`) that are complete and no target over again. Learning from all is easier than from three."""
-        more = [c for c in self.table.columns.drop(list(TARGETS)) if c.startswith(("acc_", "std_")) or c == "baseline_acc"]
+        more = [
+            c
+            for c in self.table.columns.drop(list(TARGETS))
+            if c.startswith(("acc_", "std_")) or c == "baseline_acc"
+        ]
         columns = [pd.to_numeric(self.table[c], errors="coerce").to_numpy(float) for c in more]
-        new = [c for c in columns if np.isfinite(c).all() and not any(np.allclose(c, y, rtol=1e-4) for y in self.labels.T)]
+        new = [
+            c
+            for c in columns
+            if np.isfinite(c).all() and not any(np.allclose(c, y, rtol=1e-4) for y in self.labels.T)
+        ]
         return np.column_stack([self.labels, *new])
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "LabelSet":
         "A part of the set, by position."
-        return LabelSet(self.name, self.table.iloc[list(rows)].reset_index(drop=True), self.hyperparameters, self.facts)
+        return LabelSet(
+            self.name,
+            self.table.iloc[list(rows)].reset_index(drop=True),
+            self.hyperparameters,
+            self.facts,
+        )
 
 # %% ../../nbs/36_training.labels.ipynb #e701e05e
 _HERE = Path(__file__).parent if "__file__" in globals() else Path("../analognas/training")

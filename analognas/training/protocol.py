@@ -26,39 +26,66 @@ from tqdm.auto import tqdm
 from ..analog.convert import to_analog
 from ..analog.measure import accuracy, stream_drift
 from ..analog.noise import torch_seed
-from ..core import (DAY, DRIFT_TIMES, MONTH, ConfigError, DriftRecord, check_number, check_times, child_seeds,
-                            write_atomic)
+from analognas.core import (
+    DAY,
+    DRIFT_TIMES,
+    MONTH,
+    ConfigError,
+    DriftRecord,
+    check_number,
+    check_times,
+    child_seeds,
+    write_atomic,
+)
 from ..datasets.base import Dataset, hold_out
 from .augment import Augment, augment_for
 
 # %% ../../nbs/35_training.protocol.ipynb #27ec7972
-MAY_BE_ZERO = ("epochs", "hwa_epochs", "weight_decay", "momentum", "max_train", "max_test", "resolution", "validation")
+MAY_BE_ZERO = (
+    "epochs",
+    "hwa_epochs",
+    "weight_decay",
+    "momentum",
+    "max_train",
+    "max_test",
+    "resolution",
+    "validation",
+)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    "How networks are trained and measured. The defaults suit networks under 100k parameters on `digits`."
-    epochs: int = 10              # digital training, passes over the training set
-    hwa_epochs: int = 4           # hardware-aware training, passes over the training set
-    batch_size: int = 64          # digital training
-    hwa_batch_size: int = 128     # hardware-aware training
-    lr: float = 0.05              # peak learning rate of digital training (one-cycle schedule)
-    hwa_lr: float = 0.02          # peak learning rate of hardware-aware training
-    momentum: float = 0.9         # of SGD, both times
-    weight_decay: float = 5e-4    # of SGD, both times
-    max_train: int = 0            # train on so many examples only, the same for every network; 0 is all
-    max_test: int = 0             # measure on so many examples only, the same for every network; 0 is all
-    validation: float = 0.0       # measure on this share of the training part, held out; 0 measures on the test part
-    resolution: int = 0           # height and width that images are averaged down to, before training and measuring; 0 keeps them
-    augment: bool | Augment = False  # change training examples at random: no, the dataset's usual way, or your own `Augment`
-    n_rep: int = 10               # repeats of programming and drift
+    """How networks are trained and measured.
+
+    The defaults suit networks under 100k parameters on `digits`."""
+
+    epochs: int = 10  # digital training, passes over the training set
+    hwa_epochs: int = 4  # hardware-aware training, passes over the training set
+    batch_size: int = 64  # digital training
+    hwa_batch_size: int = 128  # hardware-aware training
+    lr: float = 0.05  # peak learning rate of digital training (one-cycle schedule)
+    hwa_lr: float = 0.02  # peak learning rate of hardware-aware training
+    momentum: float = 0.9  # of SGD, both times
+    weight_decay: float = 5e-4  # of SGD, both times
+    max_train: int = 0  # train on so many examples only, the same for every network; 0 is all
+    max_test: int = 0  # measure on so many examples only, the same for every network; 0 is all
+    # measure on this share of the training part, held out; 0 measures on the test part
+    validation: float = 0.0
+    # height and width that images are averaged down to, before training and measuring; 0
+    # keeps them
+    resolution: int = 0
+    # change training examples at random: no, the dataset's usual way, or your own `Augment`
+    augment: bool | Augment = False
+    n_rep: int = 10  # repeats of programming and drift
     t_inference: tuple[float, ...] = DRIFT_TIMES  # seconds since programming
 
     def __post_init__(self):
         object.__setattr__(self, "t_inference", check_times(self.t_inference))
         if missing := {DAY, MONTH} - set(self.t_inference):
-            raise ConfigError(f"t_inference must hold 1 day ({DAY:g} s) and 30 days ({MONTH:g} s), which the labels are read at; "
-                              f"{sorted(missing)} missing from {self.t_inference}.")
+            raise ConfigError(
+                f"t_inference must hold 1 day ({DAY:g} s) and 30 days ({MONTH:g} s), which the labels are read at; "
+                f"{sorted(missing)} missing from {self.t_inference}."
+            )
         for f in fields(self):
             if f.type in (int, float):
                 least = 0 if f.name in MAY_BE_ZERO else 1 if f.type is int else 1e-9
@@ -68,21 +95,26 @@ class Protocol:
             raise ConfigError(f"augment must be True, False or an Augment; got {self.augment!r}.")
 
 # %% ../../nbs/35_training.protocol.ipynb #28e2380c
-def some_of(examples: tuple[Tensor, Tensor],  # inputs (N, channels, height, width), labels (N,)
-            at_most: int,                     # a random part of so many of them, the same every time; 0 is all
-            resolution: int = 0,              # average the inputs down to this height and width; 0 keeps them
-            ) -> tuple[Tensor, Tensor]:
+def some_of(
+    examples: tuple[Tensor, Tensor],  # inputs (N, channels, height, width), labels (N,)
+    at_most: int,  # a random part of so many of them, the same every time; 0 is all
+    resolution: int = 0,  # average the inputs down to this height and width; 0 keeps them
+) -> tuple[Tensor, Tensor]:
     "What a protocol's budget leaves of a split."
     x, y = examples
     if resolution > min(x.shape[2:]):
-        raise ConfigError(f"resolution must be at most that of the data, {x.shape[2]} x {x.shape[3]}; got {resolution}.")
+        raise ConfigError(
+            f"resolution must be at most that of the data, {x.shape[2]} x {x.shape[3]}; got {resolution}."
+        )
     if 0 < at_most < len(x):
         kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:at_most]
         x, y = x[kept], y[kept]
     return (nn.functional.adaptive_avg_pool2d(x, resolution) if resolution else x), y
 
 
-def splits(data: Dataset, protocol: Protocol) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def splits(
+    data: Dataset, protocol: Protocol
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     "Return what a protocol trains on and what it measures on: (inputs, labels) each."
     if protocol.validation:
         data = hold_out(data, protocol.validation)
@@ -90,9 +122,13 @@ def splits(data: Dataset, protocol: Protocol) -> tuple[tuple[Tensor, Tensor], tu
     return train, some_of(data.test, protocol.max_test, protocol.resolution)
 
 
-def prepare(data: Dataset, protocol: Protocol,
-            device: str | torch.device = "cpu",  # where the tensors are to lie
-            ) -> tuple[Dataset, Protocol]:       # the data as the protocol wants them, and the protocol that is left to do
+def prepare(
+    data: Dataset,
+    protocol: Protocol,
+    device: str | torch.device = "cpu",  # where the tensors are to lie
+) -> tuple[
+    Dataset, Protocol
+]:  # the data as the protocol wants them, and the protocol that is left to do
     "Split, thin out and average down once, for many networks."
     (x_train, y_train), (x_test, y_test) = splits(data, protocol)
     channels, height, width = x_train.shape[1:]
@@ -104,23 +140,35 @@ def prepare(data: Dataset, protocol: Protocol,
     return Dataset(info, moved[0], moved[1], moved[2], moved[3], data.source), rest
 
 # %% ../../nbs/35_training.protocol.ipynb #b18c839e
-DIGITAL, HARDWARE_AWARE, READING = "digital", "hardware-aware", "reading"  # phases of a measurement, in order
+DIGITAL, HARDWARE_AWARE, READING = (
+    "digital",
+    "hardware-aware",
+    "reading",
+)  # phases of a measurement, in order
 
 
 class Checkpoint:
-    "A file from which a measurement goes on where its process was killed. Without a path nothing is kept."
+    """A file from which a measurement goes on where its process was killed.
 
-    def __init__(self, path: str | Path | None = None,               # made after the first epoch; None keeps nothing
-                 after_epoch: Callable[[], Any] | None = None,       # called after every epoch and every repeat of the readings
-                 ):
+    Without a path nothing is kept."""
+
+    def __init__(
+        self,
+        path: str | Path | None = None,  # made after the first epoch; None keeps nothing
+        # called after every epoch and every repeat of the readings
+        after_epoch: Callable[[], Any] | None = None,
+    ):
         self.path = None if path is None else Path(path)
         self.after_epoch = after_epoch
-        self.epochs = 0             # finished by this process
+        self.epochs = 0  # finished by this process
         self._start = time.perf_counter()
         self.state: dict[str, Any] = {"phase": DIGITAL, "epoch": 0, "seconds": 0.0, "acc": []}
 
     def open(self, about: dict) -> None:
-        "Read the file, if it is there. `about` says what it must belong to; another raises `ConfigError`; a damaged one starts over, with a warning."
+        """Read the file, if it is there.
+
+        `about` says what it must belong to; another raises `ConfigError`; a damaged one starts
+        over, with a warning."""
         self.state["about"] = json.dumps(about, sort_keys=True)
         if self.path is None or not self.path.exists():
             return
@@ -128,17 +176,23 @@ class Checkpoint:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
             told = state["about"]
         except Exception as e:  # noqa: BLE001 - torch raises many kinds for a damaged file
-            logging.getLogger("analognas").warning("The checkpoint %s cannot be read (%r): this measurement starts over.", self.path, e)
+            logging.getLogger("analognas").warning(
+                "The checkpoint %s cannot be read (%r): this measurement starts over.", self.path, e
+            )
             return
         if told != self.state["about"]:
-            raise ConfigError(f"The checkpoint {self.path} belongs to another measurement: {told}, not {self.state['about']}. "
-                              "Delete it to start over.")
+            raise ConfigError(
+                f"The checkpoint {self.path} belongs to another measurement: {told}, not {self.state['about']}. "
+                "Delete it to start over."
+            )
         self.state = state
 
     @property
     def place(self) -> str:
         "How far the measurement has come: its phase, the epochs done in it, the repeats read."
-        return f"{self.state['phase']}, epoch {self.state['epoch']}, repeat {len(self.state['acc'])}"
+        return (
+            f"{self.state['phase']}, epoch {self.state['epoch']}, repeat {len(self.state['acc'])}"
+        )
 
     @property
     def seconds(self) -> float:
@@ -146,7 +200,8 @@ class Checkpoint:
         return self.state["seconds"] + time.perf_counter() - self._start
 
     def resume(self, phase: str, model: nn.Module, optimizer) -> int:
-        "Load what was kept of a phase into model, optimizer and generators; return how many of its epochs are done."
+        """Load what was kept of a phase into model, optimizer and generators; return how many of
+        its epochs are done."""
         if self.state["phase"] != phase or self.state["epoch"] == 0:
             return 0
         model.load_state_dict(self.state["model"])
@@ -160,8 +215,13 @@ class Checkpoint:
     def keep(self, phase: str, epoch: int, model: nn.Module, optimizer) -> None:
         "Write down the end of an epoch."
         device = next(model.parameters()).device
-        self.state |= {"phase": phase, "epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                       "rng": torch.get_rng_state()}
+        self.state |= {
+            "phase": phase,
+            "epoch": epoch,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
         if device.type == "cuda":
             self.state["cuda_rng"] = torch.cuda.get_rng_state(device)
         self.epochs += 1
@@ -183,8 +243,18 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 # %% ../../nbs/35_training.protocol.ipynb #0c242df1
-def _fit(model: nn.Module, optimizer, data: Dataset, protocol: Protocol, phase: str, progress: bool, checkpoint: Checkpoint) -> None:
-    "Train in place, where the model is. Order and noise come from PyTorch's generators, which the caller seeds."
+def _fit(
+    model: nn.Module,
+    optimizer,
+    data: Dataset,
+    protocol: Protocol,
+    phase: str,
+    progress: bool,
+    checkpoint: Checkpoint,
+) -> None:
+    """Train in place, where the model is.
+
+    Order and noise come from PyTorch's generators, which the caller seeds."""
     device = next(model.parameters()).device
     data, protocol = prepare(data, protocol, device)
     x, y = data.train
@@ -193,14 +263,25 @@ def _fit(model: nn.Module, optimizer, data: Dataset, protocol: Protocol, phase: 
     batch_size = protocol.batch_size if digital else protocol.hwa_batch_size
     steps = len(x) // batch_size
     if steps == 0:
-        raise ConfigError(f"batch_size {batch_size} is larger than the {len(x)} training examples of {data.info.name}.")
+        raise ConfigError(
+            f"batch_size {batch_size} is larger than the {len(x)} training examples of {data.info.name}."
+        )
     if epochs == 0:
         return
     change = augment_for(data.info) if protocol.augment is True else protocol.augment
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, optimizer.param_groups[0]["lr"], total_steps=epochs * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, optimizer.param_groups[0]["lr"], total_steps=epochs * steps
+    )
     done = checkpoint.resume(phase, model, optimizer)
     schedule.last_epoch = done * steps  # the learning rate follows from the number of steps alone
-    with tqdm(total=epochs * steps, initial=done * steps, desc=f"{phase} training", unit="batch", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=epochs * steps,
+        initial=done * steps,
+        desc=f"{phase} training",
+        unit="batch",
+        disable=not progress,
+        leave=False,
+    ) as bar:
         for epoch in range(done, epochs):
             model.train()
             for batch in torch.randperm(len(x))[: steps * batch_size].to(device).split(batch_size):
@@ -220,38 +301,48 @@ def _fast_only(model: nn.Module) -> bool:
     return not any(isinstance(m, AnalogLayerBase) for m in model.modules())
 
 
-def train_digital(model: nn.Module,         # the network; trained in place
-                  data: Dataset,            # what to train on
-                  protocol: Protocol = Protocol(),  # the recipe
-                  seed: int = 0,            # of the order of batches
-                  progress: bool = True,    # show a progress bar?
-                  checkpoint: Checkpoint | None = None,  # where to go on from, if it was killed
-                  ) -> nn.Module:           # the same network, in evaluation mode
+def train_digital(
+    model: nn.Module,  # the network; trained in place
+    data: Dataset,  # what to train on
+    protocol: Protocol = Protocol(),  # the recipe
+    seed: int = 0,  # of the order of batches
+    progress: bool = True,  # show a progress bar?
+    checkpoint: Checkpoint | None = None,  # where to go on from, if it was killed
+) -> nn.Module:  # the same network, in evaluation mode
     "Ordinary training."
     with torch_seed(seed):
-        sgd = torch.optim.SGD(model.parameters(), protocol.lr, protocol.momentum, weight_decay=protocol.weight_decay)
+        sgd = torch.optim.SGD(
+            model.parameters(), protocol.lr, protocol.momentum, weight_decay=protocol.weight_decay
+        )
         _fit(model, sgd, data, protocol, DIGITAL, progress, checkpoint or Checkpoint())
     return model
 
 
-def train_hardware_aware(model: nn.Module,         # a trained digital network; stays as it is
-                         data: Dataset,            # what to train on
-                         rpu_config=None,          # the chip; None is the "pcm" preset
-                         protocol: Protocol = Protocol(),  # the recipe
-                         seed: int = 0,            # of batches and of all noise
-                         progress: bool = True,    # show a progress bar?
-                         checkpoint: Checkpoint | None = None,  # where to go on from, if it was killed
-                         ) -> nn.Module:           # an analog network, in evaluation mode
+def train_hardware_aware(
+    model: nn.Module,  # a trained digital network; stays as it is
+    data: Dataset,  # what to train on
+    rpu_config=None,  # the chip; None is the "pcm" preset
+    protocol: Protocol = Protocol(),  # the recipe
+    seed: int = 0,  # of batches and of all noise
+    progress: bool = True,  # show a progress bar?
+    checkpoint: Checkpoint | None = None,  # where to go on from, if it was killed
+) -> nn.Module:  # an analog network, in evaluation mode
     "Convert to analog layers and train on with the chip's noise in the forward pass."
     with torch_seed(seed):
         analog = to_analog(model, rpu_config)
         on_kit = not _fast_only(analog)
         if on_kit and checkpoint is not None and checkpoint.path is not None:
             logging.getLogger("analognas").warning(
-                "aihwkit's own tiles cannot be kept in a checkpoint: if this process is killed, hardware-aware training starts over.")
+                "aihwkit's own tiles cannot be kept in a checkpoint: if this process is killed, hardware-aware training starts over."
+            )
             checkpoint = Checkpoint(None, checkpoint.after_epoch)
         kind = AnalogSGD if on_kit else torch.optim.SGD  # aihwkit's tiles need theirs
-        sgd = kind(analog.parameters(), lr=protocol.hwa_lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
+        sgd = kind(
+            analog.parameters(),
+            lr=protocol.hwa_lr,
+            momentum=protocol.momentum,
+            weight_decay=protocol.weight_decay,
+        )
         _fit(analog, sgd, data, protocol, HARDWARE_AWARE, progress, checkpoint or Checkpoint())
     return analog
 
@@ -259,17 +350,28 @@ def train_hardware_aware(model: nn.Module,         # a trained digital network; 
 @dataclass(frozen=True)
 class Measurement:
     "What came out of training and measuring one network."
-    drift: DriftRecord      # accuracy over repeats and time
-    acc_digital: float      # test accuracy after digital training, percent
-    acc_hwa: float          # of the analog network before programming: converters and output noise only, percent
-    seconds: float          # wall-clock time it took
-    model: nn.Module        # the hardware-aware trained analog network
+
+    drift: DriftRecord  # accuracy over repeats and time
+    acc_digital: float  # test accuracy after digital training, percent
+    # of the analog network before programming: converters and output noise only, percent
+    acc_hwa: float
+    seconds: float  # wall-clock time it took
+    model: nn.Module  # the hardware-aware trained analog network
 
     def to_dict(self) -> dict:
         "Everything but the network, for JSON."
-        std_1d = self.drift.std_1d if len(self.drift.acc) > 1 else None  # one chip has no spread; NaN is not JSON
-        return {"acc_1d": self.drift.acc_1d, "avm": self.drift.avm, "std_1d": std_1d, "acc_digital": self.acc_digital,
-                "acc_hwa": self.acc_hwa, "seconds": self.seconds, **self.drift.to_dict()}
+        std_1d = (
+            self.drift.std_1d if len(self.drift.acc) > 1 else None
+        )  # one chip has no spread; NaN is not JSON
+        return {
+            "acc_1d": self.drift.acc_1d,
+            "avm": self.drift.avm,
+            "std_1d": std_1d,
+            "acc_digital": self.acc_digital,
+            "acc_hwa": self.acc_hwa,
+            "seconds": self.seconds,
+            **self.drift.to_dict(),
+        }
 
 # %% ../../nbs/35_training.protocol.ipynb #c7c95c30
 def device_name(device: str | torch.device) -> str:
@@ -287,18 +389,22 @@ def check_device(device: str | torch.device) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         reason = str(e).splitlines()[0]
         here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise ConfigError(f"The device {str(device)!r} cannot be used ({reason}). Available: {here}.") from e
+        raise ConfigError(
+            f"The device {str(device)!r} cannot be used ({reason}). Available: {here}."
+        ) from e
 
 # %% ../../nbs/35_training.protocol.ipynb #57a16412
-def measure(make_network,              # () -> torch.nn.Module: called once, with PyTorch's generator seeded
-            data: Dataset,             # what to train and test on
-            rpu_config=None,           # the chip; None is the "pcm" preset
-            protocol: Protocol = Protocol(),  # the recipe
-            seed: int = 0,             # of weights, batches and noise
-            progress: bool = True,     # show progress bars?
-            device: str | torch.device = "cpu",  # where to train and measure
-            checkpoint: Checkpoint | None = None,  # where to go on from, if a process was killed; None keeps nothing
-            ) -> Measurement:          # accuracies and the trained network
+def measure(
+    make_network,  # () -> torch.nn.Module: called once, with PyTorch's generator seeded
+    data: Dataset,  # what to train and test on
+    rpu_config=None,  # the chip; None is the "pcm" preset
+    protocol: Protocol = Protocol(),  # the recipe
+    seed: int = 0,  # of weights, batches and noise
+    progress: bool = True,  # show progress bars?
+    device: str | torch.device = "cpu",  # where to train and measure
+    # where to go on from, if a process was killed; None keeps nothing
+    checkpoint: Checkpoint | None = None,
+) -> Measurement:  # accuracies and the trained network
     """Train digitally, train hardware-aware, program and drift. The same seed gives the same result on the same machine.
 
     With a `checkpoint` a process that is killed loses one epoch at most, and the result is the same."""
@@ -306,11 +412,24 @@ def measure(make_network,              # () -> torch.nn.Module: called once, wit
     kept = checkpoint or Checkpoint()
     kept.open({"protocol": asdict(protocol), "seed": seed, "dataset": data.info.name})
     data, protocol = prepare(data, protocol, device)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):  # TF32 would move a GPU's results
+    with torch.backends.cudnn.flags(
+        enabled=True,
+        benchmark=True,
+        allow_tf32=False,  # TF32 would move a GPU's results
+    ):
         return _measured(make_network, data, rpu_config, protocol, seed, progress, device, kept)
 
 
-def _measured(make_network, data: Dataset, rpu_config, protocol: Protocol, seed: int, progress: bool, device, kept: Checkpoint) -> Measurement:
+def _measured(
+    make_network,
+    data: Dataset,
+    rpu_config,
+    protocol: Protocol,
+    seed: int,
+    progress: bool,
+    device,
+    kept: Checkpoint,
+) -> Measurement:
     "The phases of a measurement, those that are done already left out."
     test = data.test
     s_init, s_train, s_hwa, s_drift = child_seeds(seed, 4)
@@ -318,7 +437,12 @@ def _measured(make_network, data: Dataset, rpu_config, protocol: Protocol, seed:
         model = make_network().to(device)
     if kept.state["phase"] == DIGITAL:
         train_digital(model, data, protocol, s_train, progress, kept)
-        kept.write(phase=HARDWARE_AWARE, epoch=0, acc_digital=accuracy(model, *test), digital=model.state_dict())
+        kept.write(
+            phase=HARDWARE_AWARE,
+            epoch=0,
+            acc_digital=accuracy(model, *test),
+            digital=model.state_dict(),
+        )
     model.load_state_dict(kept.state["digital"])
     analog = _hardware_aware(model, data, rpu_config, protocol, s_hwa, progress, kept)
     with torch_seed(s_drift):
@@ -327,7 +451,15 @@ def _measured(make_network, data: Dataset, rpu_config, protocol: Protocol, seed:
     return Measurement(drift, kept.state["acc_digital"], acc_hwa, kept.seconds, analog)
 
 
-def _hardware_aware(model: nn.Module, data: Dataset, rpu_config, protocol: Protocol, seed: int, progress: bool, kept: Checkpoint) -> nn.Module:
+def _hardware_aware(
+    model: nn.Module,
+    data: Dataset,
+    rpu_config,
+    protocol: Protocol,
+    seed: int,
+    progress: bool,
+    kept: Checkpoint,
+) -> nn.Module:
     "Train hardware-aware, or load what a process that was killed had trained."
     if kept.state["phase"] == HARDWARE_AWARE:
         analog = train_hardware_aware(model, data, rpu_config, protocol, seed, progress, kept)
@@ -339,12 +471,27 @@ def _hardware_aware(model: nn.Module, data: Dataset, rpu_config, protocol: Proto
     return analog
 
 
-def _readings(analog: nn.Module, test: tuple[Tensor, Tensor], protocol: Protocol, seed: int, progress: bool, kept: Checkpoint) -> DriftRecord:
-    "Measure the drift, repeat by repeat; those that a process that was killed had measured are not measured again."
+def _readings(
+    analog: nn.Module,
+    test: tuple[Tensor, Tensor],
+    protocol: Protocol,
+    seed: int,
+    progress: bool,
+    kept: Checkpoint,
+) -> DriftRecord:
+    """Measure the drift, repeat by repeat; those that a process that was killed had measured are
+    not measured again."""
     times = protocol.t_inference
     rows: list[list[float]] = [list(row) for row in kept.state["acc"]]
     stream = stream_drift(analog, test, times, protocol.n_rep, seed, first=len(rows))
-    with tqdm(total=protocol.n_rep * len(times), initial=len(rows) * len(times), desc="drift", unit="read", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=protocol.n_rep * len(times),
+        initial=len(rows) * len(times),
+        desc="drift",
+        unit="read",
+        disable=not progress,
+        leave=False,
+    ) as bar:
         row: list[float] = []
         for _, _, value in stream:
             row.append(value)

@@ -20,24 +20,46 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..core import write_atomic
-from ..search_spaces.nasbench201_cells import (AVGPOOL3X3, CONV1X1, CONV3X3, EDGES, SKIP, all_cells, check_cells,
-                                                       network_groups)
+from analognas.search_spaces.nasbench201_cells import (
+    AVGPOOL3X3,
+    CONV1X1,
+    CONV3X3,
+    EDGES,
+    SKIP,
+    all_cells,
+    check_cells,
+    network_groups,
+)
 from ..search_spaces.nasbench201_features import PROXIES_FILE, prune_cells
 
 # %% ../../nbs/37_training.zero_cost.ipynb #95df26bb
 class Disturbance(NamedTuple):
     "What is wrong with a version of the network."
-    weight: float = 0.0   # standard deviation of the weights' error, as a share of the largest weight
-    gain: float = 1.0     # what convolutions multiply their output with
-    image: float = 0.0    # amplitude of what is added to the images, as a share of theirs
+
+    # standard deviation of the weights' error, as a share of the largest weight
+    weight: float = 0.0
+    gain: float = 1.0  # what convolutions multiply their output with
+    image: float = 0.0  # amplitude of what is added to the images, as a share of theirs
 
 
-VERSIONS = (Disturbance(), Disturbance(weight=0.04), Disturbance(weight=0.1), Disturbance(gain=0.85), Disturbance(image=0.1))
-IMAGES, SIZE, CHANNELS, CELLS = 12, 8, 8, 5   # images; their height and width; channels of the first of three stages; cells in a stage
+VERSIONS = (
+    Disturbance(),
+    Disturbance(weight=0.04),
+    Disturbance(weight=0.1),
+    Disturbance(gain=0.85),
+    Disturbance(image=0.1),
+)
+IMAGES, SIZE, CHANNELS, CELLS = (
+    12,
+    8,
+    8,
+    5,
+)  # images; their height and width; channels of the first of three stages; cells in a stage
 
 
 def _images(rng: np.random.Generator) -> Tensor:
-    "Images with the spectrum of natural ones (amplitude falls with frequency) and correlated colours, shape (IMAGES, 3, SIZE, SIZE)."
+    """Images with the spectrum of natural ones (amplitude falls with frequency) and correlated
+    colours, shape (IMAGES, 3, SIZE, SIZE)."""
     f = np.fft.fftfreq(SIZE)
     amplitude = 1 / np.maximum(np.hypot(f[:, None], f), 1 / SIZE)
     x = np.fft.ifft2(np.fft.fft2(rng.standard_normal((IMAGES, 3, SIZE, SIZE))) * amplitude).real
@@ -62,32 +84,46 @@ class _Untrained:
         self.images, self.noise = _images(rng), _images(rng)
 
     def weight(self, key: tuple[int, ...], shape: tuple[int, ...]) -> list[Tensor]:
-        "A kernel in all versions: Gaussian, cut off at 2.5 standard deviations, scaled by its fan-in. The same for the same key."
+        """A kernel in all versions: Gaussian, cut off at 2.5 standard deviations, scaled by its
+        fan-in. The same for the same key."""
         rng, largest = np.random.default_rng([self.seed, *key]), 2.5 / np.sqrt(np.prod(shape[1:]))
         w = np.clip(rng.standard_normal(shape), -2.5, 2.5) * largest / 2.5
         error = rng.standard_normal(shape) * largest
         return [torch.tensor(w + v.weight * error, dtype=torch.float32) for v in VERSIONS]
 
-    def conv(self, xs: list[Tensor], key: tuple[int, ...], outputs: int, kernel: int, stride: int = 1) -> list[Tensor]:
+    def conv(
+        self, xs: list[Tensor], key: tuple[int, ...], outputs: int, kernel: int, stride: int = 1
+    ) -> list[Tensor]:
         "Convolution and batch normalisation with the clean version's statistics."
         networks, images, inputs = xs[0].shape[:3]
-        ys = [F.conv2d(x.flatten(0, 1), w, stride=stride, padding=kernel // 2).unflatten(0, (networks, images))
-              for x, w in zip(xs, self.weight(key, (outputs, inputs, kernel, kernel)), strict=True)]
+        ys = [
+            F.conv2d(x.flatten(0, 1), w, stride=stride, padding=kernel // 2).unflatten(
+                0, (networks, images)
+            )
+            for x, w in zip(xs, self.weight(key, (outputs, inputs, kernel, kernel)), strict=True)
+        ]
         mean, var = ys[0].mean((1, 3, 4), keepdim=True), ys[0].var((1, 3, 4), keepdim=True)
-        return [(y * v.gain - mean) / (var + 1e-5).sqrt() for y, v in zip(ys, VERSIONS, strict=True)]
+        return [
+            (y * v.gain - mean) / (var + 1e-5).sqrt() for y, v in zip(ys, VERSIONS, strict=True)
+        ]
 
     def reduction(self, xs: list[Tensor], stage: int) -> list[Tensor]:
         "Half the resolution, twice the channels: the residual block between stages."
         channels = 2 * xs[0].shape[2]
         ys = self.conv([x.relu() for x in xs], (REDUCTION, stage, 0), channels, 3, 2)
         ys = self.conv([y.relu() for y in ys], (REDUCTION, stage, 1), channels, 3)
-        shortcut = [F.conv2d(F.avg_pool2d(x.flatten(0, 1), 2), w) for x, w in
-                    zip(xs, self.weight((REDUCTION, stage, 2), (channels, channels // 2, 1, 1)), strict=True)]
+        shortcut = [
+            F.conv2d(F.avg_pool2d(x.flatten(0, 1), 2), w)
+            for x, w in zip(
+                xs, self.weight((REDUCTION, stage, 2), (channels, channels // 2, 1, 1)), strict=True
+            )
+        ]
         return [y + s.view_as(y) for y, s in zip(ys, shortcut, strict=True)]
 
 # %% ../../nbs/37_training.zero_cost.ipynb #aa39a259
 class _Tellers:
-    "How often two images meet the same pattern of active units, added up over the convolutions of each network."
+    """How often two images meet the same pattern of active units, added up over the convolutions of
+    each network."""
 
     def __init__(self, networks: int):
         self.same, self.convs = torch.zeros(networks, IMAGES, IMAGES), torch.zeros(networks, 1, 1)
@@ -98,23 +134,34 @@ class _Tellers:
         self.convs[rows] += 1
 
     def proxies(self) -> dict[str, Tensor]:
-        "Log determinants of the mean and of the sum (Mellor and others, 2021), and the number of convolutions they are over."
+        """Log determinants of the mean and of the sum (Mellor and others, 2021), and the number of
+        convolutions they are over."""
         logdet = lambda k, floor: torch.linalg.slogdet((k + floor * torch.eye(IMAGES)).double())[1]
-        return {"naswot_mean": logdet(self.same / self.convs.clamp(min=1), 1e-3), "naswot": logdet(self.same, 1e-2),
-                "live_convs": self.convs[:, 0, 0].log1p()}
+        return {
+            "naswot_mean": logdet(self.same / self.convs.clamp(min=1), 1e-3),
+            "naswot": logdet(self.same, 1e-2),
+            "live_convs": self.convs[:, 0, 0].log1p(),
+        }
 
 
-def _cell(net: _Untrained, xs: list[Tensor], cells: np.ndarray, key: tuple, tellers: _Tellers) -> list[Tensor]:
-    "One cell of every network: node by node, the networks with the same operation on an edge together."
+def _cell(
+    net: _Untrained, xs: list[Tensor], cells: np.ndarray, key: tuple, tellers: _Tellers
+) -> list[Tensor]:
+    """One cell of every network: node by node, the networks with the same operation on an edge
+    together."""
     nodes = [xs] + [[torch.zeros_like(x) for x in xs] for _ in range(3)]
-    for (edge, (start, end)), op in itertools.product(enumerate(EDGES), (SKIP, CONV3X3, CONV1X1, AVGPOOL3X3)):
+    for (edge, (start, end)), op in itertools.product(
+        enumerate(EDGES), (SKIP, CONV3X3, CONV1X1, AVGPOOL3X3)
+    ):
         rows = torch.as_tensor(np.flatnonzero(cells[:, edge] == op))
         if not len(rows):
             continue
         ys = [x[rows] for x in nodes[start]]
         if op in (CONV3X3, CONV1X1):
             tellers.add(rows, ys[0])
-            ys = net.conv([y.relu() for y in ys], (*key, edge, op), ys[0].shape[2], 3 if op == CONV3X3 else 1)
+            ys = net.conv(
+                [y.relu() for y in ys], (*key, edge, op), ys[0].shape[2], 3 if op == CONV3X3 else 1
+            )
         elif op == AVGPOOL3X3:
             ys = [_pool(y) for y in ys]
         for node, y in zip(nodes[end], ys, strict=True):
@@ -123,7 +170,8 @@ def _cell(net: _Untrained, xs: list[Tensor], cells: np.ndarray, key: tuple, tell
 
 # %% ../../nbs/37_training.zero_cost.ipynb #b8bbc6b3
 def _spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    "Activations as (networks, images, features), less their mean over images, and the mean square of that, (networks,)."
+    """Activations as (networks, images, features), less their mean over images, and the mean square
+    of that, (networks,)."""
     flat = x.flatten(2)
     centred = flat - flat.mean(1, keepdim=True)
     return flat, centred, centred.square().mean((1, 2)) + 1e-9
@@ -139,23 +187,33 @@ def _looks(xs: list[Tensor], place: str) -> dict[str, Tensor]:
     unit = flat / (flat.norm(dim=2, keepdim=True) + 1e-6)
     spectrum = torch.linalg.eigvalsh((centred @ centred.mT).double()).clamp(min=1e-12)
     share = spectrum / spectrum.sum(1, keepdim=True)
-    found = {"power": power.log(), "alike": ((unit @ unit.mT).sum((1, 2)) - IMAGES) / IMAGES / (IMAGES - 1),
-             "rank": (-share * share.log()).sum(1).exp(), "smooth": _spread(_pool(xs[0]))[2] / power}
+    found = {
+        "power": power.log(),
+        "alike": ((unit @ unit.mT).sum((1, 2)) - IMAGES) / IMAGES / (IMAGES - 1),
+        "rank": (-share * share.log()).sum(1).exp(),
+        "smooth": _spread(_pool(xs[0]))[2] / power,
+    }
     _, seen, seen_power = _spread(xs[0].relu().mean((3, 4)))
     for i, x in enumerate(xs[1:], 1):
         error = x.flatten(2) - flat
         seen_error = (x.relu() - xs[0].relu()).mean((3, 4))
-        found |= {f"error{i}": _ratio(error, power), f"common_error{i}": _ratio(error.mean(1, keepdim=True), power),
-                  f"seen_error{i}": _ratio(seen_error, seen_power)}
+        found |= {
+            f"error{i}": _ratio(error, power),
+            f"common_error{i}": _ratio(error.mean(1, keepdim=True), power),
+            f"seen_error{i}": _ratio(seen_error, seen_power),
+        }
     found["seen"] = (seen_power / power).log()
     return {f"{place}_{name}": value for name, value in found.items()}
 
 # %% ../../nbs/37_training.zero_cost.ipynb #7abca329
 @torch.no_grad()
-def zero_cost_proxies(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
-                      seed: int = 0,                                # of weights and images
-                      ) -> dict[str, np.ndarray]:                   # 71 numbers of each, shape (n,)
-    "Run the untrained networks of these cells. A cell's numbers do not depend on its company; edges on no path do not matter."
+def zero_cost_proxies(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+    seed: int = 0,  # of weights and images
+) -> dict[str, np.ndarray]:  # 71 numbers of each, shape (n,)
+    """Run the untrained networks of these cells.
+
+    A cell's numbers do not depend on its company; edges on no path do not matter."""
     cells, net = prune_cells(check_cells(cells)), _Untrained(seed)
     tellers, found = _Tellers(len(cells)), dict[str, Tensor]()
     xs = [(net.images + v.image * net.noise).expand(len(cells), -1, -1, -1, -1) for v in VERSIONS]
@@ -172,13 +230,22 @@ def zero_cost_proxies(cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
 
 # %% ../../nbs/37_training.zero_cost.ipynb #12c1dad9
 def write_proxies(path: str | Path = PROXIES_FILE, chunk: int = 40, progress: bool = True) -> Path:
-    "Compute the proxies of one cell of each network, and write them with the network of every cell."
+    """Compute the proxies of one cell of each network, and write them with the network of every
+    cell."""
     cells = all_cells()
     networks = network_groups(cells)
     ones = cells[np.unique(networks, return_index=True)[1]]
-    parts = [zero_cost_proxies(ones[i : i + chunk]) for i in tqdm(range(0, len(ones), chunk), disable=not progress)]
+    parts = [
+        zero_cost_proxies(ones[i : i + chunk])
+        for i in tqdm(range(0, len(ones), chunk), disable=not progress)
+    ]
     names = list(parts[0])
     values = np.column_stack([np.concatenate([p[name] for p in parts]) for name in names])
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, names=np.array(names), networks=networks.astype(np.uint16), values=values.astype(np.float16))
+    np.savez_compressed(
+        buffer,
+        names=np.array(names),
+        networks=networks.astype(np.uint16),
+        values=values.astype(np.float16),
+    )
     return write_atomic(path, buffer.getvalue())

@@ -36,6 +36,7 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> Figure:  # inches
 @dataclass(frozen=True)
 class View:
     "A picture, a table, and the picture in words."
+
     figure: Figure
     table: pd.DataFrame
     alt: str
@@ -45,7 +46,13 @@ class View:
         with _DRAWING:
             self.figure.savefig(buffer, format="png", dpi=100)
         picture, alt = base64.b64encode(buffer.getvalue()).decode(), html.escape(self.alt)
-        table = self.table.to_html(index=False, border=0, classes="analognas-table", float_format=lambda x: f"{x:.4g}") if len(self.table) else ""
+        table = (
+            self.table.to_html(
+                index=False, border=0, classes="analognas-table", float_format=lambda x: f"{x:.4g}"
+            )
+            if len(self.table)
+            else ""
+        )
         return f'<img alt="{alt}" src="data:image/png;base64,{picture}" style="max-width: 100%">{_TABLE if table else ""}{table}'
 
 
@@ -60,7 +67,12 @@ class Latest:
     A generator can so give a rough answer first and better ones after it. `work` has to deal with its errors itself."""
 
     def __init__(self, work: Callable[[Any], Iterator[object]], name: str):
-        self._work, self._changed, self._busy, self._closed = work, threading.Condition(), False, False
+        self._work, self._changed, self._busy, self._closed = (
+            work,
+            threading.Condition(),
+            False,
+            False,
+        )
         self._items: list[object] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -73,7 +85,9 @@ class Latest:
 
     @property
     def overtaken(self) -> bool:
-        "Is there something newer to do, or nothing more at all? Long work may ask between its `yield`s."
+        """Is there something newer to do, or nothing more at all?
+
+        Long work may ask between its `yield`s."""
         return bool(self._items or self._closed)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -107,28 +121,57 @@ _LABEL = {"description_width": "11em"}
 _WIDE = {"width": "30em"}
 
 
-def slider(label: str, value: float, low: float, high: float, step: float, tooltip: str) -> W.Widget:
+def slider(
+    label: str, value: float, low: float, high: float, step: float, tooltip: str
+) -> W.Widget:
     "For a number; whole numbers if value, low and step are whole."
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     kind = W.IntSlider if whole else W.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=label, tooltip=tooltip, continuous_update=True, style=_LABEL, layout=_WIDE,
-                readout_format="d" if whole else ".3g")
+    return kind(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        tooltip=tooltip,
+        continuous_update=True,
+        style=_LABEL,
+        layout=_WIDE,
+        readout_format="d" if whole else ".3g",
+    )
 
 
 def steps(label: str, value: object, options: Sequence, tooltip: str) -> W.Widget:
     "A slider over a few values, or over (label, value) pairs."
-    return W.SelectionSlider(value=value, options=options, description=label, tooltip=tooltip, continuous_update=True, style=_LABEL, layout=_WIDE)
+    return W.SelectionSlider(
+        value=value,
+        options=options,
+        description=label,
+        tooltip=tooltip,
+        continuous_update=True,
+        style=_LABEL,
+        layout=_WIDE,
+    )
 
 
 def choice(label: str, value: object, options: Sequence, tooltip: str) -> W.Widget:
     "One of a list, or of (label, value) pairs."
-    return W.Dropdown(value=value, options=options, description=label, tooltip=tooltip, style=_LABEL, layout=_WIDE)
+    return W.Dropdown(
+        value=value, options=options, description=label, tooltip=tooltip, style=_LABEL, layout=_WIDE
+    )
 
 
 def number(label: str, value: float | None, tooltip: str) -> W.Widget:
     "A number to type; empty is None."
-    return W.Text(value="" if value is None else f"{value:g}", placeholder="no limit", description=label, tooltip=tooltip, style=_LABEL, layout=_WIDE,
-                  continuous_update=False)
+    return W.Text(
+        value="" if value is None else f"{value:g}",
+        placeholder="no limit",
+        description=label,
+        tooltip=tooltip,
+        style=_LABEL,
+        layout=_WIDE,
+        continuous_update=False,
+    )
 
 
 def tick(label: str, value: bool, tooltip: str) -> W.Widget:
@@ -161,18 +204,38 @@ def close_widgets(widget: W.Widget) -> None:
 
 
 class Panel(ABC):
-    "Controls beside a picture and a table. Subclasses build the controls, and say in `views` what is shown for their values."
+    """Controls beside a picture and a table.
+
+    Subclasses build the controls, and say in `views` what is shown for their values."""
+
     title: str = ""
 
-    def __init__(self, controls: Mapping[str, W.Widget],    # name -> control that has a value
-                 buttons: Sequence[W.Button] = ()):         # shown above them
+    def __init__(
+        self,
+        controls: Mapping[str, W.Widget],  # name -> control that has a value
+        buttons: Sequence[W.Button] = (),  # shown above them
+    ):
         self.controls = dict(controls)
-        self.view: View | None = None   # what is shown now
-        self._still: Any = None         # the handle of the output under the panel
-        self._status, self._output = W.HTML(), W.HTML(layout={"flex": "1 1 26em", "min_width": "0"})  # shrinks rather than going below the controls
-        left = W.VBox([W.HBox(list(buttons), layout={"flex_flow": "row wrap"}), self._status, *self.controls.values()],
-                      layout={"flex": "0 0 auto", "max_width": "31em"})
-        self.widget = W.VBox([W.HTML(f"<b>{html.escape(self.title)}</b>"), W.HBox([left, self._output], layout={"flex_flow": "row wrap"})])
+        self.view: View | None = None  # what is shown now
+        self._still: Any = None  # the handle of the output under the panel
+        self._status, self._output = (
+            W.HTML(),
+            W.HTML(layout={"flex": "1 1 26em", "min_width": "0"}),
+        )  # shrinks rather than going below the controls
+        left = W.VBox(
+            [
+                W.HBox(list(buttons), layout={"flex_flow": "row wrap"}),
+                self._status,
+                *self.controls.values(),
+            ],
+            layout={"flex": "0 0 auto", "max_width": "31em"},
+        )
+        self.widget = W.VBox(
+            [
+                W.HTML(f"<b>{html.escape(self.title)}</b>"),
+                W.HBox([left, self._output], layout={"flex_flow": "row wrap"}),
+            ]
+        )
         self.widget.add_class("analognas-panel")
         self._latest = Latest(self._answer, self.title)
         for control in self.controls.values():
@@ -180,7 +243,9 @@ class Panel(ABC):
 
     @abstractmethod
     def views(self, settings: dict) -> Iterator[View]:
-        "What to show for these values of the controls: one view, or several that get better. Runs in a thread of its own."
+        """What to show for these values of the controls: one view, or several that get better.
+
+        Runs in a thread of its own."""
 
     @property
     def settings(self) -> dict:
@@ -225,7 +290,9 @@ class Panel(ABC):
                 yield
         except AnalogNASError as e:
             self.say(str(e), error=True)
-        except Exception as e:  # whatever it is, the user must see it here: a thread has no other place to say it
+        except (
+            Exception
+        ) as e:  # whatever it is, the user must see it here: a thread has no other place to say it
             logger.exception("%s", self.title)
             self.say(f"{type(e).__name__}: {e}", error=True)
 

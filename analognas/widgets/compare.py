@@ -30,46 +30,64 @@ from ..plots.architecture import alt_architecture, plot_architecture
 from ..plots.style import PALETTE, new_axes
 from ..search_spaces.config_space import ConfigSpace
 from .base import Panel, View, choice, slider, steps
-from .drift_explorer import Answers, Candidate, as_candidate, full_settings, name_candidates, space_of
+from analognas.widgets.drift_explorer import (
+    Answers,
+    Candidate,
+    as_candidate,
+    full_settings,
+    name_candidates,
+    space_of,
+)
 
 # %% ../../nbs/79_widgets.compare.ipynb #41965d94
 @dataclass(frozen=True)
 class Verdict:
     "Does a network survive a month?"
-    survives: bool | None   # None: cannot be told
+
+    survives: bool | None  # None: cannot be told
     words: str
 
 
-def verdict(record: DriftRecord,   # holds 30 days
-            need: float,           # accuracy that is needed, percent
-            ) -> Verdict:
+def verdict(
+    record: DriftRecord,  # holds 30 days
+    need: float,  # accuracy that is needed, percent
+) -> Verdict:
     "Judge a measurement by the 95 % interval of its mean accuracy after 30 days."
     n, at = len(record.acc), record.at(MONTH)
     row = drift_data({"": record}).iloc[at]
     good = int((record.acc[:, at] >= need).sum())
     chips = f"{good} of {n} chips reach {need:g} %"
     if n == 1:
-        return Verdict(None, f"cannot be told from one chip, which is at {row['mean']:.1f} % after 30 days")
+        return Verdict(
+            None, f"cannot be told from one chip, which is at {row['mean']:.1f} % after 30 days"
+        )
     between = f"mean {row['mean']:.1f} % after 30 days, 95 % interval {row.low:.1f} to {row.high:.1f} %; {chips}"
     if row.low >= need:
         return Verdict(True, f"survives a month: {between}")
-    return Verdict(False, f"does not survive a month: {between}") if row.high < need else Verdict(None, f"cannot be told from {n} chips: {between}")
+    return (
+        Verdict(False, f"does not survive a month: {between}")
+        if row.high < need
+        else Verdict(None, f"cannot be told from {n} chips: {between}")
+    )
 
 # %% ../../nbs/79_widgets.compare.ipynb #75992e0a
 @dataclass(frozen=True, eq=False)
 class Entry:
     "A candidate of the comparison: at least a config, a record or a trained network."
+
     name: str
     config: Mapping | None = None
-    space: ConfigSpace | None = None      # None: `space_of` the config
-    record: DriftRecord | None = None     # measured
-    network: Candidate | None = None      # to measure
+    space: ConfigSpace | None = None  # None: `space_of` the config
+    record: DriftRecord | None = None  # measured
+    network: Candidate | None = None  # to measure
 
     def cost(self, chip: str) -> dict[str, float]:
         "What the architecture takes on that chip; empty if it is not known."
         if self.config is None or self.space is None:
             return {}
-        return hardware_cost(self.space, [self.config], chip).iloc[0].to_dict() | {k: float(v[0]) for k, v in self.space.stats([self.config]).items()}
+        return hardware_cost(self.space, [self.config], chip).iloc[0].to_dict() | {
+            k: float(v[0]) for k, v in self.space.stats([self.config]).items()
+        }
 
 
 def as_entry(name: str, thing: Any, data: Any = None) -> Entry:
@@ -86,12 +104,15 @@ def as_entry(name: str, thing: Any, data: Any = None) -> Entry:
 
 # %% ../../nbs/79_widgets.compare.ipynb #86d6b1fd
 def name_entries(candidates: Any, data: Any = None) -> dict[str, Any]:
-    "Names for whatever is to be compared, as `name_candidates`; an `Entry` and a `DriftRecord` are welcome, too."
+    """Names for whatever is to be compared, as `name_candidates`; an `Entry` and a `DriftRecord`
+    are welcome, too."""
     own = (Entry, DriftRecord)
     if candidates is None:  # the lesson's, by name
         return name_candidates(None)
     if not isinstance(candidates, Mapping | Sequence):
-        candidates = [candidates] if isinstance(candidates, own) else name_candidates(candidates, data)
+        candidates = (
+            [candidates] if isinstance(candidates, own) else name_candidates(candidates, data)
+        )
     if not isinstance(candidates, Mapping) and any(isinstance(c, own) for c in candidates):
         candidates = {getattr(c, "name", f"candidate {i + 1}"): c for i, c in enumerate(candidates)}
     if isinstance(candidates, Mapping) and any(isinstance(c, own) for c in candidates.values()):
@@ -104,8 +125,9 @@ def name_entries(candidates: Any, data: Any = None) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Forecast:
     "What an evaluator says of a candidate, or why it says nothing."
+
     prediction: Prediction | None
-    by: str     # the evaluator and its labels, or the reason
+    by: str  # the evaluator and its labels, or the reason
 
 
 def forecast(entry: Entry, evaluator: Evaluator | None = None) -> Forecast:
@@ -113,78 +135,144 @@ def forecast(entry: Entry, evaluator: Evaluator | None = None) -> Forecast:
     if entry.config is None or entry.space is None:
         return Forecast(None, "config not known")
     try:
-        asked = (XGBoostEvaluator() if evaluator is None else copy.copy(evaluator)).bind(entry.space)
+        asked = (XGBoostEvaluator() if evaluator is None else copy.copy(evaluator)).bind(
+            entry.space
+        )
     except ConfigError as e:
         return Forecast(None, str(e))
-    return Forecast(asked.query(entry.config), f"{type(asked).__name__}, labels of {asked.get_evaluator_stat().get('label_set', 'its own')}")
+    return Forecast(
+        asked.query(entry.config),
+        f"{type(asked).__name__}, labels of {asked.get_evaluator_stat().get('label_set', 'its own')}",
+    )
 
 
-def acc_1d_data(forecasts: Mapping[str, Forecast], records: Mapping[str, DriftRecord]) -> pd.DataFrame:
-    "Predicted and measured accuracy after one day and its standard deviation over chips: a row for each that is known."
-    rows = [{"candidate": n, "kind": "predicted", "acc_1d": f.prediction.acc_1d, "std_1d": f.prediction.std_1d}
-            for n, f in forecasts.items() if f.prediction is not None]
-    rows += [{"candidate": n, "kind": "measured", "acc_1d": r.acc_1d, "std_1d": r.std_1d} for n, r in records.items()]
+def acc_1d_data(
+    forecasts: Mapping[str, Forecast], records: Mapping[str, DriftRecord]
+) -> pd.DataFrame:
+    """Predicted and measured accuracy after one day and its standard deviation over chips: a row
+    for each that is known."""
+    rows = [
+        {
+            "candidate": n,
+            "kind": "predicted",
+            "acc_1d": f.prediction.acc_1d,
+            "std_1d": f.prediction.std_1d,
+        }
+        for n, f in forecasts.items()
+        if f.prediction is not None
+    ]
+    rows += [
+        {"candidate": n, "kind": "measured", "acc_1d": r.acc_1d, "std_1d": r.std_1d}
+        for n, r in records.items()
+    ]
     return pd.DataFrame(rows, columns=["candidate", "kind", "acc_1d", "std_1d"])
 
 
-def plot_acc_1d(data: pd.DataFrame,         # from `acc_1d_data`
-                names: Sequence[str],       # the candidates in order, for rows and colours
-                ax: Axes | None = None,     # where to draw; None makes a figure
-                ) -> Axes:
+def plot_acc_1d(
+    data: pd.DataFrame,  # from `acc_1d_data`
+    names: Sequence[str],  # the candidates in order, for rows and colours
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
     "Predicted (open) and measured (filled) accuracy after one day, bars of one standard deviation."
     ax = ax or new_axes()
     for _, row in data.iterrows():
         i, predicted = names.index(row.candidate), row.kind == "predicted"
-        ax.errorbar(row.acc_1d, i - 0.15 + 0.3 * (not predicted), xerr=row.std_1d if np.isfinite(row.std_1d) else None, fmt="o", color=PALETTE[i % 7],
-                    mfc="white" if predicted else None, capsize=3)
+        ax.errorbar(
+            row.acc_1d,
+            i - 0.15 + 0.3 * (not predicted),
+            xerr=row.std_1d if np.isfinite(row.std_1d) else None,
+            fmt="o",
+            color=PALETTE[i % 7],
+            mfc="white" if predicted else None,
+            capsize=3,
+        )
     for mfc, label in (("white", "predicted"), ("0.3", "measured")):
         ax.plot([], [], "o", color="0.3", mfc=mfc, label=label)
-    ax.set(xlabel="accuracy after 1 day (%)", yticks=range(len(names)), ylim=(len(names) - 0.5, -0.55 - 0.25 * len(names)))
+    ax.set(
+        xlabel="accuracy after 1 day (%)",
+        yticks=range(len(names)),
+        ylim=(len(names) - 0.5, -0.55 - 0.25 * len(names)),
+    )
     ax.set_yticklabels(names, fontsize=8)
-    ax.legend(fontsize=8, loc="upper center", ncols=2, frameon=False, columnspacing=1.0, handletextpad=0.1)
+    ax.legend(
+        fontsize=8, loc="upper center", ncols=2, frameon=False, columnspacing=1.0, handletextpad=0.1
+    )
     return ax
 
 # %% ../../nbs/79_widgets.compare.ipynb #8c853f6d
-_COSTS = {"params": ("parameters", 1, ",.0f"), "macs": ("multiply-accumulates", 1, ",.0f"), "tiles": ("tiles", 1, ",.0f"),
-          "utilisation": ("of the tiles in use (%)", 100, ".2g"), "adc_conversions": ("ADC conversions", 1, ",.0f"),
-          "latency": ("latency (µs)", 1e6, ".3g"), "energy": ("energy (µJ)", 1e6, ".3g")}
+_COSTS = {
+    "params": ("parameters", 1, ",.0f"),
+    "macs": ("multiply-accumulates", 1, ",.0f"),
+    "tiles": ("tiles", 1, ",.0f"),
+    "utilisation": ("of the tiles in use (%)", 100, ".2g"),
+    "adc_conversions": ("ADC conversions", 1, ",.0f"),
+    "latency": ("latency (µs)", 1e6, ".3g"),
+    "energy": ("energy (µJ)", 1e6, ".3g"),
+}
 
 
 def _numbers(mean: float, std: float) -> str:
     return f"{mean:.1f} ± {std:.1f}" if np.isfinite(std) else f"{mean:.1f}"
 
 
-def compare_column(entry: Entry, said: Forecast, record: DriftRecord | None, chip: str, need: float) -> dict[str, str]:
+def compare_column(
+    entry: Entry, said: Forecast, record: DriftRecord | None, chip: str, need: float
+) -> dict[str, str]:
     "All that is known of one candidate, in words and numbers."
     cost, p = entry.cost(chip), said.prediction
-    column = {label: f"{factor * cost[k]:{form}}" for k, (label, factor, form) in _COSTS.items() if k in cost}
-    column |= {"predicted by": said.by} if p is None else {
-        "predicted after 1 day (%)": _numbers(p.acc_1d, p.std_1d), "predicted loss in a month (points)": f"{p.avm:.1f}", "predicted by": said.by}
+    column = {
+        label: f"{factor * cost[k]:{form}}"
+        for k, (label, factor, form) in _COSTS.items()
+        if k in cost
+    }
+    column |= (
+        {"predicted by": said.by}
+        if p is None
+        else {
+            "predicted after 1 day (%)": _numbers(p.acc_1d, p.std_1d),
+            "predicted loss in a month (points)": f"{p.avm:.1f}",
+            "predicted by": said.by,
+        }
+    )
     if record is not None:
-        column |= {"measured after 1 day (%)": _numbers(record.acc_1d, record.std_1d), "measured loss in a month (points)": f"{record.avm:.1f}",
-                   "chips measured": str(len(record.acc)), f"a month at {need:g} %?": {True: "survives", False: "does not", None: "cannot be told"}[
-                       verdict(record, need).survives]}
+        column |= {
+            "measured after 1 day (%)": _numbers(record.acc_1d, record.std_1d),
+            "measured loss in a month (points)": f"{record.avm:.1f}",
+            "chips measured": str(len(record.acc)),
+            f"a month at {need:g} %?": {
+                True: "survives",
+                False: "does not",
+                None: "cannot be told",
+            }[verdict(record, need).survives],
+        }
     return column
 
 
-def compare_table(columns: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:  # candidate -> `compare_column`
+def compare_table(
+    columns: Mapping[str, Mapping[str, str]],
+) -> pd.DataFrame:  # candidate -> `compare_column`
     "A row per quantity, a column per candidate; empty where nothing is known."
     ordered = max(columns.values(), key=len)
     rows = [*ordered, *(r for c in columns.values() for r in c if r not in ordered)]
-    return pd.DataFrame([{"": row} | {n: c.get(row, "") for n, c in columns.items()} for row in dict.fromkeys(rows)])
+    return pd.DataFrame(
+        [{"": row} | {n: c.get(row, "") for n, c in columns.items()} for row in dict.fromkeys(rows)]
+    )
 
 # %% ../../nbs/79_widgets.compare.ipynb #cf493be4
-_WIDE, _CURVES = 7.4, 3.3   # inches
+_WIDE, _CURVES = 7.4, 3.3  # inches
 
 
-def architecture_picture(names: Sequence[str],    # candidates of this architecture
-                         entry: Entry,            # one of them; its config is known
-                         chip: str,
-                         ) -> np.ndarray:         # (height, width, 4)
+def architecture_picture(
+    names: Sequence[str],  # candidates of this architecture
+    entry: Entry,  # one of them; its config is known
+    chip: str,
+) -> np.ndarray:  # (height, width, 4)
     "`plot_architecture` as pixels, which are quick to show again."
     assert entry.config is not None and entry.space is not None
     figure = Figure(figsize=(_WIDE, 4.5 if "edge_01" in entry.config else 2.75), dpi=100)
-    ax = plot_architecture(entry.space, entry.config, figure.add_axes((0.01, 0.01, 0.98, 0.83)), chip)
+    ax = plot_architecture(
+        entry.space, entry.config, figure.add_axes((0.01, 0.01, 0.98, 0.83)), chip
+    )
     ax.set_title(f"{' and '.join(names)}\n{ax.get_title()}", fontsize=9)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -202,17 +290,24 @@ def architectures(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def in_short(records: Mapping[str, DriftRecord], need: float) -> str:
     "Which candidates survive a month, in one line."
-    groups = {word: [n for n, r in records.items() if verdict(r, need).survives is which]
-              for which, word in ((True, f"At least {need:g} % after a month"), (False, f"Below {need:g} % after a month"), (None, "Undecided"))}
+    groups = {
+        word: [n for n, r in records.items() if verdict(r, need).survives is which]
+        for which, word in (
+            (True, f"At least {need:g} % after a month"),
+            (False, f"Below {need:g} % after a month"),
+            (None, "Undecided"),
+        )
+    }
     return "   ".join(f"{word}: {', '.join(names)}." for word, names in groups.items() if names)
 
 
-def compare_figure(pictures: Sequence[np.ndarray],          # from `architecture_picture`
-                   records: Mapping[str, DriftRecord],      # measured candidates
-                   data: pd.DataFrame,                      # from `acc_1d_data`
-                   names: Sequence[str],                    # all candidates, the measured ones first
-                   need: float,                             # accuracy that is needed, percent
-                   ) -> Figure:
+def compare_figure(
+    pictures: Sequence[np.ndarray],  # from `architecture_picture`
+    records: Mapping[str, DriftRecord],  # measured candidates
+    data: pd.DataFrame,  # from `acc_1d_data`
+    names: Sequence[str],  # all candidates, the measured ones first
+    need: float,  # accuracy that is needed, percent
+) -> Figure:
     "Architectures, drift curves, predictions."
     high = sum(p.shape[0] for p in pictures) / 100
     figure = Figure(figsize=(_WIDE, high + _CURVES))
@@ -223,8 +318,19 @@ def compare_figure(pictures: Sequence[np.ndarray],          # from `architecture
         ax.imshow(p, aspect="auto")
         ax.set_axis_off()
         top -= share
-    figure.text(0.5, 0.96 * top, in_short(records, need), ha="center", va="top", fontsize=10, weight="bold", wrap=True)
-    left, right = (figure.add_axes((x, 0.15 * top, w, 0.65 * top)) for x, w in ((0.085, 0.45), (0.71, 0.27)))
+    figure.text(
+        0.5,
+        0.96 * top,
+        in_short(records, need),
+        ha="center",
+        va="top",
+        fontsize=10,
+        weight="bold",
+        wrap=True,
+    )
+    left, right = (
+        figure.add_axes((x, 0.15 * top, w, 0.65 * top)) for x, w in ((0.085, 0.45), (0.71, 0.27))
+    )
     _curves(left, records, need)
     plot_acc_1d(data, names, right)
     right.set_title("predicted and measured", fontsize=9)
@@ -235,7 +341,14 @@ def _curves(ax: Axes, records: Mapping[str, DriftRecord], need: float) -> None:
     "Measured accuracy over time; an empty place says why it is empty."
     ax.set_title("measured", fontsize=9)
     if not records:
-        ax.text(0.5, 0.5, "nothing measured: give trained\nnetworks or records", ha="center", va="center", transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.5,
+            "nothing measured: give trained\nnetworks or records",
+            ha="center",
+            va="center",
+            transform=ax.transAxes,
+        )
         ax.set_axis_off()
         return
     ax.axhline(need, color="0.4", linewidth=0.8, linestyle="--", label="needed")
@@ -252,43 +365,82 @@ class Comparison:
         self.bench = Answers(networks) if networks else None
         self.forecasts = {e.name: forecast(e, evaluator) for e in entries}
         self.drawn = architectures(entries)
-        self._pictures = cache(lambda chip: [architecture_picture([e.name for e in es], es[0], chip) for es in self.drawn])
+        self._pictures = cache(
+            lambda chip: [
+                architecture_picture([e.name for e in es], es[0], chip) for es in self.drawn
+            ]
+        )
 
     def view(self, s: Mapping[str, Any], measured: Mapping[str, DriftRecord]) -> View:
         "The picture, the table and the words for the measurements so far."
         chip, need = s["chip"], s["need"]
-        records = {n: r for n, e in self.entries.items() if (r := measured.get(n, e.record)) is not None}
+        records = {
+            n: r for n, e in self.entries.items() if (r := measured.get(n, e.record)) is not None
+        }
         names = [*records, *(n for n in self.entries if n not in records)]
-        columns = {n: compare_column(e, self.forecasts[n], records.get(n), chip, need) for n, e in self.entries.items()}
-        figure = compare_figure(self._pictures(chip), records, acc_1d_data(self.forecasts, records), names, need)
-        return View(figure, compare_table(columns), " ".join(self.words(n, records.get(n), s) for n in self.entries))
+        columns = {
+            n: compare_column(e, self.forecasts[n], records.get(n), chip, need)
+            for n, e in self.entries.items()
+        }
+        figure = compare_figure(
+            self._pictures(chip), records, acc_1d_data(self.forecasts, records), names, need
+        )
+        return View(
+            figure,
+            compare_table(columns),
+            " ".join(self.words(n, records.get(n), s) for n in self.entries),
+        )
 
     def words(self, name: str, record: DriftRecord | None, s: Mapping[str, Any]) -> str:
         "A candidate in one or a few sentences."
         e, p = self.entries[name], self.forecasts[name].prediction
-        looks = "architecture not known." if e.config is None or e.space is None else alt_architecture(e.space, e.config, s["chip"])
-        says = "" if p is None else f" Predicted after 1 day: {p.acc_1d:.1f} %, loss in a month {p.avm:.1f} points."
-        return f"{name}: {looks}{says} " + ("Not measured." if record is None else f"Measured: {verdict(record, s['need']).words}.")
+        looks = (
+            "architecture not known."
+            if e.config is None or e.space is None
+            else alt_architecture(e.space, e.config, s["chip"])
+        )
+        says = (
+            ""
+            if p is None
+            else f" Predicted after 1 day: {p.acc_1d:.1f} %, loss in a month {p.avm:.1f} points."
+        )
+        return f"{name}: {looks}{says} " + (
+            "Not measured." if record is None else f"Measured: {verdict(record, s['need']).words}."
+        )
 
 # %% ../../nbs/79_widgets.compare.ipynb #2e8ad6d7
-DEFAULTS: dict[str, Any] = {"preset": "pcm", "chip": "hermes", "need": 90.0, "n_rep": 10, "n_images": 1000, "seed": 0}
+DEFAULTS: dict[str, Any] = {
+    "preset": "pcm",
+    "chip": "hermes",
+    "need": 90.0,
+    "n_rep": 10,
+    "n_images": 1000,
+    "seed": 0,
+}
 
 
 class Compared(Comparison):
     "Better and better views."
 
-    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:   # of `DEFAULTS`
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:  # of `DEFAULTS`
         "Check settings and fill them up."
         for key in given:
             check_choice("setting", key, DEFAULTS)
         s = DEFAULTS | dict(given)
         check_choice("chip", s["chip"], CHIPS)
         check_number("need", s["need"], low=0, high=100)
-        hardware = {k: s[k] for k in ("preset", "n_rep", "n_images", "seed")} | {"times": DRIFT_TIMES}
-        return s | {"bench": full_settings(hardware, list(self.bench.candidates) if self.bench else [""])}
+        hardware = {k: s[k] for k in ("preset", "n_rep", "n_images", "seed")} | {
+            "times": DRIFT_TIMES
+        }
+        return s | {
+            "bench": full_settings(hardware, list(self.bench.candidates) if self.bench else [""])
+        }
 
-    def measured(self, s: Mapping[str, Any], overtaken: Callable[[], bool], quick: bool) -> Iterator[dict[str, DriftRecord]]:
-        "Records of the candidates with networks: if `quick`, two chips on some images first; at last all chips on all images."
+    def measured(
+        self, s: Mapping[str, Any], overtaken: Callable[[], bool], quick: bool
+    ) -> Iterator[dict[str, DriftRecord]]:
+        """Records of the candidates with networks: if `quick`, two chips on some images first; at
+        last all chips on all images."""
         if self.bench is None:
             yield {}
             return
@@ -302,13 +454,16 @@ class Compared(Comparison):
             yield {n: run.record for n, run in full.items()}
 
 # %% ../../nbs/79_widgets.compare.ipynb #56a6cdd0
-def compare(candidates: Any = None,                     # as in `Compare`
-            data: Any = None,
-            evaluator: Evaluator | None = None,
-            settings: Mapping[str, Any] | None = None,  # of `DEFAULTS`
-            ) -> View:
+def compare(
+    candidates: Any = None,  # as in `Compare`
+    data: Any = None,
+    evaluator: Evaluator | None = None,
+    settings: Mapping[str, Any] | None = None,  # of `DEFAULTS`
+) -> View:
     "What the panel shows when it has finished, without a panel."
-    shown = Compared([as_entry(name, c, data) for name, c in name_entries(candidates, data).items()], evaluator)
+    shown = Compared(
+        [as_entry(name, c, data) for name, c in name_entries(candidates, data).items()], evaluator
+    )
     s = shown.settings(settings or {})
     *_, records = shown.measured(s, lambda: False, quick=False)
     return shown.view(s, records)
@@ -316,26 +471,54 @@ def compare(candidates: Any = None,                     # as in `Compare`
 # %% ../../nbs/79_widgets.compare.ipynb #e181f4aa
 class Compare(Panel):
     "Candidates side by side."
+
     title = "Candidates side by side"
 
-    def __init__(self,
-                 candidates: Any = None,             # configs, networks, `Measurement`s, `DriftRecord`s, `Candidate`s; one, several or by name
-                 data: Any = None,                   # for networks: a `Dataset`, or test inputs and labels
-                 evaluator: Evaluator | None = None,  # None: the shipped one
-                 ):
+    def __init__(
+        self,
+        # configs, networks, `Measurement`s, `DriftRecord`s, `Candidate`s; one, several or
+        # by name
+        candidates: Any = None,
+        data: Any = None,  # for networks: a `Dataset`, or test inputs and labels
+        evaluator: Evaluator | None = None,  # None: the shipped one
+    ):
         self._given, self._data, self._evaluator = name_entries(candidates, data), data, evaluator
         self._shown: Compared | None = None  # made in the panel's thread
-        super().__init__({
-            "preset": choice("hardware", "pcm", list(PRESETS), "devices that trained networks are measured on"),
-            "need": slider("accuracy needed (%)", 90.0, 50.0, 100.0, 0.5, "a network survives a month if it is right so often after 30 days"),
-            "n_rep": steps("chips", 10, [2, 5, 10, 20, 50], "chips that are programmed and measured"),
-            "chip": choice("costs on", "hermes", list(CHIPS), "published chip whose tiles, time and energy are counted")})
+        super().__init__(
+            {
+                "preset": choice(
+                    "hardware",
+                    "pcm",
+                    list(PRESETS),
+                    "devices that trained networks are measured on",
+                ),
+                "need": slider(
+                    "accuracy needed (%)",
+                    90.0,
+                    50.0,
+                    100.0,
+                    0.5,
+                    "a network survives a month if it is right so often after 30 days",
+                ),
+                "n_rep": steps(
+                    "chips", 10, [2, 5, 10, 20, 50], "chips that are programmed and measured"
+                ),
+                "chip": choice(
+                    "costs on",
+                    "hermes",
+                    list(CHIPS),
+                    "published chip whose tiles, time and energy are counted",
+                ),
+            }
+        )
 
     def views(self, settings: dict) -> Iterator[View]:
         "A quick estimate, then the full one."
         if self._shown is None:
             self.say("Training and converting the candidates, which takes a few seconds ...")
-            self._shown = Compared([as_entry(name, c, self._data) for name, c in self._given.items()], self._evaluator)
+            self._shown = Compared(
+                [as_entry(name, c, self._data) for name, c in self._given.items()], self._evaluator
+            )
         s = self._shown.settings(settings)
         for records in self._shown.measured(s, lambda: self._latest.overtaken, quick=True):
             yield self._shown.view(s, records)

@@ -27,13 +27,32 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..analog.convert import from_aihwkit, to_analog
-from ..analog.hardware import FINEST_BITS, LEAST_CONDUCTANCE, MOST_CONDUCTANCE, PRESETS, create_rpu_config
+from analognas.analog.hardware import (
+    FINEST_BITS,
+    LEAST_CONDUCTANCE,
+    MOST_CONDUCTANCE,
+    PRESETS,
+    create_rpu_config,
+)
 from ..analog.layers import AnalogLayer
 from ..analog.measure import accuracy, fitting_batch, stream_drift
 from ..analog.noise import torch_seed
 from ..analog.programming import analog_layers
 from ..analog.sensitivity import digital_layers
-from ..core import DAY, HOUR, MINUTE, MONTH, SECOND, ConfigError, DriftRecord, check_choice, check_number, check_times, child_seeds, format_time
+from analognas.core import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MONTH,
+    SECOND,
+    ConfigError,
+    DriftRecord,
+    check_choice,
+    check_number,
+    check_times,
+    child_seeds,
+    format_time,
+)
 from ..datasets.base import Dataset
 from ..datasets.load import load_dataset
 from ..plots.accuracy import plot_drift
@@ -41,45 +60,64 @@ from ..plots.devices import alt_conductances, conductance_data, plot_conductance
 from ..plots.style import PALETTE, new_axes, style
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.nasbench201 import NASBench201Space
-from ..training.protocol import Measurement, Protocol, some_of, train_digital, train_hardware_aware
+from analognas.training.protocol import (
+    Measurement,
+    Protocol,
+    some_of,
+    train_digital,
+    train_hardware_aware,
+)
 from .base import Panel, View, button, choice, slider, steps, tick
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #c2e0bac7
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    "A trained network with its test data. Where it came from is optional, and shown where it is known."
+    """A trained network with its test data.
+
+    Where it came from is optional, and shown where it is known."""
+
     name: str
-    model: nn.Module                    # digital or analog; stays as it is
-    data: tuple[Tensor, Tensor]         # test inputs (N, C, H, W) and class indices (N,)
-    config: Mapping | None = None       # the architecture
-    space: ConfigSpace | None = None    # that the config is of
-    record: DriftRecord | None = None   # a measurement of this network
+    model: nn.Module  # digital or analog; stays as it is
+    data: tuple[Tensor, Tensor]  # test inputs (N, C, H, W) and class indices (N,)
+    config: Mapping | None = None  # the architecture
+    space: ConfigSpace | None = None  # that the config is of
+    record: DriftRecord | None = None  # a measurement of this network
 
     def __post_init__(self):
         if not isinstance(self.model, nn.Module):
-            raise ConfigError(f"The model of candidate {self.name!r} must be a torch.nn.Module; got {type(self.model).__name__}.")
+            raise ConfigError(
+                f"The model of candidate {self.name!r} must be a torch.nn.Module; got {type(self.model).__name__}."
+            )
         x, y = self.data
         if len(x) != len(y) or len(x) == 0:
-            raise ConfigError(f"Candidate {self.name!r}: inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}.")
+            raise ConfigError(
+                f"Candidate {self.name!r}: inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}."
+            )
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #4021fb05
 LESSON = Protocol(epochs=6, hwa_epochs=2)  # a second or two for networks of a few layers on digits
-COMPUTING = threading.RLock()             # one panel computes at a time: two at once would both be slow
+COMPUTING = threading.RLock()  # one panel computes at a time: two at once would both be slow
 
 
 def space_of(config: Mapping) -> ConfigSpace:
-    "The space that a config is of, for digits: NAS-Bench-201 (here 8 channels, one cell a stage) or the ResNet-like family."
-    return NASBench201Space("digits", channels=8, cells_per_stage=1) if "edge_01" in config else ConfigSpace("digits")
+    """The space that a config is of, for digits: NAS-Bench-201 (here 8 channels, one cell a stage)
+    or the ResNet-like family."""
+    return (
+        NASBench201Space("digits", channels=8, cells_per_stage=1)
+        if "edge_01" in config
+        else ConfigSpace("digits")
+    )
 
 
-def train_candidate(name: str,
-                    config: Mapping,                   # an architecture
-                    space: ConfigSpace | None = None,  # that it is of; None: `space_of`
-                    data: Dataset | None = None,       # None: digits
-                    hardened: bool = True,             # train hardware-aware, too?
-                    protocol: Protocol = LESSON,       # the recipe
-                    seed: int = 0,                     # of weights and batches
-                    ) -> Candidate:
+def train_candidate(
+    name: str,
+    config: Mapping,  # an architecture
+    space: ConfigSpace | None = None,  # that it is of; None: `space_of`
+    data: Dataset | None = None,  # None: digits
+    hardened: bool = True,  # train hardware-aware, too?
+    protocol: Protocol = LESSON,  # the recipe
+    seed: int = 0,  # of weights and batches
+) -> Candidate:
     "Train a config, quickly."
     space, data = space or space_of(config), data or load_dataset("digits")
     space = space if data.info == space.info else space.for_dataset(data.info)
@@ -90,19 +128,26 @@ def train_candidate(name: str,
         train_digital(model, data, protocol, s_train, progress=False)
         if hardened:
             model = train_hardware_aware(model, data, None, protocol, s_hwa, progress=False)
-    return Candidate(name, model, some_of(data.test, protocol.max_test, protocol.resolution), dict(config), space)
+    return Candidate(
+        name, model, some_of(data.test, protocol.max_test, protocol.resolution), dict(config), space
+    )
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #8aced18a
-def small_resnet(channels: int,   # of the first convolution
-                 blocks: int = 1,
-                 ) -> dict:       # a config of the ResNet-like family for digits
+def small_resnet(
+    channels: int,  # of the first convolution
+    blocks: int = 1,
+) -> dict:  # a config of the ResNet-like family for digits
     "One group of residual blocks, the other hyperparameters at 0."
     first = {"R1": blocks, "convblock1": 1, "widenfact1": 0.8, "B1": 1}
     rest = {f"{k}{i}": 0 for i in range(2, 6) for k in ("R", "convblock", "widenfact", "B")}
     return ConfigSpace("digits").canonical({"out_channel0": channels, "M": 1} | first | rest)
 
 
-LESSONS = {"narrow": (8, True), "wide": (16, True), "wide (digital)": (16, False)}  # name -> channels, hardened?
+LESSONS = {
+    "narrow": (8, True),
+    "wide": (16, True),
+    "wide (digital)": (16, False),
+}  # name -> channels, hardened?
 
 
 @cache
@@ -118,31 +163,45 @@ def lesson_candidates() -> list[Candidate]:
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #e3a06a8f
 def _is_config(thing: object) -> bool:
-    return isinstance(thing, Mapping) and len(thing) > 0 and all(isinstance(v, int | float | np.number) for v in thing.values())
+    return (
+        isinstance(thing, Mapping)
+        and len(thing) > 0
+        and all(isinstance(v, int | float | np.number) for v in thing.values())
+    )
 
 
-def name_candidates(candidates: Any,            # None (the lesson's), one, a sequence, or a mapping from names
-                    data: Any = None,           # a `Dataset`, or test inputs and labels
-                    ) -> dict[str, Any]:        # name -> `Candidate`, config, `Measurement` or network
+def name_candidates(
+    candidates: Any,  # None (the lesson's), one, a sequence, or a mapping from names
+    data: Any = None,  # a `Dataset`, or test inputs and labels
+) -> dict[str, Any]:  # name -> `Candidate`, config, `Measurement` or network
     "Names for all candidates; what cannot become a candidate is a `ConfigError`."
     if candidates is None:
         return {name: name for name in LESSONS}
     if isinstance(candidates, Candidate | Measurement | nn.Module) or _is_config(candidates):
         candidates = [candidates]
     if not isinstance(candidates, Mapping | Sequence):
-        raise ConfigError(f"Candidates must be a sequence, or a mapping from names; got {type(candidates).__name__}.")
+        raise ConfigError(
+            f"Candidates must be a sequence, or a mapping from names; got {type(candidates).__name__}."
+        )
     if not isinstance(candidates, Mapping):
-        names = [c.name if isinstance(c, Candidate) else f"candidate {i + 1}" for i, c in enumerate(candidates)]
+        names = [
+            c.name if isinstance(c, Candidate) else f"candidate {i + 1}"
+            for i, c in enumerate(candidates)
+        ]
         if len(set(names)) < len(names):
             raise ConfigError(f"Every candidate needs a name of its own; got {names}.")
         candidates = dict(zip(names, candidates, strict=True))
     for name, c in candidates.items():
         if not (isinstance(c, Candidate | Measurement | nn.Module) or _is_config(c)):
-            raise ConfigError(f"{name!r} must be a config, a torch.nn.Module, a Measurement or a Candidate; got {type(c).__name__}.")
+            raise ConfigError(
+                f"{name!r} must be a config, a torch.nn.Module, a Measurement or a Candidate; got {type(c).__name__}."
+            )
         if _is_config(c):
             space_of(c).validate(c)
         if isinstance(c, Measurement | nn.Module) and data is None:
-            raise ConfigError(f"{name!r} is a trained network: give its test data too, data=(inputs, labels) or a Dataset.")
+            raise ConfigError(
+                f"{name!r} is a trained network: give its test data too, data=(inputs, labels) or a Dataset."
+            )
     if not candidates:
         raise ConfigError("There must be at least one candidate.")
     return dict(candidates)
@@ -167,25 +226,41 @@ def as_candidate(name: str, thing: Any, data: Any = None) -> Candidate:
         with COMPUTING:
             return _lesson(thing)
     if isinstance(thing, Mapping):
-        return train_candidate(name, thing, data=data) if isinstance(data, Dataset) else _trained(name, thing)
+        return (
+            train_candidate(name, thing, data=data)
+            if isinstance(data, Dataset)
+            else _trained(name, thing)
+        )
     test = data.test if isinstance(data, Dataset) else data
-    return Candidate(name, thing.model, test, record=thing.drift) if isinstance(thing, Measurement) else Candidate(name, thing, test)
+    return (
+        Candidate(name, thing.model, test, record=thing.drift)
+        if isinstance(thing, Measurement)
+        else Candidate(name, thing, test)
+    )
 
 
-def as_candidates(candidates: Any = None,   # as in `name_candidates`
-                  data: Any = None,
-                  ) -> list[Candidate]:
+def as_candidates(
+    candidates: Any = None,  # as in `name_candidates`
+    data: Any = None,
+) -> list[Candidate]:
     "Trained candidates from whatever is at hand."
     with COMPUTING:
-        return [as_candidate(name, c, data) for name, c in name_candidates(candidates, data).items()]
+        return [
+            as_candidate(name, c, data) for name, c in name_candidates(candidates, data).items()
+        ]
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #cab88602
-RANGE_INPUTS = 512   # inputs from which ranges are set
+RANGE_INPUTS = 512  # inputs from which ranges are set
 
 
 def _calibrated(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
     "Input ranges from data, by layer, (1, 1, groups)."
-    network = to_analog(digital, create_rpu_config(dac_bits=FINEST_BITS, adc_bits=FINEST_BITS, out_noise=0, modifier_std=0, tile_size=2**30))
+    network = to_analog(
+        digital,
+        create_rpu_config(
+            dac_bits=FINEST_BITS, adc_bits=FINEST_BITS, out_noise=0, modifier_std=0, tile_size=2**30
+        ),
+    )
     layers = analog_layers(network)
     for layer in layers.values():
         layer.train()  # only these: batch norms keep their statistics
@@ -197,27 +272,43 @@ def _calibrated(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
 @dataclass(frozen=True, eq=False)
 class Weights:
     "A candidate's digital network, and what its converters know."
+
     digital: nn.Module
-    ranges: dict[str, Tensor]   # by layer, (cuts of its inputs, cuts of its outputs, groups)
-    acc: float                  # digital accuracy on all test data, percent
-    batch: int                  # inputs at a time when it is measured: `measure_drift`'s choice, found once
+    ranges: dict[str, Tensor]  # by layer, (cuts of its inputs, cuts of its outputs, groups)
+    acc: float  # digital accuracy on all test data, percent
+    batch: int  # inputs at a time when it is measured: `measure_drift`'s choice, found once
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #dbf517ea
 def weights_of(candidate: Candidate) -> Weights:
-    "Take a candidate's network apart. Raises `ConfigError` for layers that the fast simulation does not cover."
+    """Take a candidate's network apart.
+
+    Raises `ConfigError` for layers that the fast simulation does not cover."""
     model, x = copy.deepcopy(candidate.model).eval(), candidate.data[0]
     if any(isinstance(m, AnalogLayerBase) for m in model.modules()):
         model = from_aihwkit(model)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
     with digital_layers(model, list(layers)):
         digital = copy.deepcopy(model)
-    ranges = {name: layer.input_range.detach() for name, layer in layers.items() if layer.input_range is not None}
+    ranges = {
+        name: layer.input_range.detach()
+        for name, layer in layers.items()
+        if layer.input_range is not None
+    }
     probe = to_analog(digital)
-    if slow := [name for name, layer in analog_layers(probe).items() if not isinstance(layer, AnalogLayer)]:
-        raise ConfigError(f"Candidate {candidate.name!r} has layers that only aihwkit's slow tiles can simulate: {', '.join(slow)}.")
+    if slow := [
+        name for name, layer in analog_layers(probe).items() if not isinstance(layer, AnalogLayer)
+    ]:
+        raise ConfigError(
+            f"Candidate {candidate.name!r} has layers that only aihwkit's slow tiles can simulate: {', '.join(slow)}."
+        )
     if ranges.keys() != analog_layers(probe).keys():
         ranges = _calibrated(digital, x)
-    return Weights(digital, ranges, accuracy(digital, *candidate.data), fitting_batch(probe, x.to(next(probe.parameters()).device)))
+    return Weights(
+        digital,
+        ranges,
+        accuracy(digital, *candidate.data),
+        fitting_batch(probe, x.to(next(probe.parameters()).device)),
+    )
 
 
 def on_hardware(weights: Weights, config: Any) -> nn.Module:  # config: from `create_rpu_config`
@@ -226,22 +317,32 @@ def on_hardware(weights: Weights, config: Any) -> nn.Module:  # config: from `cr
     for name, layer in analog_layers(network).items():
         if layer.input_range is not None:
             r = weights.ranges[name]
-            layer.input_range.data.copy_(r if r.shape == layer.input_range.shape else r.amax((0, 1), keepdim=True).expand_as(layer.input_range))
+            layer.input_range.data.copy_(
+                r
+                if r.shape == layer.input_range.shape
+                else r.amax((0, 1), keepdim=True).expand_as(layer.input_range)
+            )
     return network
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #1c6d4c48
-States = dict[str, list[tuple[Tensor, Tensor]]]  # layer -> of each tile, the weights it holds and the factor of its drift compensation
+States = dict[
+    str, list[tuple[Tensor, Tensor]]
+]  # layer -> of each tile, the weights it holds and the factor of its drift compensation
 
 
 def states_of(model: nn.Module) -> States:  # programmed
     "What the tiles hold now."
-    return {name: [(state.weights, state.alpha) for state in layer.hardware] for name, layer in analog_layers(model).items()}
+    return {
+        name: [(state.weights, state.alpha) for state in layer.hardware]
+        for name, layer in analog_layers(model).items()
+    }
 
 
 @torch.no_grad()
-def layer_errors(model: nn.Module,    # of fast analog layers
-                 states: States,      # what its tiles hold or held
-                 ) -> pd.Series:      # percent, by layer
+def layer_errors(
+    model: nn.Module,  # of fast analog layers
+    states: States,  # what its tiles hold or held
+) -> pd.Series:  # percent, by layer
     "Relative error of the weights that each layer computes with."
     errors = {}
     for name, layer in analog_layers(model).items():
@@ -254,9 +355,10 @@ def layer_errors(model: nn.Module,    # of fast analog layers
     return pd.Series(errors)
 
 
-def plot_layer_errors(errors: Mapping[str, pd.Series],  # candidate -> percent, by layer
-                      ax: Axes | None = None,           # where to draw; None makes a figure
-                      ) -> Axes:
+def plot_layer_errors(
+    errors: Mapping[str, pd.Series],  # candidate -> percent, by layer
+    ax: Axes | None = None,  # where to draw; None makes a figure
+) -> Axes:
     "The error of each layer's weights, the layers numbered from the input on."
     ax, top = ax or new_axes(), max(float(e.max()) for e in errors.values())
     for i, (name, e) in enumerate(errors.items()):
@@ -264,27 +366,56 @@ def plot_layer_errors(errors: Mapping[str, pd.Series],  # candidate -> percent, 
     most = max(len(e) for e in errors.values())
     ax.set_xticks(range(1, most + 1, -(-most // 10)))
     high = next((h for h in (10, 20, 50, 100) if top < 0.95 * h), 1.1 * top)
-    ax.set(xlabel="layer, from the input on", ylabel="error of the weights (%)", ylim=(0, high), yticks=np.linspace(0, high, 6).round(1))
+    ax.set(
+        xlabel="layer, from the input on",
+        ylabel="error of the weights (%)",
+        ylim=(0, high),
+        yticks=np.linspace(0, high, 6).round(1),
+    )
     return ax
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #7dc29d88
 TIMES = (SECOND, MINUTE, HOUR, DAY, MONTH)  # seconds since programming
-KNOBS = ("g_max", "prog_noise_scale", "read_noise_scale", "drift_scale", "drift_compensation", "dac_bits", "adc_bits", "out_noise", "tile_size")
-VIEWED: dict[str, Any] = {"preset": "pcm", "t_inference": DAY, "shown": None, "times": TIMES, "n_rep": 10, "n_images": 1000, "seed": 0}
+KNOBS = (
+    "g_max",
+    "prog_noise_scale",
+    "read_noise_scale",
+    "drift_scale",
+    "drift_compensation",
+    "dac_bits",
+    "adc_bits",
+    "out_noise",
+    "tile_size",
+)
+VIEWED: dict[str, Any] = {
+    "preset": "pcm",
+    "t_inference": DAY,
+    "shown": None,
+    "times": TIMES,
+    "n_rep": 10,
+    "n_images": 1000,
+    "seed": 0,
+}
 
 
-def full_settings(settings: Mapping[str, Any],   # some of `KNOBS` and `VIEWED`
-                  names: Sequence[str],          # of the candidates
-                  ) -> dict[str, Any]:           # all of them
+def full_settings(
+    settings: Mapping[str, Any],  # some of `KNOBS` and `VIEWED`
+    names: Sequence[str],  # of the candidates
+) -> dict[str, Any]:  # all of them
     "Check settings and fill them up."
     for key in settings:
         check_choice("setting", key, (*KNOBS, *VIEWED))
     s = VIEWED | dict(settings)
     preset = PRESETS[check_choice("hardware preset", s["preset"], PRESETS)]
     s = {k: getattr(preset, k) for k in KNOBS} | s
-    s["times"], s["shown"] = check_times(s["times"]), check_choice("candidate", s["shown"] or names[0], names)
+    s["times"], s["shown"] = (
+        check_times(s["times"]),
+        check_choice("candidate", s["shown"] or names[0], names),
+    )
     if s["t_inference"] not in s["times"]:
-        raise ConfigError(f"t_inference must be one of the times measured at, {s['times']} s; got {s['t_inference']!r}.")
+        raise ConfigError(
+            f"t_inference must be one of the times measured at, {s['times']} s; got {s['t_inference']!r}."
+        )
     for key, low in (("n_rep", 1), ("n_images", 1), ("seed", 0)):
         check_number(key, s[key], low=low, integer=True)
     return s
@@ -302,7 +433,9 @@ class Run:
         self.data, self.times, self._states = data, settings["times"], dict[float, States]()
         self.acc: list[list[float]] = [[]]
         self._network = on_hardware(weights, hardware_of(settings))
-        self._readings = stream_drift(self._network, data, self.times, settings["n_rep"], settings["seed"], weights.batch)
+        self._readings = stream_drift(
+            self._network, data, self.times, settings["n_rep"], settings["seed"], weights.batch
+        )
 
     @property
     def repeats(self) -> int:
@@ -329,7 +462,7 @@ class Run:
         return layer_errors(self._network, self._states[t])
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #b0f0fbf0
-SHOWN_DEVICES = 300   # weights of the largest layer whose conductances are shown
+SHOWN_DEVICES = 300  # weights of the largest layer whose conductances are shown
 
 
 def largest_layer(weights: Weights) -> tuple[int, np.ndarray]:
@@ -337,17 +470,23 @@ def largest_layer(weights: Weights) -> tuple[int, np.ndarray]:
     layers: list[Any] = [weights.digital.get_submodule(n).weight for n in weights.ranges]
     i = max(range(len(layers)), key=lambda i: layers[i].numel())
     w = np.sort(layers[i].detach().cpu().numpy().ravel())
-    return i + 1, w[np.linspace(0, len(w) - 1, min(len(w), SHOWN_DEVICES)).astype(int)]  # the largest, which the scale depends on, is in
+    return i + 1, w[
+        np.linspace(0, len(w) - 1, min(len(w), SHOWN_DEVICES)).astype(int)
+    ]  # the largest, which the scale depends on, is in
 
 
-def _accuracy_axes(ax: Axes, records: Mapping[str, DriftRecord], digital: Mapping[str, float], t: float) -> None:
+def _accuracy_axes(
+    ax: Axes, records: Mapping[str, DriftRecord], digital: Mapping[str, float], t: float
+) -> None:
     plot_drift(records, ax)
     for i, acc in enumerate(digital.values()):
         ax.axhline(acc, color=PALETTE[i % 7], linewidth=0.8, linestyle=":")
     ax.plot([], [], color="0.3", linewidth=0.8, linestyle=":", label="digital accuracy")
     ax.axvline(t, color="0.5", linewidth=0.8)
     least = min(float(r.acc.min()) for r in records.values())
-    low = next(low for low in (90, 80, 50, 0) if least >= low)  # few different scales: the picture should not jump
+    low = next(
+        low for low in (90, 80, 50, 0) if least >= low
+    )  # few different scales: the picture should not jump
     ax.set(ylim=(low - (100 - low) / 50, 100 + (100 - low) / 50), yticks=np.linspace(low, 100, 6))
     ax.legend(loc="lower left", fontsize=8)
 
@@ -355,27 +494,38 @@ def _accuracy_axes(ax: Axes, records: Mapping[str, DriftRecord], digital: Mappin
 def drift_table(records: Mapping[str, DriftRecord], digital: Mapping[str, float]) -> pd.DataFrame:
     "A row per candidate: accuracies in percent, mean ± standard deviation over chips."
     spread = lambda r, j: "" if len(r.acc) < 2 else f" ± {r.std[j]:.1f}"
-    return pd.DataFrame([{"candidate": name, "digital (%)": f"{digital[name]:.1f}"}
-                         | {f"{format_time(t)} (%)": f"{r.mean[j]:.1f}{spread(r, j)}" for j, t in enumerate(r.t_inference)}
-                         | {"chips": len(r.acc)} for name, r in records.items()])
+    return pd.DataFrame(
+        [
+            {"candidate": name, "digital (%)": f"{digital[name]:.1f}"}
+            | {
+                f"{format_time(t)} (%)": f"{r.mean[j]:.1f}{spread(r, j)}"
+                for j, t in enumerate(r.t_inference)
+            }
+            | {"chips": len(r.acc)}
+            for name, r in records.items()
+        ]
+    )
 
 
 def alt_drift(records: Mapping[str, DriftRecord], digital: Mapping[str, float]) -> str:
     "The curves in words."
     said = []
     for name, r in records.items():
-        at = ", ".join(f"{m:.1f} % at {format_time(t)}" for t, m in zip(r.t_inference, r.mean, strict=True))
+        at = ", ".join(
+            f"{m:.1f} % at {format_time(t)}" for t, m in zip(r.t_inference, r.mean, strict=True)
+        )
         said.append(f"{name}: digital {digital[name]:.1f} %, {at}.")
     return " ".join(said)
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #29161503
-REFINE = (3, 10, 30, 100)   # chips after which a better estimate is shown
+REFINE = (3, 10, 30, 100)  # chips after which a better estimate is shown
 
 
 class Bench:
     "Candidates on a bench: answers for any settings, and keeps what need not be computed again."
-    KEPT = 8           # settings of the knobs whose measurements are kept
-    FIRST = 64         # test images of the first estimate
+
+    KEPT = 8  # settings of the knobs whose measurements are kept
+    FIRST = 64  # test images of the first estimate
 
     def __init__(self, candidates: Sequence[Candidate]):
         self.candidates = {c.name: c for c in candidates}
@@ -389,7 +539,9 @@ class Bench:
         "The measurements for these knobs on so many images, as far as they have got."
         key = (*(s[k] for k in ("preset", *KNOBS, "times", "n_rep", "seed")), n_images)
         if key not in self._runs:
-            self._runs[key] = {n: Run(w, self._subset(n, n_images), s) for n, w in self.weights.items()}
+            self._runs[key] = {
+                n: Run(w, self._subset(n, n_images), s) for n, w in self.weights.items()
+            }
         self._runs.move_to_end(key)
         while len(self._runs) > self.KEPT:
             self._runs.popitem(last=False)
@@ -404,16 +556,21 @@ class Bench:
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #e500f0d8
 def _three_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
     "One on top, two below, placed by hand: a layout engine would take as long as all the drawing."
-    return figure.add_axes((0.09, 0.575, 0.89, 0.375)), figure.add_axes((0.09, 0.085, 0.385, 0.36)), figure.add_axes((0.595, 0.085, 0.385, 0.36))
+    return (
+        figure.add_axes((0.09, 0.575, 0.89, 0.375)),
+        figure.add_axes((0.09, 0.085, 0.385, 0.36)),
+        figure.add_axes((0.595, 0.085, 0.385, 0.36)),
+    )
 
 
-def drift_figure(records: Mapping[str, DriftRecord],   # candidate -> measurement
-                 digital: Mapping[str, float],         # candidate -> digital accuracy, percent
-                 devices: pd.DataFrame,                # from `conductance_data`
-                 errors: Mapping[str, pd.Series],      # candidate -> error of each layer's weights, percent
-                 t: float,                             # seconds since programming, where devices and errors were seen
-                 titles: Sequence[str],                # of the three parts
-                 ) -> Figure:
+def drift_figure(
+    records: Mapping[str, DriftRecord],  # candidate -> measurement
+    digital: Mapping[str, float],  # candidate -> digital accuracy, percent
+    devices: pd.DataFrame,  # from `conductance_data`
+    errors: Mapping[str, pd.Series],  # candidate -> error of each layer's weights, percent
+    t: float,  # seconds since programming, where devices and errors were seen
+    titles: Sequence[str],  # of the three parts
+) -> Figure:
     "Accuracy over time, conductances, layers."
     figure = Figure(figsize=(7.4, 5.8))
     axes = _three_axes(figure)
@@ -429,7 +586,8 @@ class Explorer(Bench):
     "Draws what the bench measures."
 
     def devices(self, s: Mapping[str, Any]) -> tuple[int, pd.DataFrame]:
-        "Which layer of the candidate that is looked at is the largest, from 1 on, and conductances of some of its weights, microsiemens."
+        """Which layer of the candidate that is looked at is the largest, from 1 on, and
+        conductances of some of its weights, microsiemens."""
         layer, weights = largest_layer(self.weights[s["shown"]])
         with COMPUTING:
             return layer, conductance_data(weights, hardware_of(s), s["t_inference"], s["seed"])
@@ -437,18 +595,41 @@ class Explorer(Bench):
     def view(self, s: Mapping[str, Any], runs: Mapping[str, Run]) -> View:
         "The picture, the table and the words for measurements as far as they have got."
         t, when, (layer, devices) = s["t_inference"], format_time(s["t_inference"]), self.devices(s)
-        records, digital = {n: r.record for n, r in runs.items()}, {n: w.acc for n, w in self.weights.items()}
+        records, digital = (
+            {n: r.record for n, r in runs.items()},
+            {n: w.acc for n, w in self.weights.items()},
+        )
         errors, seen = {n: r.layer_error(t) for n, r in runs.items()}, self.seen(runs)
-        titles = f"{s['preset']} hardware: {seen}", f"{s['shown']}: devices of layer {layer} after {when}", f"all layers after {when}"
-        worst = ", ".join(f"{n} {e.max():.1f} % (layer {e.argmax() + 1} of {len(e)})" for n, e in errors.items())
-        alt = (f"On {s['preset']} hardware, {seen}. {alt_drift(records, digital)} {s['shown']}, layer {layer}, {when} after programming: "
-               f"{alt_conductances(devices)} Largest error of a layer's weights: {worst}.")
-        return View(drift_figure(records, digital, devices, errors, t, titles), drift_table(records, digital), alt)
+        titles = (
+            f"{s['preset']} hardware: {seen}",
+            f"{s['shown']}: devices of layer {layer} after {when}",
+            f"all layers after {when}",
+        )
+        worst = ", ".join(
+            f"{n} {e.max():.1f} % (layer {e.argmax() + 1} of {len(e)})" for n, e in errors.items()
+        )
+        alt = (
+            f"On {s['preset']} hardware, {seen}. {alt_drift(records, digital)} {s['shown']}, layer {layer}, {when} after programming: "
+            f"{alt_conductances(devices)} Largest error of a layer's weights: {worst}."
+        )
+        return View(
+            drift_figure(records, digital, devices, errors, t, titles),
+            drift_table(records, digital),
+            alt,
+        )
 
     def seen(self, runs: Mapping[str, Run]) -> str:
         "How many chips and images an estimate has, in words."
-        n, images, of = min(r.repeats for r in runs.values()), *(min(len(d[1]) for d in ds) for ds in (
-            (r.data for r in runs.values()), (c.data for c in self.candidates.values())))
+        n, images, of = (
+            min(r.repeats for r in runs.values()),
+            *(
+                min(len(d[1]) for d in ds)
+                for ds in (
+                    (r.data for r in runs.values()),
+                    (c.data for c in self.candidates.values()),
+                )
+            ),
+        )
         return f"{n} chip{'s' if n > 1 else ''}, {'all ' if images == of else f'{images} of '}{of:,} test images"
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #d1dd86b4
@@ -480,10 +661,12 @@ class Answers(Explorer):
                 yield self.view(s, full)
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #fafd36b8
-def explore_drift(candidates: Any = None,                       # as in `DriftExplorer`
-                  settings: Mapping[str, Any] | None = None,    # of `KNOBS` and `VIEWED`; what is missing is the preset's or the default
-                  data: Any = None,                             # for networks: a `Dataset`, or test inputs and labels
-                  ) -> View:
+def explore_drift(
+    candidates: Any = None,  # as in `DriftExplorer`
+    # of `KNOBS` and `VIEWED`; what is missing is the preset's or the default
+    settings: Mapping[str, Any] | None = None,
+    data: Any = None,  # for networks: a `Dataset`, or test inputs and labels
+) -> View:
     "What the panel shows when it has finished, without a panel."
     explorer = Answers(as_candidates(candidates, data))
     s = full_settings(settings or {}, list(explorer.candidates))
@@ -493,45 +676,111 @@ def explore_drift(candidates: Any = None,                       # as in `DriftEx
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #2d2c08d6
 _BITS = [(f"{b} bits", b) for b in (2, 3, 4, 5, 6, 7, 8, 10, 12)] + [("exact", FINEST_BITS)]
-_SCALES = {"prog_noise_scale": ("programming noise", "noise of programming"), "read_noise_scale": ("read noise", "noise of reading a device"),
-           "drift_scale": ("drift", "decay of the conductances and how much devices differ in it")}
+_SCALES = {
+    "prog_noise_scale": ("programming noise", "noise of programming"),
+    "read_noise_scale": ("read noise", "noise of reading a device"),
+    "drift_scale": ("drift", "decay of the conductances and how much devices differ in it"),
+}
 _MOST_SHOWN = 100.0  # microsiemens
 
 
 def _knobs() -> dict[str, Any]:
     "Controls of the hardware, at the values of the first preset."
     p = PRESETS["pcm"]
-    scales = {k: slider(label, getattr(p, k), 0.0, 3.0, 0.1, f"{what}: 1 is what was measured on devices, 0 is none")
-              for k, (label, what) in _SCALES.items()}
-    return {"g_max": slider("g_max (µS)", p.g_max, 5.0, _MOST_SHOWN, 0.1, "conductance of the largest weight, microsiemens")} | scales | {
-        "drift_compensation": tick("drift compensation", p.drift_compensation, "rescale each tile by how much its mean output has decayed"),
-        "dac_bits": steps("DAC", p.dac_bits, _BITS, "resolution of what enters a tile"),
-        "adc_bits": steps("ADC", p.adc_bits, _BITS, "resolution of what leaves a tile"),
-        "out_noise": slider("output noise", p.out_noise, 0.0, 0.4, 0.01, "standard deviation of the noise before the ADC; 1 is the largest weight "
-                            "at full input"),
-        "tile_size": steps("tile", p.tile_size, [(f"{2**k} × {2**k}", 2**k) for k in range(2, 10)], "largest rows and columns of a crossbar")}
+    scales = {
+        k: slider(
+            label,
+            getattr(p, k),
+            0.0,
+            3.0,
+            0.1,
+            f"{what}: 1 is what was measured on devices, 0 is none",
+        )
+        for k, (label, what) in _SCALES.items()
+    }
+    return (
+        {
+            "g_max": slider(
+                "g_max (µS)",
+                p.g_max,
+                5.0,
+                _MOST_SHOWN,
+                0.1,
+                "conductance of the largest weight, microsiemens",
+            )
+        }
+        | scales
+        | {
+            "drift_compensation": tick(
+                "drift compensation",
+                p.drift_compensation,
+                "rescale each tile by how much its mean output has decayed",
+            ),
+            "dac_bits": steps("DAC", p.dac_bits, _BITS, "resolution of what enters a tile"),
+            "adc_bits": steps("ADC", p.adc_bits, _BITS, "resolution of what leaves a tile"),
+            "out_noise": slider(
+                "output noise",
+                p.out_noise,
+                0.0,
+                0.4,
+                0.01,
+                "standard deviation of the noise before the ADC; 1 is the largest weight "
+                "at full input",
+            ),
+            "tile_size": steps(
+                "tile",
+                p.tile_size,
+                [(f"{2**k} × {2**k}", 2**k) for k in range(2, 10)],
+                "largest rows and columns of a crossbar",
+            ),
+        }
+    )
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #9c3d9ba3
 class DriftExplorer(Panel):
     "Turn the knobs of the hardware and see what trained networks make of it over a month."
+
     title = "Drift explorer"
 
-    def __init__(self,
-                 candidates: Any = None,   # configs, networks, `Measurement`s or `Candidate`s, one, several or by name; None: the lesson's
-                 data: Any = None,         # for networks: a `Dataset`, or test inputs and labels
-                 n_rep: int = 10,          # chips of the last and best estimate
-                 ):
+    def __init__(
+        self,
+        # configs, networks, `Measurement`s or `Candidate`s, one, several or by name;
+        # None: the lesson's
+        candidates: Any = None,
+        data: Any = None,  # for networks: a `Dataset`, or test inputs and labels
+        n_rep: int = 10,  # chips of the last and best estimate
+    ):
         self._given, self._data, self._setting = name_candidates(candidates, data), data, False
         self._bench: Answers | None = None  # made in the panel's thread
         self._n_rep = check_number("n_rep", n_rep, low=1, integer=True)
         names = list(self._given)
         preset = choice("hardware", "pcm", list(PRESETS), "which device; sets the knobs below")
         preset.observe(self._chosen, "value")  # before the panel's own observer
-        super().__init__({
-            "t_inference": steps("time", DAY, [(format_time(t), t) for t in TIMES], "time since programming at which devices and layers are shown"),
-            "preset": preset} | _knobs() | {
-            "shown": choice("conductances of", names[0], names, "candidate whose largest layer's devices are shown")},
-            [button("as the preset", "set all knobs back to the values of the hardware", self.reset)])
+        super().__init__(
+            {
+                "t_inference": steps(
+                    "time",
+                    DAY,
+                    [(format_time(t), t) for t in TIMES],
+                    "time since programming at which devices and layers are shown",
+                ),
+                "preset": preset,
+            }
+            | _knobs()
+            | {
+                "shown": choice(
+                    "conductances of",
+                    names[0],
+                    names,
+                    "candidate whose largest layer's devices are shown",
+                )
+            },
+            [
+                button(
+                    "as the preset", "set all knobs back to the values of the hardware", self.reset
+                )
+            ],
+        )
 
     def reset(self) -> None:
         "All knobs to the values of the preset."
@@ -541,7 +790,10 @@ class DriftExplorer(Panel):
     def _chosen(self, change: object) -> None:
         self._setting, name = True, self.controls["preset"].value
         try:
-            low, high = LEAST_CONDUCTANCE.get(name, 4.0) + 1.0, MOST_CONDUCTANCE.get(name, _MOST_SHOWN)
+            low, high = (
+                LEAST_CONDUCTANCE.get(name, 4.0) + 1.0,
+                MOST_CONDUCTANCE.get(name, _MOST_SHOWN),
+            )
             self.controls["g_max"].min, self.controls["g_max"].max = low, high
             for knob in KNOBS:
                 self.controls[knob].value = getattr(PRESETS[name], knob)
@@ -560,5 +812,7 @@ class DriftExplorer(Panel):
         "A quick estimate, then better ones."
         if self._bench is None:
             self.say("Training and converting the candidates, which takes a few seconds ...")
-            self._bench = Answers([as_candidate(name, c, self._data) for name, c in self._given.items()])
+            self._bench = Answers(
+                [as_candidate(name, c, self._data) for name, c in self._given.items()]
+            )
         yield from self._bench.answers(settings | {"n_rep": self._n_rep}, self.overtaken)

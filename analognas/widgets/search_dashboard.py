@@ -30,13 +30,27 @@ from matplotlib.figure import Figure
 from ..analog.cost import Chip
 from ..core import AnalogNASError, ConfigError, MissingExtraError, read_json
 from ..evaluators.base_evaluator import Evaluator
-from ..plots.search import alt_best_so_far, alt_pareto, axis_label, best_so_far_data, plot_best_so_far, plot_pareto
+from analognas.plots.search import (
+    alt_best_so_far,
+    alt_pareto,
+    axis_label,
+    best_so_far_data,
+    plot_best_so_far,
+    plot_pareto,
+)
 from ..plots.style import PALETTE
 from ..search_algorithms.base import Optimizer
 from ..search_algorithms.constraints import QUANTITIES, RUNG, Constraints
 from ..search_algorithms.pareto import with_unit
 from ..search_algorithms.run_directory import BASELINE, SEARCH, SETTINGS, read_evaluations
-from ..search_algorithms.worker import OPTIMIZERS, Worker, find_optimizer, optimizer_from, read_settings, shipped_evaluator
+from analognas.search_algorithms.worker import (
+    OPTIMIZERS,
+    Worker,
+    find_optimizer,
+    optimizer_from,
+    read_settings,
+    shipped_evaluator,
+)
 from ..search_spaces import nasbench201  # noqa: F401  so that a run over its cells can be read
 from ..search_spaces.config_space import ConfigSpace
 from .base import Panel, View, button, choice, number, slider, tick
@@ -47,17 +61,22 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class RunRecord:
     "What a run directory holds at one moment."
+
     path: Path
     space: ConfigSpace
     settings: Mapping[str, Any]
     evaluations: pd.DataFrame
     finished: bool
-    best: pd.DataFrame           # the best feasible evaluations of the search, the very best first
+    best: pd.DataFrame  # the best feasible evaluations of the search, the very best first
 
     @property
     def methods(self) -> list[str]:
         "The search, and the random search beside it if there is one."
-        return [SEARCH, BASELINE] if self.settings["baseline"] and self.settings["optimizer"] != "RandomSearch" else [SEARCH]
+        return (
+            [SEARCH, BASELINE]
+            if self.settings["baseline"] and self.settings["optimizer"] != "RandomSearch"
+            else [SEARCH]
+        )
 
     @property
     def planned(self) -> int | None:
@@ -67,7 +86,12 @@ class RunRecord:
         done = self.evaluations.groupby(["method", "run"]).size()
         total = 0
         for run in range(self.settings["runs"]):
-            n, over = int(done.get((SEARCH, run), 0)), self.finished or bool(done.get((BASELINE, run), 0)) or (SEARCH, run + 1) in done.index
+            n, over = (
+                int(done.get((SEARCH, run), 0)),
+                self.finished
+                or bool(done.get((BASELINE, run), 0))
+                or (SEARCH, run + 1) in done.index,
+            )
             total += (n if over else max(n, budget)) * len(self.methods)
         return total
 
@@ -76,14 +100,20 @@ def budget_of(settings: Mapping[str, Any]) -> int | None:
     "How many architectures one search evaluates, by the settings of one of `OPTIMIZERS`."
     if "nb_evaluations" in settings:
         return int(settings["nb_evaluations"])
-    return int(settings["population_size"] * (settings["nb_iter"] + 1)) if {"nb_iter", "population_size"} <= settings.keys() else None
+    return (
+        int(settings["population_size"] * (settings["nb_iter"] + 1))
+        if {"nb_iter", "population_size"} <= settings.keys()
+        else None
+    )
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #b0ec136e
-BEST_SHOWN = 5   # architectures in the table
+BEST_SHOWN = 5  # architectures in the table
 
 
 def read_run(path: str | Path, space: ConfigSpace | None = None) -> RunRecord:
-    "A run directory as it is now; the space is read from it unless given. `ConfigError` or `FileFormatError` if it is none."
+    """A run directory as it is now; the space is read from it unless given.
+
+    `ConfigError` or `FileFormatError` if it is none."""
     path, settings = Path(path), read_settings(path)
     space = ConfigSpace.from_json(json.dumps(settings["space"])) if space is None else space
     evaluations = read_evaluations(path)
@@ -91,19 +121,39 @@ def read_run(path: str | Path, space: ConfigSpace | None = None) -> RunRecord:
     finished = summary.exists() and not read_json(summary).get("interrupted", True)
     score = evaluations.acc_1d - settings.get("k_std", 0.0) * evaluations.std_1d
     mine = evaluations[(evaluations.method == SEARCH) & evaluations.feasible].assign(score=score)
-    best = mine.sort_values("score", ascending=False, kind="stable").drop_duplicates(space.get_hyperparameters()).head(BEST_SHOWN)
+    best = (
+        mine.sort_values("score", ascending=False, kind="stable")
+        .drop_duplicates(space.get_hyperparameters())
+        .head(BEST_SHOWN)
+    )
     return RunRecord(path, space, settings, evaluations, finished, best)
 
 
 def best_table(record: RunRecord) -> pd.DataFrame:
-    "The best feasible architectures of the search: answers and size with their units, then the hyperparameters that any of them has."
+    """The best feasible architectures of the search: answers and size with their units, then the
+    hyperparameters that any of them has."""
     if record.best.empty:
         return pd.DataFrame()
-    configs = [record.space.canonical(c) for c in record.best[record.space.get_hyperparameters()].to_dict("records")]
-    answers = pd.DataFrame({with_unit(n): record.best[n].to_numpy() for n in ("acc_1d", "avm", "std_1d")})
-    size = pd.DataFrame({"params": record.space.stats(configs)["params"]}) if tells_params(record.space) else pd.DataFrame()
-    has = [n for n in record.space.get_hyperparameters() if any(record.space.is_active(n, c) for c in configs)]
-    shown = pd.DataFrame([{n: c[n] if record.space.is_active(n, c) else "–" for n in has} for c in configs])
+    configs = [
+        record.space.canonical(c)
+        for c in record.best[record.space.get_hyperparameters()].to_dict("records")
+    ]
+    answers = pd.DataFrame(
+        {with_unit(n): record.best[n].to_numpy() for n in ("acc_1d", "avm", "std_1d")}
+    )
+    size = (
+        pd.DataFrame({"params": record.space.stats(configs)["params"]})
+        if tells_params(record.space)
+        else pd.DataFrame()
+    )
+    has = [
+        n
+        for n in record.space.get_hyperparameters()
+        if any(record.space.is_active(n, c) for c in configs)
+    ]
+    shown = pd.DataFrame(
+        [{n: c[n] if record.space.is_active(n, c) else "–" for n in has} for c in configs]
+    )
     place = pd.DataFrame({"place": range(1, len(configs) + 1), "run": record.best.run.to_numpy()})
     return pd.concat([place, answers, size, shown], axis=1)
 
@@ -116,7 +166,11 @@ def tells_params(space: ConfigSpace) -> bool:
 def runs_over(record: RunRecord) -> pd.DataFrame:
     "Evaluations of the runs that are over; of the first run, if none is."
     last = record.evaluations.run.max()
-    return record.evaluations if record.finished or last == 0 else record.evaluations[record.evaluations.run < last]
+    return (
+        record.evaluations
+        if record.finished or last == 0
+        else record.evaluations[record.evaluations.run < last]
+    )
 
 
 def _draw_progress(ax: Axes, record: RunRecord) -> None:
@@ -125,7 +179,14 @@ def _draw_progress(ax: Axes, record: RunRecord) -> None:
     for i, method in enumerate(record.methods):
         for _, r in every[every.method == method].groupby("run"):
             best = r.acc_1d.where(r.feasible).cummax().ffill().to_numpy()
-            ax.step(range(1, len(best) + 1), best, where="post", color=PALETTE[i], linewidth=0.8, alpha=0.5)
+            ax.step(
+                range(1, len(best) + 1),
+                best,
+                where="post",
+                color=PALETTE[i],
+                linewidth=0.8,
+                alpha=0.5,
+            )
     if every.feasible.any():
         plot_best_so_far(runs_over(record), ax)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False, fontsize=8)
@@ -134,7 +195,8 @@ def _draw_progress(ax: Axes, record: RunRecord) -> None:
 
 
 def _look_at_the_end(ax: Axes, record: RunRecord) -> None:
-    "The first twentieth of a search is steep: it begins below the picture, so that the rest can be told apart."
+    """The first twentieth of a search is steep: it begins below the picture, so that the rest can
+    be told apart."""
     data = best_so_far_data(runs_over(record))
     late = data[data.evaluations >= data.evaluations.max() / 20]
     low, high = (late["mean"] - late.error).min(), data["mean"].max()
@@ -143,25 +205,41 @@ def _look_at_the_end(ax: Axes, record: RunRecord) -> None:
 
 
 def front_objectives(space: ConfigSpace) -> tuple[str, str]:
-    "What the front is drawn of: accuracy and parameters, or what is lost in a month where parameters are not known."
+    """What the front is drawn of: accuracy and parameters, or what is lost in a month where
+    parameters are not known."""
     return "acc_1d", "params" if tells_params(space) else "avm"
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #1eca3e6a
 def limits_of(settings: Mapping[str, Any]) -> Constraints:
-    "The limits a run was begun with. A rule of the user's own is code, which no directory holds: it is left out."
+    """The limits a run was begun with.
+
+    A rule of the user's own is code, which no directory holds: it is left out."""
     limits = dict(settings["constraints"])
     chip = limits["chip"]
-    return Constraints(**limits | {"chip": Chip(**chip) if isinstance(chip, Mapping) else chip, "allowed": None})
+    return Constraints(
+        **limits | {"chip": Chip(**chip) if isinstance(chip, Mapping) else chip, "allowed": None}
+    )
 
 
 def _draw_front(ax: Axes, record: RunRecord) -> None:
-    "The Pareto front. Its mathematics is an extra of this package; without it the picture says how to get it."
+    """The Pareto front.
+
+    Its mathematics is an extra of this package; without it the picture says how to get it."""
     names, limits = front_objectives(record.space), limits_of(record.settings)
     if len(record.evaluations):
         try:
             plot_pareto(record.evaluations, record.space, names, limits.chip, limits, ax)
         except MissingExtraError as e:
-            ax.text(0.5, 0.5, str(e), ha="center", va="center", transform=ax.transAxes, fontsize=8, wrap=True)
+            ax.text(
+                0.5,
+                0.5,
+                str(e),
+                ha="center",
+                va="center",
+                transform=ax.transAxes,
+                fontsize=8,
+                wrap=True,
+            )
     ax.set(xlabel=axis_label(names[1]), ylabel=axis_label(names[0]))
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #04e91752
@@ -177,7 +255,8 @@ def in_words(record: RunRecord) -> str:
 
 
 def _two_axes() -> tuple[Figure, Axes, Axes]:
-    "A figure of two, laid out by hand: to have it laid out takes as long as to draw it, and a search under way is drawn often."
+    """A figure of two, laid out by hand: to have it laid out takes as long as to draw it, and a
+    search under way is drawn often."""
     figure = Figure(figsize=(9.6, 3.8))
     figure.subplots_adjust(left=0.07, right=0.99, bottom=0.13, top=0.87, wspace=0.2)
     left, right = figure.subplots(1, 2)
@@ -192,8 +271,11 @@ def draw_run(record: RunRecord, alt: str | None = None) -> View:  # None: `in_wo
     return View(figure, best_table(record), in_words(record) if alt is None else alt)
 
 
-def show_run(run: Worker | str | Path) -> View:  # a worker, or a run directory: finished, stopped, killed or under way
-    "What a search has found up to now: best so far and Pareto front in a picture, the best architectures in a table."
+def show_run(
+    run: Worker | str | Path,
+) -> View:  # a worker, or a run directory: finished, stopped, killed or under way
+    """What a search has found up to now: best so far and Pareto front in a picture, the best
+    architectures in a table."""
     if not isinstance(run, Worker):
         return draw_run(read_run(run))
     if run.directory is None:
@@ -205,19 +287,26 @@ RUN, PAUSE, STOP = "run", "pause", "stop"
 
 
 class SearchThread:
-    "Makes a worker and runs its search, in a thread of its own; `want` steers it, `error` says why it failed."
+    """Makes a worker and runs its search, in a thread of its own; `want` steers it, `error` says
+    why it failed."""
 
-    def __init__(self, make: Callable[[Callable], Worker],   # gets what a worker takes as `on_evaluation`
-                 ended: Callable[[], object]):               # called when it is over
+    def __init__(
+        self,
+        make: Callable[[Callable], Worker],  # gets what a worker takes as `on_evaluation`
+        ended: Callable[[], object],  # called when it is over
+    ):
         self.worker: Worker | None = None
         self.error: Exception | None = None
         self.wanted, self.over = RUN, False
         self._make, self._ended, self._lock = make, ended, threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="search", daemon=True)  # a kernel that ends does not wait for it
+        self._thread = threading.Thread(
+            target=self._work, name="search", daemon=True
+        )  # a kernel that ends does not wait for it
         self._thread.start()
 
     def want(self, what: str) -> None:
-        "`RUN`, `PAUSE` or `STOP`; what is being evaluated at this moment is finished and written first."
+        """`RUN`, `PAUSE` or `STOP`; what is being evaluated at this moment is finished and written
+        first."""
         with self._lock:
             self.wanted = what
             self._obey()
@@ -232,7 +321,9 @@ class SearchThread:
 
     def _obey(self) -> None:
         if self.worker is not None:
-            {RUN: self.worker.go_on, PAUSE: self.worker.pause, STOP: self.worker.stop}[self.wanted]()
+            {RUN: self.worker.go_on, PAUSE: self.worker.pause, STOP: self.worker.stop}[
+                self.wanted
+            ]()
 
     def _work(self) -> None:
         try:
@@ -243,7 +334,9 @@ class SearchThread:
                 made.search()
         except AnalogNASError as e:
             self.error = e
-        except Exception as e:  # an evaluator's, say: the panel shows it, the log has where it came from
+        except (
+            Exception
+        ) as e:  # an evaluator's, say: the panel shows it, the log has where it came from
             logger.exception("search")
             self.error = e
         finally:
@@ -252,17 +345,36 @@ class SearchThread:
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #4a49c4a9
 # Successive halving is not among them: it needs several evaluators, and there is no control for that.
-OPTIMIZER_LABELS = {"ea_optimized": "evolution (AnalogNAS)", "ea": "evolution with crossover", "regularized_evolution": "regularized evolution",
-                    "local_search": "local search", "bo": "Bayesian optimisation", "predictor_guided": "predictor-guided",
-                    "nsga2": "NSGA-II (accuracy and size)", "random_search": "random search"}
-OPTIMIZER_SETTINGS = ("population_size", "nb_iter", "nb_evaluations", "mutation_prob_width", "mutation_prob_depth", "mutation_prob_other", "k_std")
+OPTIMIZER_LABELS = {
+    "ea_optimized": "evolution (AnalogNAS)",
+    "ea": "evolution with crossover",
+    "regularized_evolution": "regularized evolution",
+    "local_search": "local search",
+    "bo": "Bayesian optimisation",
+    "predictor_guided": "predictor-guided",
+    "nsga2": "NSGA-II (accuracy and size)",
+    "random_search": "random search",
+}
+OPTIMIZER_SETTINGS = (
+    "population_size",
+    "nb_iter",
+    "nb_evaluations",
+    "mutation_prob_width",
+    "mutation_prob_depth",
+    "mutation_prob_other",
+    "k_std",
+)
 NO_LIMIT = "nothing else"
 LIMITABLE = [name for name in QUANTITIES if name not in ("acc_1d", "avm", "std_1d", "params", RUNG)]
 
 
 def known_settings(optimizer: str) -> list[str]:
     "Those of `OPTIMIZER_SETTINGS` that an optimizer knows."
-    return [n for n in OPTIMIZER_SETTINGS if n in inspect.signature(find_optimizer(optimizer)).parameters]
+    return [
+        n
+        for n in OPTIMIZER_SETTINGS
+        if n in inspect.signature(find_optimizer(optimizer)).parameters
+    ]
 
 
 def read_number(name: str, text: str) -> float | None:
@@ -277,101 +389,209 @@ def constraints_from(settings: Mapping[str, Any]) -> Constraints:
     "The limits that the controls say."
     limits = {"std_1d": read_number("the limit of the standard deviation", settings["std_1d"])}
     if settings["limit_of"] != NO_LIMIT:
-        limits[settings["limit_of"]] = read_number(f"the limit of {settings['limit_of']}", settings["limit"])
-    return Constraints(read_number("the limit of parameters", settings["max_nb_param"]), read_number("the limit of AVM", settings["T_AVM"]),
-                       {n: v for n, v in limits.items() if v is not None}, settings["inside"])
+        limits[settings["limit_of"]] = read_number(
+            f"the limit of {settings['limit_of']}", settings["limit"]
+        )
+    return Constraints(
+        read_number("the limit of parameters", settings["max_nb_param"]),
+        read_number("the limit of AVM", settings["T_AVM"]),
+        {n: v for n, v in limits.items() if v is not None},
+        settings["inside"],
+    )
 
 
 def optimizer_for(settings: Mapping[str, Any], evaluator: Evaluator) -> Optimizer:
     "The optimizer that the controls describe. `ConfigError` says what is not possible."
     chosen = {n: settings[n] for n in known_settings(settings["optimizer"])}
-    return find_optimizer(settings["optimizer"])(evaluator, constraints=constraints_from(settings), **chosen)  # type: ignore[call-arg]
+    return find_optimizer(settings["optimizer"])(
+        evaluator, constraints=constraints_from(settings), **chosen
+    )  # type: ignore[call-arg]
 
 
 def settings_from(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    "The other way: what the controls would say for a recorded run, as far as there are controls for it."
+    """The other way: what the controls would say for a recorded run, as far as there are controls
+    for it."""
     limits, place = recorded["constraints"], f"{recorded['module']}:{recorded['optimizer']}"
-    rest, said = {n: v for n, v in limits["limits"].items() if n in LIMITABLE}, lambda v: "" if v is None else f"{v:g}"
-    found: dict[str, Any] = dict([("optimizer", name) for name, known in OPTIMIZERS.items() if known == place and name in OPTIMIZER_LABELS])
+    rest, said = (
+        {n: v for n, v in limits["limits"].items() if n in LIMITABLE},
+        lambda v: "" if v is None else f"{v:g}",
+    )
+    found: dict[str, Any] = dict(
+        [
+            ("optimizer", name)
+            for name, known in OPTIMIZERS.items()
+            if known == place and name in OPTIMIZER_LABELS
+        ]
+    )
     found |= {n: recorded[n] for n in OPTIMIZER_SETTINGS if recorded.get(n) is not None}
-    found |= {n: said(limits[n]) for n in ("max_nb_param", "T_AVM")} | {"std_1d": said(limits["limits"].get("std_1d"))}
-    found |= {"limit_of": next(iter(rest), NO_LIMIT), "limit": said(next(iter(rest.values()), None)), "inside": limits["inside"]}
-    return found | {"runs": recorded["runs"], "seed": str(recorded["seed"]), "baseline": recorded["baseline"]}
+    found |= {n: said(limits[n]) for n in ("max_nb_param", "T_AVM")} | {
+        "std_1d": said(limits["limits"].get("std_1d"))
+    }
+    found |= {
+        "limit_of": next(iter(rest), NO_LIMIT),
+        "limit": said(next(iter(rest.values()), None)),
+        "inside": limits["inside"],
+    }
+    return found | {
+        "runs": recorded["runs"],
+        "seed": str(recorded["seed"]),
+        "baseline": recorded["baseline"],
+    }
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #a3a170a2
 def _controls() -> dict[str, W.Widget]:
     "Everything that can be set."
     share = "share of children that differ in this, 0 to 1"
     return {
-        "optimizer": choice("optimizer", "ea_optimized", [(OPTIMIZER_LABELS[n], n) for n in OPTIMIZERS if n in OPTIMIZER_LABELS],
-                            "proposes new architectures"),
+        "optimizer": choice(
+            "optimizer",
+            "ea_optimized",
+            [(OPTIMIZER_LABELS[n], n) for n in OPTIMIZERS if n in OPTIMIZER_LABELS],
+            "proposes new architectures",
+        ),
         "population_size": slider("population", 20, 2, 100, 1, "architectures in a generation"),
         "nb_iter": slider("generations", 10, 0, 200, 1, "how many times the population is renewed"),
-        "nb_evaluations": slider("evaluations", 200, 10, 2000, 10, "architectures evaluated in each run"),
+        "nb_evaluations": slider(
+            "evaluations", 200, 10, 2000, 10, "architectures evaluated in each run"
+        ),
         "mutation_prob_width": slider("mutate width", 0.8, 0.0, 1.0, 0.05, share),
         "mutation_prob_depth": slider("mutate depth", 0.8, 0.0, 1.0, 0.05, share),
         "mutation_prob_other": slider("mutate the rest", 0.6, 0.0, 1.0, 0.05, share),
-        "k_std": slider("caution", 0.0, 0.0, 3.0, 0.1, "the score is the 1-day accuracy less so many standard deviations"),
-        "max_nb_param": number("parameters ≤ (M)", 1, "largest network, in million parameters; empty for no limit"),
-        "T_AVM": number("AVM ≤ (points)", 10, "most accuracy lost in a month, percentage points; empty for no limit"),
-        "std_1d": number("std ≤ (points)", None, "largest 1-day standard deviation over chips, percentage points; empty for no limit"),
-        "limit_of": choice("limit also", NO_LIMIT, [(NO_LIMIT, NO_LIMIT), *((with_unit(n), n) for n in LIMITABLE)], "one more quantity with a limit"),
+        "k_std": slider(
+            "caution",
+            0.0,
+            0.0,
+            3.0,
+            0.1,
+            "the score is the 1-day accuracy less so many standard deviations",
+        ),
+        "max_nb_param": number(
+            "parameters ≤ (M)", 1, "largest network, in million parameters; empty for no limit"
+        ),
+        "T_AVM": number(
+            "AVM ≤ (points)",
+            10,
+            "most accuracy lost in a month, percentage points; empty for no limit",
+        ),
+        "std_1d": number(
+            "std ≤ (points)",
+            None,
+            "largest 1-day standard deviation over chips, percentage points; empty for no limit",
+        ),
+        "limit_of": choice(
+            "limit also",
+            NO_LIMIT,
+            [(NO_LIMIT, NO_LIMIT), *((with_unit(n), n) for n in LIMITABLE)],
+            "one more quantity with a limit",
+        ),
         "limit": number("its limit", None, "the worst value allowed, in the quantity's unit"),
-        "inside": tick("only within the range of the labels", False, "rule out what the evaluator has to extrapolate to"),
+        "inside": tick(
+            "only within the range of the labels",
+            False,
+            "rule out what the evaluator has to extrapolate to",
+        ),
         "runs": slider("runs", 2, 1, 20, 1, "independent searches, from different seeds"),
         "seed": number("seed", 0, "a whole number; the same seed gives the same search"),
-        "baseline": tick("random search beside it", True, "as many random architectures, for comparison"),
-        "path": _path_control()}
+        "baseline": tick(
+            "random search beside it", True, "as many random architectures, for comparison"
+        ),
+        "path": _path_control(),
+    }
 
 
 def _path_control() -> W.Combobox:
     "A run directory to open: typed, or chosen among those that are there."
-    return W.Combobox(placeholder="where a run is kept", description="run directory", continuous_update=False, tooltip="a run to open again",
-                      style={"description_width": "9.5em"}, layout={"width": "24em"})
+    return W.Combobox(
+        placeholder="where a run is kept",
+        description="run directory",
+        continuous_update=False,
+        tooltip="a run to open again",
+        style={"description_width": "9.5em"},
+        layout={"width": "24em"},
+    )
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #351a1aa7
-REDRAW = 0.25        # seconds between two pictures, at least
+REDRAW = 0.25  # seconds between two pictures, at least
 DRAWING_SHARE = 2.0  # and at least so many times as long as a picture takes
 
 
 def new_run_path(folder: Path, dataset: str) -> Path:
     "`folder/DATASET-DATE-TIME`, with a number added if that exists already."
     name = f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return next(path for i in itertools.count() if not (path := folder / (f"{name}-{i}" if i else name)).exists())
+    return next(
+        path
+        for i in itertools.count()
+        if not (path := folder / (f"{name}-{i}" if i else name)).exists()
+    )
 
 
 def runs_in(folder: Path) -> list[str]:
     "The run directories in a folder, the newest first."
     found = [p.parent for p in folder.glob(f"*/{SETTINGS}")]
-    return [str(p) for p in sorted(found, key=lambda p: (p / SETTINGS).stat().st_mtime, reverse=True)]
+    return [
+        str(p) for p in sorted(found, key=lambda p: (p / SETTINGS).stat().st_mtime, reverse=True)
+    ]
 
 
-def reopen(path: Path, space: ConfigSpace, evaluator: Evaluator | None, on_evaluation: Callable) -> Worker:
-    "A worker that can go on with the search in a directory: like `Worker.resume`, but the search is still to be begun, so that it can be steered."
+def reopen(
+    path: Path, space: ConfigSpace, evaluator: Evaluator | None, on_evaluation: Callable
+) -> Worker:
+    """A worker that can go on with the search in a directory: like `Worker.resume`, but the search
+    is still to be begun, so that it can be steered."""
     settings = read_settings(path)
     if settings["space"] != json.loads(space.to_json()):
         space = ConfigSpace.from_json(json.dumps(settings["space"]))
-    optimizer = optimizer_from(settings, shipped_evaluator(space, settings["evaluator"]) if evaluator is None else evaluator)
-    return Worker(space, optimizer, None, settings["runs"], settings["seed"], path, settings["baseline"], progress=False, on_evaluation=on_evaluation)
+    optimizer = optimizer_from(
+        settings,
+        shipped_evaluator(space, settings["evaluator"]) if evaluator is None else evaluator,
+    )
+    return Worker(
+        space,
+        optimizer,
+        None,
+        settings["runs"],
+        settings["seed"],
+        path,
+        settings["baseline"],
+        progress=False,
+        on_evaluation=on_evaluation,
+    )
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #fd131457
-def how_far(record: RunRecord, done: str, more: str = "") -> str:  # done: "running", "paused at", ...; more: said at the end
+def how_far(
+    record: RunRecord,
+    done: str,  # "running", "paused at", ...; more: said at the end
+    more: str = "",
+) -> str:
     "A run's state in words."
     planned, n = record.planned, len(record.evaluations)
     of = f"{n:,}" if planned is None else f"{n:,} of {planned:,}"
-    best = f"best so far {record.best.acc_1d.iloc[0]:.2f} %" if len(record.best) else "nothing allowed found yet"
+    best = (
+        f"best so far {record.best.acc_1d.iloc[0]:.2f} %"
+        if len(record.best)
+        else "nothing allowed found yet"
+    )
     return f"{done} {of} architectures: {best}. {more}".strip()
 
 
 def finished_words(record: RunRecord) -> str:
     "What is said of a run that is over."
-    best = f"best {record.best.acc_1d.iloc[0]:.2f} %" if len(record.best) else "nothing allowed was found"
+    best = (
+        f"best {record.best.acc_1d.iloc[0]:.2f} %"
+        if len(record.best)
+        else "nothing allowed was found"
+    )
     return f"finished: {best}, {len(record.evaluations):,} architectures evaluated, all kept in {record.path}."
 
 
 def error_words(e: Exception) -> str:
     "An error, and what was noted on it on its way."
-    return " ".join([str(e) if isinstance(e, AnalogNASError) else f"{type(e).__name__}: {e}", *getattr(e, "__notes__", [])])
+    return " ".join(
+        [
+            str(e) if isinstance(e, AnalogNASError) else f"{type(e).__name__}: {e}",
+            *getattr(e, "__notes__", []),
+        ]
+    )
 
 
 def nothing_yet() -> View:
@@ -379,45 +599,78 @@ def nothing_yet() -> View:
     figure, *axes = _two_axes()
     for ax, title in zip(axes, ("best so far", "accuracy and its price"), strict=True):
         ax.set(title=title, xticks=[], yticks=[])
-        ax.text(0.5, 0.5, "press start", ha="center", va="center", color="0.5", transform=ax.transAxes)
+        ax.text(
+            0.5, 0.5, "press start", ha="center", va="center", color="0.5", transform=ax.transAxes
+        )
     return View(figure, pd.DataFrame(), "Nothing has been searched yet.")
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #cf30fcaa
 class SteeredSearch(Panel):
-    "The buttons, and the `Worker` in a thread that they start, pause and stop. What is shown of it is the subclass's."
+    """The buttons, and the `Worker` in a thread that they start, pause and stop.
 
-    def __init__(self, space: ConfigSpace | None = None,     # what is searched; None is `ConfigSpace()`
-                 evaluator: Evaluator | None = None,         # who answers; None is the shipped `XGBoostEvaluator`
-                 directory: str | Path | None = None):       # a run to open, or the folder where new runs are kept; None is `runs`
+    What is shown of it is the subclass's."""
+
+    def __init__(
+        self,
+        space: ConfigSpace | None = None,  # what is searched; None is `ConfigSpace()`
+        evaluator: Evaluator | None = None,  # who answers; None is the shipped `XGBoostEvaluator`
+        # a run to open, or the folder where new runs are kept; None is `runs`
+        directory: str | Path | None = None,
+    ):
         self.space = ConfigSpace() if space is None else space
         if not isinstance(self.space, ConfigSpace):
             raise ConfigError(f"space must be a ConfigSpace; got {type(space).__name__}.")
         begun = directory is not None and (Path(directory) / SETTINGS).exists()
-        self.folder = Path("runs") if directory is None else Path(directory).parent if begun else Path(directory)
-        self.path: Path | None = None                # of the run that is shown
-        self.search: SearchThread | None = None      # what was started last
+        self.folder = (
+            Path("runs")
+            if directory is None
+            else Path(directory).parent
+            if begun
+            else Path(directory)
+        )
+        self.path: Path | None = None  # of the run that is shown
+        self.search: SearchThread | None = None  # what was started last
         self._given, self._evaluator, self._loading = evaluator, evaluator, threading.Lock()
         self._to_open, self._drawn = str(directory) if begun else None, object()
         self._woken, self._closing, self._me = threading.Event(), False, 0
-        self.buttons = {name: button(name, tooltip, do) for name, tooltip, do in (
-            ("start", "begin a new search with these settings", self._start),
-            ("pause", "begin nothing new; or go on, also with a run that was stopped or killed", self._pause_or_go_on),
-            ("stop", "end the search when what is being evaluated is written", self._stop),
-            ("open", "show the run in that directory", self._open))}
+        self.buttons = {
+            name: button(name, tooltip, do)
+            for name, tooltip, do in (
+                ("start", "begin a new search with these settings", self._start),
+                (
+                    "pause",
+                    "begin nothing new; or go on, also with a run that was stopped or killed",
+                    self._pause_or_go_on,
+                ),
+                ("stop", "end the search when what is being evaluated is written", self._stop),
+                ("open", "show the run in that directory", self._open),
+            )
+        }
         super().__init__(_controls(), list(self.buttons.values()))
         self._arrange()
 
     def _arrange(self) -> None:
-        "Controls in columns, how to search, within which limits, how often; the picture under them, so that it is seen when start is pressed."
+        """Controls in columns, how to search, within which limits, how often; the picture under
+        them, so that it is seen when start is pressed."""
         row, controls = self.widget.children[1], list(self.controls.values())
         left = row.children[0]
         buttons = next(part for part in left.children if isinstance(part, W.HBox))
         for control in controls:
-            control.layout.width, control.style.description_width = "23em", "9em"  # three columns fit beside JupyterLab's list of files
-        columns = W.HBox([W.VBox(part) for part in (controls[:7], controls[7:14], controls[14:])], layout={"flex_flow": "row wrap"})
+            control.layout.width, control.style.description_width = (
+                "23em",
+                "9em",
+            )  # three columns fit beside JupyterLab's list of files
+        columns = W.HBox(
+            [W.VBox(part) for part in (controls[:7], controls[7:14], controls[14:])],
+            layout={"flex_flow": "row wrap"},
+        )
         left.children = [buttons, self._status, columns]
-        row.layout.flex_flow, left.layout.max_width, self._output.layout.flex = "column", "none", "0 0 auto"
-        self._output.layout.overflow = "auto"        # a table of deep networks is wide
+        row.layout.flex_flow, left.layout.max_width, self._output.layout.flex = (
+            "column",
+            "none",
+            "0 0 auto",
+        )
+        self._output.layout.overflow = "auto"  # a table of deep networks is wide
 
     @property
     def busy(self) -> bool:
@@ -466,7 +719,7 @@ class SteeredSearch(Panel):
     def _moved(self, change: object) -> None:
         if threading.get_ident() != self._me:  # by someone else than this panel
             if not self.busy:
-                self.search = None             # its error, if it had one, is old news; what it found stays
+                self.search = None  # its error, if it had one, is old news; what it found stays
             self._wake()
 
     # ------------------------------------------------------------------ what the search is
@@ -475,16 +728,30 @@ class SteeredSearch(Panel):
         "Who answers; the shipped one is loaded when it is first needed."
         with self._loading:
             if self._evaluator is None:
-                from analognas.evaluators.xgboost import XGBoostEvaluator  # xgboost takes a while to import
+                from analognas.evaluators.xgboost import (
+                    XGBoostEvaluator,
+                )  # xgboost takes a while to import
+
                 self._evaluator = XGBoostEvaluator()
             return self._evaluator
 
     def _worker(self, settings: Mapping[str, Any], on_evaluation: Callable | None = None) -> Worker:
         "A worker with the settings of the controls; `ConfigError` says what is not possible."
         seed = read_number("seed", settings["seed"])
-        whole: Any = int(seed) if seed is not None and seed.is_integer() else seed  # if it is none, the worker says so
-        return Worker(self.space, optimizer_for(settings, self.evaluator), None, settings["runs"], whole, None, settings["baseline"],
-                      progress=False, on_evaluation=on_evaluation)
+        whole: Any = (
+            int(seed) if seed is not None and seed.is_integer() else seed
+        )  # if it is none, the worker says so
+        return Worker(
+            self.space,
+            optimizer_for(settings, self.evaluator),
+            None,
+            settings["runs"],
+            whole,
+            None,
+            settings["baseline"],
+            progress=False,
+            on_evaluation=on_evaluation,
+        )
 
     def _new_worker(self, settings: Mapping[str, Any], on_evaluation: Callable) -> Worker:
         worker = self._worker(settings, on_evaluation)
@@ -492,7 +759,10 @@ class SteeredSearch(Panel):
         return worker
 
     def close(self) -> None:
-        "End the panel. A search under way stops when what it evaluates is written; a slow evaluator is not waited for."
+        """End the panel.
+
+        A search under way stops when what it evaluates is written; a slow evaluator is not
+        waited for."""
         self._closing = True
         self._want(STOP)
         self._woken.set()
@@ -503,6 +773,7 @@ class SteeredSearch(Panel):
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #cc40cab6
 class SearchDashboard(SteeredSearch):
     "Drives a `Worker`: choose, start, pause, stop, open again. Whatever happens to the panel, the run directory has everything."
+
     title = "Search for an architecture"
 
     def views(self, settings: dict) -> Iterator[View]:
@@ -511,10 +782,15 @@ class SearchDashboard(SteeredSearch):
         self._open_if_asked()
         self._load(self.settings["optimizer"])
         while True:
-            since, busy = time.perf_counter(), self.busy   # asked before looking, so that the last look sees everything
+            since, busy = (
+                time.perf_counter(),
+                self.busy,
+            )  # asked before looking, so that the last look sees everything
             record = self._look()
             self._switch_controls(record, busy)
-            if (mark := (self.path, busy, record and (len(record.evaluations), record.finished))) != self._drawn:
+            if (
+                mark := (self.path, busy, record and (len(record.evaluations), record.finished))
+            ) != self._drawn:
                 self._drawn = mark
                 yield self._draw(record, busy)
             self._say_state(record, busy)
@@ -531,7 +807,9 @@ class SearchDashboard(SteeredSearch):
         if text is None:
             return
         if not text.strip():
-            raise ConfigError("Which run? Type the path of its directory beside 'run directory', or choose one from the list there.")
+            raise ConfigError(
+                "Which run? Type the path of its directory beside 'run directory', or choose one from the list there."
+            )
         record = read_run(text.strip())
         self.path, self.search = record.path, None
         for name, value in (settings_from(record.settings) | {"path": str(record.path)}).items():
@@ -549,7 +827,11 @@ class SearchDashboard(SteeredSearch):
     def _look(self) -> RunRecord | None:
         "The run as it is on disk; None if there is none yet."
         worker = self.search.worker if self.search is not None else None
-        if worker is not None and worker.run_dir is not None and (Path(worker.run_dir) / SETTINGS).exists():
+        if (
+            worker is not None
+            and worker.run_dir is not None
+            and (Path(worker.run_dir) / SETTINGS).exists()
+        ):
             self.path = Path(worker.run_dir)
             self.controls["path"].value = str(self.path)
         return None if self.path is None else read_run(self.path)
@@ -557,18 +839,34 @@ class SearchDashboard(SteeredSearch):
     def _draw(self, record: RunRecord | None, busy: bool) -> View:
         if record is None:
             return nothing_yet()
-        return draw_run(record, how_far(record, "Running:") if busy else None)  # all of it in words when it has come to rest
+        return draw_run(
+            record, how_far(record, "Running:") if busy else None
+        )  # all of it in words when it has come to rest
 
     def _switch_controls(self, record: RunRecord | None, busy: bool) -> None:
         "Enable what makes sense now."
         optimizer, other_limit = self.controls["optimizer"].value, self.controls["limit_of"].value
-        senseless = set(OPTIMIZER_SETTINGS) - set(known_settings(optimizer)) | ({"limit"} if other_limit == NO_LIMIT else set())
-        senseless |= {"baseline"} if optimizer == "random_search" else set()  # it is its own baseline
+        senseless = set(OPTIMIZER_SETTINGS) - set(known_settings(optimizer)) | (
+            {"limit"} if other_limit == NO_LIMIT else set()
+        )
+        senseless |= (
+            {"baseline"} if optimizer == "random_search" else set()
+        )  # it is its own baseline
         for name, control in self.controls.items():
             control.disabled = busy or name in senseless
-        unfinished, stopping = record is not None and not record.finished, busy and self.wanted == STOP
-        self.buttons["pause"].description = "continue" if (self.wanted == PAUSE if busy else unfinished) else "pause"
-        for name, off in {"start": busy, "open": busy, "stop": not busy or stopping, "pause": stopping or not busy and not unfinished}.items():
+        unfinished, stopping = (
+            record is not None and not record.finished,
+            busy and self.wanted == STOP,
+        )
+        self.buttons["pause"].description = (
+            "continue" if (self.wanted == PAUSE if busy else unfinished) else "pause"
+        )
+        for name, off in {
+            "start": busy,
+            "open": busy,
+            "stop": not busy or stopping,
+            "pause": stopping or not busy and not unfinished,
+        }.items():
             self.buttons[name].disabled = off
         if not busy:
             self.controls["path"].options = runs_in(self.folder)
@@ -577,20 +875,37 @@ class SearchDashboard(SteeredSearch):
     def _say_state(self, record: RunRecord | None, busy: bool) -> None:
         error = None if busy or self.search is None else self.search.error
         if error is not None:
-            begun = record is not None and self.search is not None and self.search.worker is not None
-            self.say(error_words(error) + (f" What was evaluated before is kept in {self.path}." if begun else ""), error=True)
+            begun = (
+                record is not None and self.search is not None and self.search.worker is not None
+            )
+            self.say(
+                error_words(error)
+                + (f" What was evaluated before is kept in {self.path}." if begun else ""),
+                error=True,
+            )
         else:
             self.say(self._state(record, busy))
 
     def _state(self, record: RunRecord | None, busy: bool) -> str:
         "Where things stand, in words."
-        if busy and self.search is not None and (record is None or self.search.worker is None or Path(self.search.worker.run_dir or "") != self.path):
+        if (
+            busy
+            and self.search is not None
+            and (
+                record is None
+                or self.search.worker is None
+                or Path(self.search.worker.run_dir or "") != self.path
+            )
+        ):
             return "starting ..."
         if record is None:
             return "ready."
         if busy:
-            return {RUN: how_far(record, "running:"), PAUSE: how_far(record, "paused at", "'continue' goes on."),
-                    STOP: how_far(record, "stopping at", "What is being evaluated is still finished.")}[self.wanted]
+            return {
+                RUN: how_far(record, "running:"),
+                PAUSE: how_far(record, "paused at", "'continue' goes on."),
+                STOP: how_far(record, "stopping at", "What is being evaluated is still finished."),
+            }[self.wanted]
         if record.finished:
             return finished_words(record)
         return how_far(record, "stopped at", f"'continue' goes on; all is kept in {record.path}.")
@@ -598,5 +913,11 @@ class SearchDashboard(SteeredSearch):
     def _announce(self, record: RunRecord | None) -> None:
         "What start would do; settings that are not possible raise `ConfigError`, which is shown."
         worker = self._worker(self.settings)
-        beside = ", and as many at random" if worker.baseline and self.settings["optimizer"] != "random_search" else ""
-        self.say(f"{self._state(record, False)} 'start' searches anew: {worker.runs} × {worker.optimizer.budget:,} architectures{beside}.")
+        beside = (
+            ", and as many at random"
+            if worker.baseline and self.settings["optimizer"] != "random_search"
+            else ""
+        )
+        self.say(
+            f"{self._state(record, False)} 'start' searches anew: {worker.runs} × {worker.optimizer.budget:,} architectures{beside}."
+        )

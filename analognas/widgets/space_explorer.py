@@ -21,7 +21,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from ..analog.cost import CHIPS, Chip, find_chip, hardware_cost
-from ..core import DATASETS, ConfigError, DatasetInfo, MissingExtraError, as_rng, dataset_info
+from analognas.core import (
+    DATASETS,
+    ConfigError,
+    DatasetInfo,
+    MissingExtraError,
+    as_rng,
+    dataset_info,
+)
 from ..evaluators.base_evaluator import Evaluator
 from ..evaluators.surrogate import SurrogateEvaluator
 from ..evaluators.xgboost import XGBoostEvaluator
@@ -32,34 +39,56 @@ from ..search_spaces.hyperparameter import TYPES, Hyperparameter
 from ..search_spaces.nasbench201 import NASBENCH201, NASBench201Space
 from ..search_spaces.nasbench201_cells import OPERATIONS
 from ..training.labels import TARGETS
-from .base import Panel, View, button, choice, close_widgets, new_figure, number, slider, steps, tick
+from analognas.widgets.base import (
+    Panel,
+    View,
+    button,
+    choice,
+    close_widgets,
+    new_figure,
+    number,
+    slider,
+    steps,
+    tick,
+)
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #38616e73
-CROWD = 1000    # random architectures to compare with; fewer lie within the fitted range
+CROWD = 1000  # random architectures to compare with; fewer lie within the fitted range
 
 
 @dataclass(frozen=True)
 class Judge:
     "An evaluator bound to a space, or the reason why there is none."
+
     evaluator: Evaluator | None
-    crowd: np.ndarray       # predictions for random architectures within the fitted range, shape (n, 3)
-    said: str               # where the answers come from, or why there are none
-    sound: bool             # answers about this very dataset?
+    crowd: np.ndarray  # predictions for random architectures within the fitted range, shape (n, 3)
+    said: str  # where the answers come from, or why there are none
+    sound: bool  # answers about this very dataset?
 
 
-def find_judge(space: ConfigSpace,
-               evaluator: Evaluator | None = None,    # None: the shipped one
-               ) -> Judge:
+def find_judge(
+    space: ConfigSpace,
+    evaluator: Evaluator | None = None,  # None: the shipped one
+) -> Judge:
     "Bind an evaluator, or say why that does not go. The evaluator given is not touched."
     bound, nobody = copy.copy(evaluator or XGBoostEvaluator()), np.empty((0, len(TARGETS)))
-    if isinstance(bound, SurrogateEvaluator):   # `said` says it; a warning from a thread would land under any cell
+    if isinstance(
+        # `said` says it; a warning from a thread would land under any cell
+        bound,
+        SurrogateEvaluator,
+    ):
         bound._warned = {*bound._warned, space.dataset}
     try:
         bound.bind(space)
     except (ConfigError, MissingExtraError) as e:
         return Judge(None, nobody, f"No prediction. {e}", False)
     if not isinstance(bound, SurrogateEvaluator):
-        return Judge(bound, nobody, f"{'Measured' if bound.measured else 'Predicted'}: {type(bound).__name__}.", True)
+        return Judge(
+            bound,
+            nobody,
+            f"{'Measured' if bound.measured else 'Predicted'}: {type(bound).__name__}.",
+            True,
+        )
     p = bound.query_pop(space.sample_arch_uniformly(CROWD, rng=0))
     crowd = np.column_stack([getattr(p, t) for t in TARGETS])[~p.outside]
     said, sound = _provenance(bound, space)
@@ -67,7 +96,8 @@ def find_judge(space: ConfigSpace,
 
 
 def _provenance(evaluator: SurrogateEvaluator, space: ConfigSpace) -> tuple[str, bool]:
-    "Which labels a prediction comes from, in words, and whether they were measured on this dataset."
+    """Which labels a prediction comes from, in words, and whether they were measured on this
+    dataset."""
     rows, theirs = evaluator.about["rows"], evaluator.about["space"]["dataset"]["name"]
     facts, said = evaluator.about["facts"], f"Predicted from {rows:,} labels measured on {theirs}"
     if plan := facts.get("plan", {}).get("protocol"):
@@ -75,42 +105,81 @@ def _provenance(evaluator: SurrogateEvaluator, space: ConfigSpace) -> tuple[str,
         said += f" after {plan['epochs'] + plan['hwa_epochs']} epochs of training on {inputs:,} inputs: good for comparing, no final accuracies"
     if theirs == space.dataset:
         return f"{said}.", True
-    return (f"Borrowed: the evaluator knows no labels of {space.dataset}. {said}. "
-            f"The ranking is a guess here, and the percentages are those of {theirs}."), False
+    return (
+        f"Borrowed: the evaluator knows no labels of {space.dataset}. {said}. "
+        f"The ranking is a guess here, and the percentages are those of {theirs}."
+    ), False
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #fd2a16cd
 def _unusual(evaluator: SurrogateEvaluator, space: ConfigSpace, config: Mapping) -> str:
     "What of an architecture lies outside the range of the labels, in words; empty if nothing does."
-    theirs = DatasetInfo(**evaluator.about["space"]["dataset"])     # features are computed for the dataset of the labels
+    theirs = DatasetInfo(
+        **evaluator.about["space"]["dataset"]
+    )  # features are computed for the dataset of the labels
     names, X = space.for_dataset(theirs).features([config])
     odd = [(n, x, *evaluator.about["features"][n]) for n, x in zip(names, X[0], strict=True)]
     odd = [(n, x, a, b) for n, x, a, b in odd if not a - 1e-9 <= x <= b + 1e-9]
     power = lambda n, x: f"{EngFormatter(places=1)(10**x)}" if n.startswith("log10_") else f"{x:g}"
-    said = [f"{n.removeprefix('log10_')} {power(n, x)} (fitted on {power(n, a)} to {power(n, b)})" for n, x, a, b in odd]
+    said = [
+        f"{n.removeprefix('log10_')} {power(n, x)} (fitted on {power(n, a)} to {power(n, b)})"
+        for n, x, a, b in odd
+    ]
     return ", ".join(said[:3]) + (f" and {len(said) - 3} more" if len(said) > 3 else "")
 
 
 def _cost_rows(space: ConfigSpace, config: Mapping, chip: Chip) -> list[tuple[str, str, str]]:
     "Quantity, value and a remark: what a network takes."
-    stats, cost = {k: int(v[0]) for k, v in space.stats([config]).items()}, hardware_cost(space, [config], chip).iloc[0]
+    stats, cost = (
+        {k: int(v[0]) for k, v in space.stats([config]).items()},
+        hardware_cost(space, [config], chip).iloc[0],
+    )
     short = lambda x, unit="", places=2: EngFormatter(unit, places, sep="\N{NO-BREAK SPACE}")(x)
-    rows = [(what, short(stats[k], places=0 if stats[k] < 1000 else 2), f"{stats[k]:,}")
-            for k, what in (("params", "parameters"), ("macs", "multiply-accumulates")) if k in stats]
+    rows = [
+        (what, short(stats[k], places=0 if stats[k] < 1000 else 2), f"{stats[k]:,}")
+        for k, what in (("params", "parameters"), ("macs", "multiply-accumulates"))
+        if k in stats
+    ]
     chips = f"{cost.chips:,.0f} chip{'s' if cost.chips > 1 else ''} of {chip.cores:,} tiles"
-    return [*rows, ("crossbar tiles", f"{cost.tiles:,.0f}", f"{chip.rows}×{chip.cols}, {cost.utilisation:.1%} of their cells in use; {chips}"),
-            ("latency", short(cost.latency, "s"), f"one input on {chip.name}, analog part, layer after layer"),
-            ("energy", short(cost.energy, "J"), f"one input on {chip.name}, analog part, converters included")]
+    return [
+        *rows,
+        (
+            "crossbar tiles",
+            f"{cost.tiles:,.0f}",
+            f"{chip.rows}×{chip.cols}, {cost.utilisation:.1%} of their cells in use; {chips}",
+        ),
+        (
+            "latency",
+            short(cost.latency, "s"),
+            f"one input on {chip.name}, analog part, layer after layer",
+        ),
+        (
+            "energy",
+            short(cost.energy, "J"),
+            f"one input on {chip.name}, analog part, converters included",
+        ),
+    ]
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #95cfc043
-NAMES = dict(zip(TARGETS, (("accuracy after 1 day", "%"), ("accuracy lost in 30 days", "points"), ("std between chips", "points")), strict=True))
+NAMES = dict(
+    zip(
+        TARGETS,
+        (
+            ("accuracy after 1 day", "%"),
+            ("accuracy lost in 30 days", "points"),
+            ("std between chips", "points"),
+        ),
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)
 class Answer:
     "What an evaluator says of one architecture, in the order of `TARGETS`."
-    values: np.ndarray               # shape (3,)
-    ends: np.ndarray | None          # of the 90 % interval, shape (2, 3)
-    unusual: str                     # what lies outside the fitted range; empty if nothing does
+
+    values: np.ndarray  # shape (3,)
+    ends: np.ndarray | None  # of the 90 % interval, shape (2, 3)
+    unusual: str  # what lies outside the fitted range; empty if nothing does
 
 
 def _ask(judge: Judge, space: ConfigSpace, config: Mapping) -> Answer | None:
@@ -122,7 +191,11 @@ def _ask(judge: Judge, space: ConfigSpace, config: Mapping) -> Answer | None:
     if not isinstance(judge.evaluator, SurrogateEvaluator):
         return Answer(values, None, "")
     low, high = judge.evaluator.interval([config])
-    return Answer(values, np.stack([low[0], high[0]]), _unusual(judge.evaluator, space, config) if p.outside else "")
+    return Answer(
+        values,
+        np.stack([low[0], high[0]]),
+        _unusual(judge.evaluator, space, config) if p.outside else "",
+    )
 
 
 def _prediction_rows(answer: Answer | None, judge: Judge) -> list[tuple[str, str, str]]:
@@ -132,26 +205,48 @@ def _prediction_rows(answer: Answer | None, judge: Judge) -> list[tuple[str, str
     sure = "" if judge.sound and not answer.unusual else " (as far as the interval holds here)"
     rows = []
     for i, (name, unit) in enumerate(NAMES.values()):
-        ends = "" if answer.ends is None else f"90 % of measurements between {answer.ends[0, i]:.2f} and {answer.ends[1, i]:.2f}{sure}"
+        ends = (
+            ""
+            if answer.ends is None
+            else f"90 % of measurements between {answer.ends[0, i]:.2f} and {answer.ends[1, i]:.2f}{sure}"
+        )
         rows.append((name, f"{answer.values[i]:.2f}\N{NO-BREAK SPACE}{unit}", ends))
-    return rows + [("trust", "outside the fitted range", answer.unusual)] * bool(answer.unusual) + [("source", "", judge.said)]
+    return (
+        rows
+        + [("trust", "outside the fitted range", answer.unusual)] * bool(answer.unusual)
+        + [("source", "", judge.said)]
+    )
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #de03bad6
 def _draw_answer(ax: Axes, answer: Answer, crowd: np.ndarray, i: int, outside: bool) -> None:
     "One prediction among the others."
     name, unit = NAMES[TARGETS[i]]
     if len(crowd):
-        ax.hist(crowd[:, i], bins=25, histtype="stepfilled", color="#BBBBBB", label=f"{len(crowd)} random ones")
+        ax.hist(
+            crowd[:, i],
+            bins=25,
+            histtype="stepfilled",
+            color="#BBBBBB",
+            label=f"{len(crowd)} random ones",
+        )
     if answer.ends is not None:
         ax.axvspan(*answer.ends[:, i], color=PALETTE[0], alpha=0.2, label="90 % interval")
-    ax.axvline(answer.values[i], color=PALETTE[0], lw=2, ls="--" if outside else "-", label="this network" + ", outside the fitted range" * outside)
+    ax.axvline(
+        answer.values[i],
+        color=PALETTE[0],
+        lw=2,
+        ls="--" if outside else "-",
+        label="this network" + ", outside the fitted range" * outside,
+    )
     ax.set_xlabel(f"{name} ({unit})", size=8)
     ax.set_yticks([])
     ax.tick_params(labelsize=8)
     ax.spines[["top", "left", "right"]].set_visible(False)
 
 
-def _figure(space: ConfigSpace, config: Mapping, chip: Chip, answer: Answer | None, crowd: np.ndarray):
+def _figure(
+    space: ConfigSpace, config: Mapping, chip: Chip, answer: Answer | None, crowd: np.ndarray
+):
     "The network, and the predictions under it if there are any."
     tall = 5.0 if isinstance(space, NASBench201Space) else 3.6
     figure = new_figure(7.5, tall + 1.4 * (answer is not None))
@@ -171,31 +266,45 @@ def _view(space: ConfigSpace, config: Mapping, chip: Chip, judge: Judge) -> tupl
     "The view, and what about it deserves a line of status."
     try:
         answer = _ask(judge, space, config)
-    except ConfigError as e:        # a table of measurements may not hold this architecture
+    except ConfigError as e:  # a table of measurements may not hold this architecture
         answer, judge = None, Judge(None, judge.crowd, f"No prediction. {e}", False)
     rows = _cost_rows(space, config, chip) + _prediction_rows(answer, judge)
     alt, note = [alt_architecture(space, config, chip)], [] if judge.sound else [judge.said]
     if answer is not None:
-        alt.append(f"Expected: {', '.join(f'{n} {v:.1f} {u}' for (n, u), v in zip(NAMES.values(), answer.values, strict=True))}.")
+        alt.append(
+            f"Expected: {', '.join(f'{n} {v:.1f} {u}' for (n, u), v in zip(NAMES.values(), answer.values, strict=True))}."
+        )
     if answer is not None and answer.unusual:
         note.append(f"Outside the fitted range: {answer.unusual}. The prediction is a guess.")
     table = pd.DataFrame(rows, columns=["of this network", "value", "remark"])
-    return View(_figure(space, config, chip, answer, judge.crowd), table, " ".join(alt + note)), " ".join(note)
+    return View(
+        _figure(space, config, chip, answer, judge.crowd), table, " ".join(alt + note)
+    ), " ".join(note)
 
 
-def explore_space(space: ConfigSpace,                   # any space that can build networks
-                  config: Mapping,                      # one of its configs
-                  evaluator: Evaluator | None = None,   # None: the shipped one, if there is one
-                  chip: str | Chip = "hermes",          # one of `analog.cost.CHIPS`, or your own
-                  ) -> View:
-    "An architecture: drawn, with its costs on a chip and what the evaluator expects of it. A bad config or chip raises `ConfigError`."
+def explore_space(
+    space: ConfigSpace,  # any space that can build networks
+    config: Mapping,  # one of its configs
+    evaluator: Evaluator | None = None,  # None: the shipped one, if there is one
+    chip: str | Chip = "hermes",  # one of `analog.cost.CHIPS`, or your own
+) -> View:
+    """An architecture: drawn, with its costs on a chip and what the evaluator expects of it.
+
+    A bad config or chip raises `ConfigError`."""
     return _view(space, config, find_chip(chip), find_judge(space, evaluator))[0]
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #e8f59183
-_MEANINGS: dict[str, tuple[str, Mapping[Any, str]]] = {     # name without its number -> what it is, names of values
-    "out_channel": ("channels of the stem", {}), "M": ("number of groups", {}), "R": ("blocks in the group", {}),
-    "convblock": ("kind of block", {1: "basic", 2: "bottleneck"}), "widenfact": ("channels of the group before are divided by this", {}),
-    "B": ("parallel branches in each block", {}), "edge_": ("operation on the edge between these two nodes", dict(enumerate(OPERATIONS)))}
+_MEANINGS: dict[
+    str, tuple[str, Mapping[Any, str]]
+] = {  # name without its number -> what it is, names of values
+    "out_channel": ("channels of the stem", {}),
+    "M": ("number of groups", {}),
+    "R": ("blocks in the group", {}),
+    "convblock": ("kind of block", {1: "basic", 2: "bottleneck"}),
+    "widenfact": ("channels of the group before are divided by this", {}),
+    "B": ("parallel branches in each block", {}),
+    "edge_": ("operation on the edge between these two nodes", dict(enumerate(OPERATIONS))),
+}
 
 
 def knob(hyp: Hyperparameter, value) -> W.Widget:
@@ -209,18 +318,36 @@ def knob(hyp: Hyperparameter, value) -> W.Widget:
     if hyp.values is not None:
         return steps(hyp.name, value, hyp.values, tooltip)
     if hyp.log:
-        look = slider(hyp.name, 0.0, 0.0, 1.0, 0.1, tooltip)    # for its label's width
-        made = W.FloatLogSlider(value=value, min=np.log10(hyp.min_value), max=np.log10(hyp.max_value), description=hyp.name, tooltip=tooltip,
-                                style={"description_width": look.style.description_width}, layout={"width": look.layout.width})
+        look = slider(hyp.name, 0.0, 0.0, 1.0, 0.1, tooltip)  # for its label's width
+        made = W.FloatLogSlider(
+            value=value,
+            min=np.log10(hyp.min_value),
+            max=np.log10(hyp.max_value),
+            description=hyp.name,
+            tooltip=tooltip,
+            style={"description_width": look.style.description_width},
+            layout={"width": look.layout.width},
+        )
         close_widgets(look)
         return made
-    return slider(hyp.name, float(value), float(hyp.min_value), float(hyp.max_value), (hyp.max_value - hyp.min_value) / 100, tooltip)
+    return slider(
+        hyp.name,
+        float(value),
+        float(hyp.min_value),
+        float(hyp.max_value),
+        (hyp.max_value - hyp.min_value) / 100,
+        tooltip,
+    )
 
 
 def _reading(hyp: Hyperparameter, control: W.Widget) -> Any:
     "The value that a control shows. A logarithmic slider's ends are a rounding error off."
     value = control.value
-    return min(max(value, float(hyp.min_value)), float(hyp.max_value)) if hyp.values is None else hyp.normalise(value)
+    return (
+        min(max(value, float(hyp.min_value)), float(hyp.max_value))
+        if hyp.values is None
+        else hyp.normalise(value)
+    )
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #49b3ddb6
 def _value(text: str) -> Any:
@@ -236,23 +363,42 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ENDS = re.compile(rf"\s*({_NUMBER})\s*to\s*({_NUMBER})(?:\s*step\s*({_NUMBER}))?\s*")
 
 
-def add_in_words(space: ConfigSpace,   # gets the hyperparameter
-                 name: str,            # a new name
-                 type: str,            # "discrete", "continuous" or "categorical"
-                 values: str,          # "1 to 5", "0.1 to 0.9 step 0.1", or "8, 16, 32"
-                 ) -> None:
-    "Add a hyperparameter whose values are written in words. Raises `ConfigError` if they make no sense."
+def add_in_words(
+    space: ConfigSpace,  # gets the hyperparameter
+    name: str,  # a new name
+    type: str,  # "discrete", "continuous" or "categorical"
+    values: str,  # "1 to 5", "0.1 to 0.9 step 0.1", or "8, 16, 32"
+) -> None:
+    """Add a hyperparameter whose values are written in words.
+
+    Raises `ConfigError` if they make no sense."""
     if ends := _ENDS.fullmatch(values):
         low, high, step = ends.groups()
-        space.add_hyperparameter(name.strip(), type, _value(low), _value(high), None if step is None else _value(step))
+        space.add_hyperparameter(
+            name.strip(), type, _value(low), _value(high), None if step is None else _value(step)
+        )
     elif listed := [_value(x) for x in values.split(",") if x.strip()]:
         space.add_hyperparameter_range(name.strip(), type, listed)
     else:
-        raise ConfigError(f'Values of {name!r} must read like "1 to 5", "0.1 to 0.9 step 0.1" or "8, 16, 32"; got {values!r}.')
+        raise ConfigError(
+            f'Values of {name!r} must read like "1 to 5", "0.1 to 0.9 step 0.1" or "8, 16, 32"; got {values!r}.'
+        )
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #6515d152
-_START = {"out_channel": 8, "M": 2, "R": 2, "convblock": 2, "widenfact": 0.65, "B": 2,     # within the range of the shipped evaluators' labels
-          "edge_01": 2, "edge_02": 0, "edge_03": 3, "edge_12": 2, "edge_13": 4, "edge_23": 2}
+_START = {
+    "out_channel": 8,
+    "M": 2,
+    "R": 2,
+    "convblock": 2,
+    "widenfact": 0.65,
+    "B": 2,  # within the range of the shipped evaluators' labels
+    "edge_01": 2,
+    "edge_02": 0,
+    "edge_03": 3,
+    "edge_12": 2,
+    "edge_13": 4,
+    "edge_23": 2,
+}
 GIVEN = "the space given"
 _COPY = "getSelection().selectAllChildren(this.nextElementSibling);document.execCommand('copy');this.textContent='Copied'"
 
@@ -261,31 +407,50 @@ def start_config(space: ConfigSpace) -> dict:
     "An architecture to begin with: small, and values in the middle where nothing is known."
     middle = space.from_unit(np.full(len(space), 0.4))
     known: dict[str, Any] = {n: _START.get(n, _START.get(re.sub(r"\d+$", "", n))) for n in middle}
-    return space.canonical({n: known[n] if known[n] is not None and space[n].contains(known[n]) else v for n, v in middle.items()})
+    return space.canonical(
+        {
+            n: known[n] if known[n] is not None and space[n].contains(known[n]) else v
+            for n, v in middle.items()
+        }
+    )
 
 
 def _as_text(config: Mapping) -> str:
     "A config to select or to copy, as HTML."
-    return (f'<button type="button" class="jupyter-button" style="width: auto; padding: 0 10px" title="copy the config to the clipboard" '
-            f'onclick="{_COPY}">Copy the config</button><pre style="white-space: pre-wrap; word-break: normal; user-select: text; line-height: 1.3">'
-            f"{html.escape(repr(dict(config)))}</pre>")
+    return (
+        f'<button type="button" class="jupyter-button" style="width: auto; padding: 0 10px" title="copy the config to the clipboard" '
+        f'onclick="{_COPY}">Copy the config</button><pre style="white-space: pre-wrap; word-break: normal; user-select: text; line-height: 1.3">'
+        f"{html.escape(repr(dict(config)))}</pre>"
+    )
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #e7c500c0
 class ConfigPanel(Panel):
-    "A control for each hyperparameter of `space`; `config` is what they say. Subclasses put `_headline`, `_box` and `_text` somewhere."
+    """A control for each hyperparameter of `space`; `config` is what they say.
+
+    Subclasses put `_headline`, `_box` and `_text` somewhere."""
+
     space: ConfigSpace
 
     def __init__(self, controls: Mapping[str, W.Widget], buttons: Sequence[W.Button]):
         self._knobs: dict[str, W.Widget] = {}
         self._news, self._hold = "", False
         self._headline, self._text = W.HTML(), W.HTML()
-        self._box = W.VBox(layout={"max_height": "29em", "overflow": "hidden auto", "border": "1px solid #ccc", "flex": "0 0 auto"})
+        self._box = W.VBox(
+            layout={
+                "max_height": "29em",
+                "overflow": "hidden auto",
+                "border": "1px solid #ccc",
+                "flex": "0 0 auto",
+            }
+        )
         super().__init__(controls, buttons)
 
     @property
     def config(self) -> dict:
         "The architecture shown, in canonical form."
-        return self.space.canonical({n: _reading(self.space[n], knob) for n, knob in self._knobs.items()})
+        return self.space.canonical(
+            {n: _reading(self.space[n], knob) for n, knob in self._knobs.items()}
+        )
 
     @config.setter
     def config(self, config: Mapping) -> None:
@@ -305,7 +470,10 @@ class ConfigPanel(Panel):
     def _use(self, space: ConfigSpace, config: Mapping, news: str = "") -> None:
         "Show another space: new controls in place of the old ones."
         old, self.space, self._news = self._box.children, space, news
-        self._knobs = {h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle) for h in space.hyperparameters}
+        self._knobs = {
+            h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle)
+            for h in space.hyperparameters
+        }
         for control in self._knobs.values():
             control.layout.width = "auto"
         self._box.children = list(self._knobs.values())
@@ -332,61 +500,124 @@ class ConfigPanel(Panel):
 # %% ../../nbs/76_widgets.space_explorer.ipynb #2d89ab84
 class SpaceExplorer(ConfigPanel):
     "Move hyperparameters, see the network, its costs and what the evaluator expects. Raises `ConfigError` for a space that builds no networks."
+
     title = "Explore a search space"
 
-    def __init__(self,
-                 space: ConfigSpace | None = None,      # one of your own; None: those that come with the package
-                 evaluator: Evaluator | None = None,    # None: the shipped ones
-                 seed: int = 0):                        # of the architectures that are sampled
+    def __init__(
+        self,
+        space: ConfigSpace | None = None,  # one of your own; None: those that come with the package
+        evaluator: Evaluator | None = None,  # None: the shipped ones
+        seed: int = 0,  # of the architectures that are sampled
+    ):
         if space is not None and not space.builds_networks:
-            raise ConfigError("SpaceExplorer draws networks, and this custom space cannot build any: give ConfigSpace a `network` function.")
+            raise ConfigError(
+                "SpaceExplorer draws networks, and this custom space cannot build any: give ConfigSpace a `network` function."
+            )
         self._given, self._evaluator, self._rng = space, evaluator, as_rng(seed)
         self._judged: tuple[ConfigSpace, Judge] | None = None
         info = space.info if space else dataset_info("CIFAR-10")
         self._datasets = DATASETS | {info.name: info}
-        self._kinds: dict[str, Callable[[DatasetInfo], ConfigSpace]] = {RESNET_LIKE: ConfigSpace, NASBENCH201: NASBench201Space}
+        self._kinds: dict[str, Callable[[DatasetInfo], ConfigSpace]] = {
+            RESNET_LIKE: ConfigSpace,
+            NASBENCH201: NASBench201Space,
+        }
         if space is not None:
             self._kinds = {GIVEN: space.for_dataset} | self._kinds
-        super().__init__(self._choices(info), [button("Sample an architecture", "draw a random one", self.sample),
-                                               button("Reset", "back to the start, without hyperparameters of your own", self.reset)])
+        super().__init__(
+            self._choices(info),
+            [
+                button("Sample an architecture", "draw a random one", self.sample),
+                button(
+                    "Reset", "back to the start, without hyperparameters of your own", self.reset
+                ),
+            ],
+        )
         self._furnish()
         self.reset()
 
     def _choices(self, info: DatasetInfo) -> dict[str, W.Widget]:
         "The controls that are always there."
-        return {"dataset": choice("dataset", info.name, list(self._datasets), "whose inputs and classes the network gets"),
-                "kind": choice("search space", next(iter(self._kinds)), list(self._kinds), "which family of networks"),
-                "chip": choice("chip", "hermes", list(CHIPS), "whose tiles, latency and energy are counted"),
-                "known": tick("sample within the fitted range", True, "only networks like those the evaluator was fitted on")}
+        return {
+            "dataset": choice(
+                "dataset",
+                info.name,
+                list(self._datasets),
+                "whose inputs and classes the network gets",
+            ),
+            "kind": choice(
+                "search space",
+                next(iter(self._kinds)),
+                list(self._kinds),
+                "which family of networks",
+            ),
+            "chip": choice(
+                "chip", "hermes", list(CHIPS), "whose tiles, latency and energy are counted"
+            ),
+            "known": tick(
+                "sample within the fitted range",
+                True,
+                "only networks like those the evaluator was fitted on",
+            ),
+        }
 
     def _furnish(self) -> None:
         "Where the hyperparameters, the form for new ones and the config are."
-        self._form = {"name": number("name", None, "a name that the space does not have yet"),
-                      "type": choice("type", "discrete", TYPES, "numbers apart, a continuum, or categories without order"),
-                      "values": number("values", None, "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in 3, 5, 7")}
-        self._form["name"].placeholder, self._form["values"].placeholder = "kernel", "1 to 5, or 3, 5, 7"
+        self._form = {
+            "name": number("name", None, "a name that the space does not have yet"),
+            "type": choice(
+                "type", "discrete", TYPES, "numbers apart, a continuum, or categories without order"
+            ),
+            "values": number(
+                "values",
+                None,
+                "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in 3, 5, 7",
+            ),
+        }
+        self._form["name"].placeholder, self._form["values"].placeholder = (
+            "kernel",
+            "1 to 5, or 3, 5, 7",
+        )
         add = button("Add it", "add this hyperparameter to the space shown", self.add)
         add.layout.align_self = "flex-start"
-        form = W.Accordion([W.VBox([*self._form.values(), add])], titles=["A hyperparameter of your own"], selected_index=None)
+        form = W.Accordion(
+            [W.VBox([*self._form.values(), add])],
+            titles=["A hyperparameter of your own"],
+            selected_index=None,
+        )
         left = self.widget.children[1].children[0]
         buttons, status, *always = left.children
         left.children = [buttons, status, *always, self._headline, self._box, form, self._text]
         for control in (*always, *self._form.values()):
             control.layout.width = "auto"
-        left.layout.width, left.layout.flex = "25em", "0 0 auto"            # narrow, so that the picture stays beside the controls
-        self._output.layout.flex, self._output.layout.min_width, self._output.layout.max_width = "1 1 30em", "0", "58em"
+        left.layout.width, left.layout.flex = (
+            "25em",
+            "0 0 auto",
+        )  # narrow, so that the picture stays beside the controls
+        self._output.layout.flex, self._output.layout.min_width, self._output.layout.max_width = (
+            "1 1 30em",
+            "0",
+            "58em",
+        )
 
     def sample(self) -> None:
         "Show a random architecture; with the box ticked, one that the evaluator was fitted for, if there is one among 300."
-        drawn = self.space.sample_arch_uniformly(300 if self.controls["known"].value else 1, self._rng)
+        drawn = self.space.sample_arch_uniformly(
+            300 if self.controls["known"].value else 1, self._rng
+        )
         judge = self._judge(self.space)
         if len(drawn) > 1 and isinstance(judge.evaluator, SurrogateEvaluator):
-            drawn = [c for c, out in zip(drawn, judge.evaluator.query_pop(drawn).outside, strict=True) if not out] or drawn
+            drawn = [
+                c
+                for c, out in zip(drawn, judge.evaluator.query_pop(drawn).outside, strict=True)
+                if not out
+            ] or drawn
         self._news, self.config = "", drawn[0]
 
     def reset(self) -> None:
         "The start of this dataset and space."
-        space = self._kinds[self.controls["kind"].value](self._datasets[self.controls["dataset"].value])
+        space = self._kinds[self.controls["kind"].value](
+            self._datasets[self.controls["dataset"].value]
+        )
         self._use(space, start_config(space))
 
     def add(self) -> None:
@@ -401,13 +632,22 @@ class SpaceExplorer(ConfigPanel):
         new = space.hyperparameters[-1]
         config = self.config | {new.name: new.middle}
         fixed = " The network stays as it is: that needs a ConfigSpace with a `network` function which reads the new value."
-        self._use(space, config, f"Added {new}." + (fixed if space.traits(space.columns([config])) else ""))
+        self._use(
+            space,
+            config,
+            f"Added {new}." + (fixed if space.traits(space.columns([config])) else ""),
+        )
 
     def views(self, settings: dict) -> Iterator[View]:
         "The architecture, then a line on whatever deserves one."
         space, config, chip = settings["space"], settings["config"], find_chip(settings["chip"])
-        if self.view is None:   # loading an evaluator for the first time takes a second
-            yield _view(space, config, chip, Judge(None, np.empty((0, 3)), "The evaluator is being loaded.", True))[0]
+        if self.view is None:  # loading an evaluator for the first time takes a second
+            yield _view(
+                space,
+                config,
+                chip,
+                Judge(None, np.empty((0, 3)), "The evaluator is being loaded.", True),
+            )[0]
         view, note = _view(space, config, chip, self._judge(space))
         yield view
         if text := f"{settings['news']} {note}".strip():

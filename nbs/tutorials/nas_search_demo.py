@@ -4,6 +4,7 @@
 
 Searches the ResNet-like family for handwritten digits with evolution on predicted accuracy, beside random search; trains and
 programs the winner; writes everything to the run directory. Run again with the same --out, it goes on where it was ended."""
+
 import argparse
 from collections.abc import Sequence
 
@@ -15,25 +16,37 @@ from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 
-LIMITS = Constraints(max_nb_param=0.05, T_AVM=5, inside=True)  # million parameters; points lost in a month
+LIMITS = Constraints(
+    max_nb_param=0.05, T_AVM=5, inside=True
+)  # million parameters; points lost in a month
 POPULATION, GENERATIONS, RUNS = 20, 10, 3
 
 
-def make_worker(seed: int = 0,            # every run's seed comes from this one
-                out: str | None = None,   # run directory; None makes a new one under runs/
-                ) -> Worker:
+def make_worker(
+    seed: int = 0,  # every run's seed comes from this one
+    out: str | None = None,  # run directory; None makes a new one under runs/
+) -> Worker:
     "The demonstration's search, not yet begun."
-    optimizer = EAOptimizer(XGBoostEvaluator(), nb_iter=GENERATIONS, population_size=POPULATION, constraints=LIMITS)
-    return Worker(ConfigSpace("digits"), optimizer, runs=RUNS, seed=seed, run_dir=out, progress=False)
+    optimizer = EAOptimizer(
+        XGBoostEvaluator(), nb_iter=GENERATIONS, population_size=POPULATION, constraints=LIMITS
+    )
+    return Worker(
+        ConfigSpace("digits"), optimizer, runs=RUNS, seed=seed, run_dir=out, progress=False
+    )
 
 
 def measure_winner(worker: Worker) -> None:
     "Train, program and drift the winner; its accuracy over time as text and figure."
-    from analognas.training.protocol import Protocol  # torch and aihwkit, only where networks are trained
+    from analognas.training.protocol import (
+        Protocol,
+    )  # torch and aihwkit, only where networks are trained
+
     drift = worker.train_best(protocol=Protocol(n_rep=5)).drift
     for t, mean, std in zip(drift.t_inference, drift.mean, drift.std, strict=True):
         print(f"{format_time(t):>8} after programming: {mean:.2f} % ± {std:.2f}")
-    print(f"predicted after a day {worker.best_acc:.2f} %, measured {drift.acc_1d:.2f} ± {drift.std_1d:.2f} %")
+    print(
+        f"predicted after a day {worker.best_acc:.2f} %, measured {drift.acc_1d:.2f} ± {drift.std_1d:.2f} %"
+    )
     save_figure(plot_drift({"winner": drift}), worker.directory.path / "drift.png")
 
 
@@ -42,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> Worker:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the search (default 0)")
     parser.add_argument("--out", help="run directory; a new one under runs/ unless given")
-    parser.add_argument("--search-only", action="store_true", help="do not train and measure the winner")
+    parser.add_argument(
+        "--search-only", action="store_true", help="do not train and measure the winner"
+    )
     args = parser.parse_args(arguments)
     try:
         worker = make_worker(args.seed, args.out)

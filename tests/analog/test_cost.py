@@ -1,4 +1,5 @@
 """Hardware cost: tiles against aihwkit's summary, products against networks that were built and run, prices against closed forms."""
+
 import math
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from analognas.analog.cost import CHIPS, HERMES, ISAAC, Chip, chip_from_peak, hardware_cost, layer_costs
+from analognas.analog.cost import (
+    CHIPS,
+    HERMES,
+    ISAAC,
+    Chip,
+    chip_from_peak,
+    hardware_cost,
+    layer_costs,
+)
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.search_spaces.config_space import ConfigSpace
@@ -29,12 +38,18 @@ def small_resnets(n, seed=0):
     "Random members with few blocks, but with layers wider than a tile among them."
     drawn = [c for c in RESNETS.sample_arch_uniformly(20 * n, seed) if c["M"] >= 3][:n]
     few = {f"{h}{m}": 1 for m in range(1, 6) for h in "RB"} | {"R2": 2, "B2": 2}
-    return [c | few | {"M": 1 + i % 3, "out_channel0": (16, 64)[i % 2]} for i, c in enumerate(drawn)]
+    return [
+        c | few | {"M": 1 + i % 3, "out_channel0": (16, 64)[i % 2]} for i, c in enumerate(drawn)
+    ]
 
 
 def custom(build, input_dim=(1, 8, 8), values=(1,)):
     "A space of networks that `build(value)` makes."
-    space = ConfigSpace(DatasetInfo("own", input_dim, 3), search_space="custom", network=lambda config, dim, classes: build(config["x"]))
+    space = ConfigSpace(
+        DatasetInfo("own", input_dim, 3),
+        search_space="custom",
+        network=lambda config, dim, classes: build(config["x"]),
+    )
     space.add_hyperparameter_range("x", "discrete", list(values))
     return space
 
@@ -44,7 +59,11 @@ def counted(space, config):
     net, seen = space.network(config).eval(), []
     for m in net.modules():
         if isinstance(m, ANALOG):
-            m.register_forward_hook(lambda m, i, o: seen.append((m.weight[0].numel(), len(m.weight), o[0].numel() // len(m.weight))))
+            m.register_forward_hook(
+                lambda m, i, o: seen.append(
+                    (m.weight[0].numel(), len(m.weight), o[0].numel() // len(m.weight))
+                )
+            )
     with torch.no_grad():
         net(torch.zeros(1, *space.info.input_dim))
     return seen
@@ -62,7 +81,11 @@ def test_tiles_are_those_of_aihwkits_summary(space, configs, size):
     tiles, layers = hardware_cost(space, configs, replace(HERMES, rows=size, cols=size)).tiles, []
     rpu_config = create_rpu_config(tile_size=size)
     for config, expected in zip(configs, tiles):
-        summary = analog_summary(convert_to_analog(space.network(config), rpu_config).eval(), (1, *space.info.input_dim), rpu_config)
+        summary = analog_summary(
+            convert_to_analog(space.network(config), rpu_config).eval(),
+            (1, *space.info.input_dim),
+            rpu_config,
+        )
         assert expected == summary.total_tile_number
         layers.append(summary.total_nb_analog)
     assert (tiles > layers).any()  # some layer needs more than one
@@ -76,8 +99,12 @@ def test_products_are_those_of_the_network_that_runs(space, configs):
         seen = counted(space, config)
         assert macs[i] == sum(rows * cols * products for rows, cols, products in seen)
         deep = [math.ceil(rows / 128) for rows, _, _ in seen]
-        assert cost.mvms[i] == sum(d * math.ceil(cols / 128) * products for d, (_, cols, products) in zip(deep, seen))
-        assert cost.adc_conversions[i] == sum(128 * d * cols * products for d, (_, cols, products) in zip(deep, seen))
+        assert cost.mvms[i] == sum(
+            d * math.ceil(cols / 128) * products for d, (_, cols, products) in zip(deep, seen)
+        )
+        assert cost.adc_conversions[i] == sum(
+            128 * d * cols * products for d, (_, cols, products) in zip(deep, seen)
+        )
         assert cost.latency[i] == pytest.approx(sum(products for *_, products in seen) * 1.6e-6)
         weights = sum(rows * cols for rows, cols, _ in seen)
         assert cost.utilisation[i] == pytest.approx(weights / (cost.tiles[i] * 128 * 128))
@@ -91,17 +118,44 @@ def test_arithmetic_agrees_with_a_network_built_and_run(space, configs):
     np.testing.assert_allclose(built, hardware_cost(space, configs), rtol=1e-12)
 
 
-@given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 300), st.integers(1, 300), st.integers(1, 9), st.floats(0, 1))
+@given(
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 9),
+    st.floats(0, 1),
+)
 @settings(max_examples=30)
 def test_one_layer_has_the_closed_form(inputs, outputs, rows, cols, conversions, idle_share):
-    chip = Chip("own", rows, cols, 2, mvm_time=2e-7, mvm_energy=3e-9, conversions=conversions, idle_share=idle_share)
-    cost = hardware_cost(custom(lambda x: nn.Conv2d(inputs, outputs, 1), (inputs, 3, 2)), [{"x": 1}], chip).iloc[0]
+    chip = Chip(
+        "own",
+        rows,
+        cols,
+        2,
+        mvm_time=2e-7,
+        mvm_energy=3e-9,
+        conversions=conversions,
+        idle_share=idle_share,
+    )
+    cost = hardware_cost(
+        custom(lambda x: nn.Conv2d(inputs, outputs, 1), (inputs, 3, 2)), [{"x": 1}], chip
+    ).iloc[0]
     deep, wide = math.ceil(inputs / rows), math.ceil(outputs / cols)
-    assert (cost.tiles, cost.mvms, cost.adc_conversions) == (deep * wide, 6 * deep * wide, 6 * deep * outputs * conversions)
+    assert (cost.tiles, cost.mvms, cost.adc_conversions) == (
+        deep * wide,
+        6 * deep * wide,
+        6 * deep * outputs * conversions,
+    )
     assert cost.chips == math.ceil(deep * wide / 2)
     assert cost.latency == pytest.approx(6 * 2e-7)
-    assert cost.energy == pytest.approx(6 * 3e-9 * (idle_share * deep * wide + (1 - idle_share) * deep * outputs / cols))
-    assert cost.utilisation == pytest.approx(inputs * outputs / (deep * wide * rows * cols)) and cost.utilisation <= 1
+    assert cost.energy == pytest.approx(
+        6 * 3e-9 * (idle_share * deep * wide + (1 - idle_share) * deep * outputs / cols)
+    )
+    assert (
+        cost.utilisation == pytest.approx(inputs * outputs / (deep * wide * rows * cols))
+        and cost.utilisation <= 1
+    )
 
 
 @pytest.mark.parametrize("chip", CHIPS.values(), ids=CHIPS)
@@ -109,14 +163,20 @@ def test_a_layer_that_fills_its_tiles(chip):
     space = custom(lambda x: nn.Linear(2 * chip.rows, 3 * chip.cols), (1, 1, 2 * chip.rows))
     cost = hardware_cost(space, [{"x": 1}], chip.name).iloc[0]
     assert (cost.tiles, cost.utilisation, cost.mvms) == (6, 1, 6)
-    assert cost.energy == pytest.approx(6 * chip.mvm_energy)  # whatever idle outputs draw: there are none
-    assert cost.energy == hardware_cost(space, [{"x": 1}], replace(chip, idle_share=0.0)).energy.item()
+    assert cost.energy == pytest.approx(
+        6 * chip.mvm_energy
+    )  # whatever idle outputs draw: there are none
+    assert (
+        cost.energy == hardware_cost(space, [{"x": 1}], replace(chip, idle_share=0.0)).energy.item()
+    )
 
 
 def test_the_chips_are_as_published():
     assert 2 * 64 * 256**2 / HERMES.mvm_time == pytest.approx(63.1e12)
     assert HERMES.mvm_time == pytest.approx(133e-9, rel=0.01)
-    assert 64 * HERMES.mvm_energy == pytest.approx(0.86e-6, rel=0.01)  # Table I of the paper, which the preset does not use
+    assert 64 * HERMES.mvm_energy == pytest.approx(
+        0.86e-6, rel=0.01
+    )  # Table I of the paper, which the preset does not use
     assert 64 * CHIPS["hermes-4phase"].mvm_energy == pytest.approx(3.38e-6, rel=0.01)
     assert ISAAC.mvm_time == pytest.approx(1.6e-6)
     assert ISAAC.mvm_energy == pytest.approx(22.61e-3 * 1.6e-6)
@@ -132,11 +192,16 @@ def test_a_batch_is_priced_like_its_members(which, chip):
         for i, config in enumerate(configs):
             assert together.iloc[i].equals(hardware_cost(space, [config], chip).iloc[0])
         assert together.utilisation.between(0, 1, inclusive="right").all()
-        assert (together.mvms >= together.tiles).all() and (together.chips * CHIPS[chip].cores >= together.tiles).all()
+        assert (together.mvms >= together.tiles).all() and (
+            together.chips * CHIPS[chip].cores >= together.tiles
+        ).all()
 
 
 def test_networks_of_ones_own_of_different_depth():
-    space = custom(lambda n: nn.Sequential(nn.Flatten(), *(nn.Linear(64, 64) for _ in range(n))), values=(1, 2, 3))
+    space = custom(
+        lambda n: nn.Sequential(nn.Flatten(), *(nn.Linear(64, 64) for _ in range(n))),
+        values=(1, 2, 3),
+    )
     configs = [{"x": 2}, {"x": 1}, {"x": 3}]
     assert hardware_cost(space, configs).tiles.tolist() == [2, 1, 3]
     assert list(layer_costs(space, configs[1]).index) == ["1"]
@@ -159,15 +224,23 @@ def test_layers_that_run_twice_never_or_in_groups():
     table = layer_costs(custom(lambda x: Twice()), {"x": 1})
     assert table[["rows", "cols", "pixels", "times", "tiles", "mvms"]].to_dict("index") == {
         "used": {"rows": 24, "cols": 8, "pixels": 16, "times": 1, "tiles": 1, "mvms": 16},
-        "grouped": {"rows": 9, "cols": 2, "pixels": 36, "times": 4, "tiles": 4, "mvms": 144}}
+        "grouped": {"rows": 9, "cols": 2, "pixels": 36, "times": 4, "tiles": 4, "mvms": 144},
+    }
 
 
 @both_families(2, 5)
 def test_the_rows_of_layers_sum_to_the_network(space, configs):
     config = configs[1]
     table = layer_costs(space, config, "isaac")
-    np.testing.assert_allclose(table[SUMS].sum(), hardware_cost(space, [config], "isaac")[SUMS].iloc[0])
-    assert table.index.is_unique and table.index[0] == "stem" and table.index[-1] == "classifier" and (table.times > 0).all()
+    np.testing.assert_allclose(
+        table[SUMS].sum(), hardware_cost(space, [config], "isaac")[SUMS].iloc[0]
+    )
+    assert (
+        table.index.is_unique
+        and table.index[0] == "stem"
+        and table.index[-1] == "classifier"
+        and (table.times > 0).all()
+    )
     assert table.times.sum() == len(counted(space, config))
 
 
@@ -179,16 +252,26 @@ def test_nothing_costs_nothing():
         layer_costs(empty, {"x": 1})
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"rows": 0}, "rows of chip 'hermes'"), ({"cores": 1.5}, "cores"), ({"conversions": 0}, "conversions"),
-    ({"mvm_time": -1.0}, "mvm_time"), ({"mvm_energy": math.nan}, "mvm_energy"), ({"idle_share": 1.1}, "idle_share")])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"rows": 0}, "rows of chip 'hermes'"),
+        ({"cores": 1.5}, "cores"),
+        ({"conversions": 0}, "conversions"),
+        ({"mvm_time": -1.0}, "mvm_time"),
+        ({"mvm_energy": math.nan}, "mvm_energy"),
+        ({"idle_share": 1.1}, "idle_share"),
+    ],
+)
 def test_an_impossible_chip_is_refused(change, says):
     with pytest.raises(ConfigError, match=says):
         replace(HERMES, **change)
 
 
 def test_errors_name_what_is_wrong():
-    with pytest.raises(ConfigError, match="Unknown chip 'hermes4'. Allowed: 'hermes', 'hermes-4phase', 'isaac'"):
+    with pytest.raises(
+        ConfigError, match="Unknown chip 'hermes4'. Allowed: 'hermes', 'hermes-4phase', 'isaac'"
+    ):
         hardware_cost(RESNETS, [], "hermes4")
     with pytest.raises(ConfigError, match="ops_per_joule"):
         chip_from_peak("own", 2, 2, 1, 1e12, 0)
@@ -199,6 +282,8 @@ def test_errors_name_what_is_wrong():
 
 
 def test_a_price_needs_no_torch():
-    code = ("import sys; from analognas.search_spaces.config_space import ConfigSpace; from analognas.analog.cost import hardware_cost; "
-            "s = ConfigSpace(); hardware_cost(s, s.sample_arch_uniformly(3, 0)); sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))")
+    code = (
+        "import sys; from analognas.search_spaces.config_space import ConfigSpace; from analognas.analog.cost import hardware_cost; "
+        "s = ConfigSpace(); hardware_cost(s, s.sample_arch_uniformly(3, 0)); sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,6 +3,7 @@
 Once on a CPU, by PyTorch's calls, where a mode notes every call that hands a value to Python or
 makes a shape of values; once on PyTorch's `meta` device, which has no values to look at and whose
 tensors cannot meet one of main memory."""
+
 import pytest
 import torch
 from aihwkit.inference import CustomDriftPCMLikeNoiseModel
@@ -19,9 +20,23 @@ from analognas.analog.measure import accuracy, fitting_batch
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import Devices, drift, program
 
-WAITS = ("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "nonzero", "argwhere",
-         "masked_select", "unique", "_unique", "unique_dim", "_unique2", "unique_consecutive",
-         "bincount", "repeat_interleave.Tensor")
+WAITS = (
+    "_local_scalar_dense",
+    "item",
+    "is_nonzero",
+    "equal",
+    "allclose",
+    "nonzero",
+    "argwhere",
+    "masked_select",
+    "unique",
+    "_unique",
+    "unique_dim",
+    "_unique2",
+    "unique_consecutive",
+    "bincount",
+    "repeat_interleave.Tensor",
+)
 FIRST = 3  # batches that set the input ranges, in these tests
 
 
@@ -74,18 +89,29 @@ def other_converters(config):
     config.pre_post.input_range.gradient_relative = False
 
 
-CHIPS = {"pcm": lambda: chip(), "small tiles": lambda: chip(tile_size=20),
-         "ideal": lambda: chip(preset="ideal"),
-         "learned factors": lambda: chip(learned_factors), "fixed clip": lambda: chip(fixed_clip),
-         "rounded weights": lambda: chip(rounded_weights),
-         "other converters": lambda: chip(other_converters)}
+CHIPS = {
+    "pcm": lambda: chip(),
+    "small tiles": lambda: chip(tile_size=20),
+    "ideal": lambda: chip(preset="ideal"),
+    "learned factors": lambda: chip(learned_factors),
+    "fixed clip": lambda: chip(fixed_clip),
+    "rounded weights": lambda: chip(rounded_weights),
+    "other converters": lambda: chip(other_converters),
+}
 
 
 def network():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-                         nn.Conv2d(8, 8, 3, 2, 1, groups=2), nn.ReLU(),
-                         nn.Conv2d(8, 6, 1, 2), nn.Flatten(), nn.Linear(24, 5))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, 2, 1, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(8, 6, 1, 2),
+        nn.Flatten(),
+        nn.Linear(24, 5),
+    )
 
 
 def training(config, device="cpu"):
@@ -99,6 +125,7 @@ def training(config, device="cpu"):
         sgd.zero_grad()
         nn.functional.cross_entropy(net(x[k]), y[k]).backward()
         sgd.step()
+
     return net, step, x[0]
 
 
@@ -136,9 +163,15 @@ def test_all_of_it_runs_where_there_are_no_values(name):
 
 def test_the_mode_would_notice():
     x, caught = torch.arange(4.0), []
-    for look in (lambda: bool((x > 1).any()), lambda: x[x > 1], lambda: x.unique(),
-                 lambda: float(x[0]), lambda: x.nonzero(), lambda: x.to("meta"),
-                 lambda: x.repeat_interleave(x.long())):
+    for look in (
+        lambda: bool((x > 1).any()),
+        lambda: x[x > 1],
+        lambda: x.unique(),
+        lambda: float(x[0]),
+        lambda: x.nonzero(),
+        lambda: x.to("meta"),
+        lambda: x.repeat_interleave(x.long()),
+    ):
         with Calls() as calls:
             look()
         caught.append(bool(calls.waits))
@@ -149,6 +182,7 @@ def test_the_mode_would_notice():
 
 # ---- input ranges, which the loops look at and a GPU's steps may not -----------------------------
 
+
 def ranges(net):
     return {n: v.detach().clone() for n, v in net.state_dict().items() if "range" in n}
 
@@ -157,7 +191,9 @@ def batches(net):
     return {n: v for n, v in ranges(net).items() if n.endswith("range_batches")}
 
 
-@pytest.mark.parametrize("look, tile_size", [((), 512), ((FIRST + 1,), 512), ((1, FIRST, FIRST + 2), 20)])
+@pytest.mark.parametrize(
+    "look, tile_size", [((), 512), ((FIRST + 1,), 512), ((1, FIRST, FIRST + 2), 20)]
+)
 def test_ranges_are_set_by_the_first_batches_as_in_main_memory(look, tile_size):
     "Whenever `train` is called in between. At first there are only zeros, which do not count."
     found = []
@@ -211,6 +247,7 @@ def test_no_range_is_computed_after_train_has_seen_that_all_are_set():
 
 # ---- measuring -----------------------------------------------------------------------------------
 
+
 def test_accuracy_asks_once():
     net, x = to_analog(network()).eval(), torch.randn(40, 3, 8, 8)
     y = torch.randint(0, 5, (40,))
@@ -253,7 +290,8 @@ class NotForNumPy(torch.Tensor):
 
 
 CUSTOM = CustomDriftPCMLikeNoiseModel(
-    {"g_lst": [0.0, 25.0], "nu_mean_lst": [0.05, 0.03], "nu_std_lst": [0.01, 0.01]})
+    {"g_lst": [0.0, 25.0], "nu_mean_lst": [0.05, 0.03], "nu_std_lst": [0.01, 0.01]}
+)
 
 
 @pytest.mark.parametrize("model", ["pcm", "hermes", "reram", "ideal", "custom drift"])

@@ -1,4 +1,5 @@
 """The simulated chip, field by field against AnalogNAS-Bench's published settings and aihwkit's own model."""
+
 import dataclasses
 import math
 from enum import Enum
@@ -16,15 +17,35 @@ from analognas.core import ConfigError
 
 # AnalogNAS-Bench's settings, as its training script (IBM/analog-nas, analognasbench/training_script.py) sets them.
 PUBLISHED = {
-    "forward": {"is_perfect": False, "inp_bound": 1.0, "inp_res": 1 / 254, "out_bound": 10.0, "out_res": 1 / 254, "out_noise": 0.04,
-                "noise_management": "None", "bound_management": "None"},
-    "pre_post.input_range": {"enable": True, "decay": 0.01, "init_from_data": 50, "init_std_alpha": 3.0,
-                             "input_min_percentage": 0.995, "manage_output_clipping": False},
+    "forward": {
+        "is_perfect": False,
+        "inp_bound": 1.0,
+        "inp_res": 1 / 254,
+        "out_bound": 10.0,
+        "out_res": 1 / 254,
+        "out_noise": 0.04,
+        "noise_management": "None",
+        "bound_management": "None",
+    },
+    "pre_post.input_range": {
+        "enable": True,
+        "decay": 0.01,
+        "init_from_data": 50,
+        "init_std_alpha": 3.0,
+        "input_min_percentage": 0.995,
+        "manage_output_clipping": False,
+    },
     "modifier": {"type": "AddNormal", "std_dev": 0.06},
     "clip": {"type": "LayerGaussian", "sigma": 2.0},
     "remap": {"type": "LayerwiseSymmetric"},
-    "mapping": {"digital_bias": True, "weight_scaling_omega": 1.0, "weight_scaling_columnwise": False,
-                "out_scaling_columnwise": False, "max_input_size": 512, "max_output_size": 512},
+    "mapping": {
+        "digital_bias": True,
+        "weight_scaling_omega": 1.0,
+        "weight_scaling_columnwise": False,
+        "out_scaling_columnwise": False,
+        "max_input_size": 512,
+        "max_output_size": 512,
+    },
 }
 
 
@@ -38,7 +59,9 @@ def plain(value):
     return value.value if isinstance(value, Enum) else value
 
 
-@pytest.mark.parametrize("path, field, value", [(p, f, v) for p, fields in PUBLISHED.items() for f, v in fields.items()])
+@pytest.mark.parametrize(
+    "path, field, value", [(p, f, v) for p, fields in PUBLISHED.items() for f, v in fields.items()]
+)
 def test_every_published_setting(path, field, value):
     assert plain(getattr(part(create_rpu_config(), path), field)) == value
 
@@ -49,12 +72,17 @@ def test_whatever_is_not_published_is_aihwkits_default(path):
     default.forward = IOParameters()
     for f in dataclasses.fields(part(default, path)):
         if f.name not in PUBLISHED[path] and hasattr(part(config, path), f.name):
-            assert getattr(part(config, path), f.name) == getattr(part(default, path), f.name), f.name
+            assert getattr(part(config, path), f.name) == getattr(part(default, path), f.name), (
+                f.name
+            )
 
 
 def test_noise_and_compensation():
     config = create_rpu_config()
-    assert type(config.noise_model) is PCMLikeNoiseModel and type(config.drift_compensation) is GlobalDriftCompensation
+    assert (
+        type(config.noise_model) is PCMLikeNoiseModel
+        and type(config.drift_compensation) is GlobalDriftCompensation
+    )
     mine, default = vars(config.noise_model), vars(PCMLikeNoiseModel(g_max=25.0))
     assert mine.keys() == default.keys()
     for name in mine.keys() - {"g_converter"}:
@@ -82,19 +110,26 @@ def test_a_knob_reaches_its_field_and_no_other(knob, value, read, expected):
     assert read(config) == expected
     for other, _, read_other, _ in KNOBS:
         if other != knob:
-            assert read_other(config) == read_other(create_rpu_config()) or other == "drift_compensation"
+            assert (
+                read_other(config) == read_other(create_rpu_config())
+                or other == "drift_compensation"
+            )
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8, 12])
 def test_a_converter_has_as_many_steps_as_its_bits_allow(bits):
-    "A symmetric converter of b bits has 2^b - 1 levels from -1 to 1: aihwkit's step is 2/(2^b - 2), twice `inp_res`."
+    """A symmetric converter of b bits has 2^b - 1 levels from -1 to 1: aihwkit's step is 2/(2^b -
+    2), twice `inp_res`."""
     levels = 2**bits - 1
     assert math.isclose(2 * resolution(bits) * (levels - 1), 2)
 
 
 def test_the_dac_rounds_to_its_levels():
-    "Through aihwkit's tile: an identity layer with a 3-bit DAC and nothing else puts out at most seven values."
-    config = create_rpu_config(dac_bits=3, adc_bits=24, out_noise=0, prog_noise_scale=0, read_noise_scale=0, drift_scale=0)
+    """Through aihwkit's tile: an identity layer with a 3-bit DAC and nothing else puts out at most
+    seven values."""
+    config = create_rpu_config(
+        dac_bits=3, adc_bits=24, out_noise=0, prog_noise_scale=0, read_noise_scale=0, drift_scale=0
+    )
     layer = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         layer.weight.fill_(1.0)
@@ -107,24 +142,43 @@ def test_the_dac_rounds_to_its_levels():
 def test_wide_layers_are_cut_into_tiles():
     analog = convert_to_analog(nn.Sequential(nn.Linear(130, 70)), create_rpu_config(tile_size=64))
     sizes = [tuple(t.tile.get_weights().shape) for t in analog.analog_tiles()]
-    assert len(sizes) == 3 * 2 and sum(a * b for a, b in sizes) == 130 * 70 and max(max(s) for s in sizes) <= 64
+    assert (
+        len(sizes) == 3 * 2
+        and sum(a * b for a, b in sizes) == 130 * 70
+        and max(max(s) for s in sizes) <= 64
+    )
 
 
 def test_every_call_gives_a_new_chip():
     first = create_rpu_config()
     first.forward.out_noise, first.noise_model.drift_scale = 9.0, 9.0
-    assert (create_rpu_config().forward.out_noise, create_rpu_config().noise_model.drift_scale) == (0.04, 1.0)
+    assert (create_rpu_config().forward.out_noise, create_rpu_config().noise_model.drift_scale) == (
+        0.04,
+        1.0,
+    )
 
 
-@pytest.mark.parametrize("knob", ["prog_noise_scale", "read_noise_scale", "drift_scale", "out_noise", "modifier_std", "g_max"])
+@pytest.mark.parametrize(
+    "knob",
+    ["prog_noise_scale", "read_noise_scale", "drift_scale", "out_noise", "modifier_std", "g_max"],
+)
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", True])
 def test_scales_are_finite_and_not_negative(knob, bad):
     with pytest.raises(ConfigError, match=f"{knob} must be"):
         create_rpu_config(**{knob: bad})
 
 
-@pytest.mark.parametrize("knob, bad", [("dac_bits", 1), ("adc_bits", 25), ("dac_bits", 8.0), ("tile_size", 0),
-                                       ("tile_size", 1.5), ("g_max", 0)])
+@pytest.mark.parametrize(
+    "knob, bad",
+    [
+        ("dac_bits", 1),
+        ("adc_bits", 25),
+        ("dac_bits", 8.0),
+        ("tile_size", 0),
+        ("tile_size", 1.5),
+        ("g_max", 0),
+    ],
+)
 def test_sizes_are_whole(knob, bad):
     with pytest.raises(ConfigError, match=f"{knob} must be"):
         create_rpu_config(**{knob: bad})
@@ -138,22 +192,29 @@ def test_unknown_presets(preset):
 
 # ---- presets ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("preset", ["pcm", "hermes", "reram", "ideal"])
 def test_every_preset_runs_on_aihwkits_tiles_and_on_ours(preset):
     from analognas.analog.convert import to_analog
     from analognas.analog.measure import measure_drift
+
     torch.manual_seed(0)
     net, x = nn.Sequential(nn.Linear(12, 5)), torch.rand(40, 12)
     assert convert_to_analog(net, create_rpu_config(preset)).eval()(x).shape == (40, 5)
-    record = measure_drift(to_analog(net, create_rpu_config(preset)), (x, net(x).argmax(1)), n_rep=2, progress=False)
+    record = measure_drift(
+        to_analog(net, create_rpu_config(preset)), (x, net(x).argmax(1)), n_rep=2, progress=False
+    )
     assert record.acc.min() > 50 and (preset != "ideal" or (record.acc == 100).all())
 
 
 def test_an_ideal_chip_is_exact_until_a_knob_is_turned():
     from analognas.analog.convert import to_analog
+
     torch.manual_seed(0)
     net, x = nn.Linear(12, 5), 10 * torch.randn(40, 12)
-    assert torch.allclose(to_analog(net, create_rpu_config("ideal"))(x), net(x), rtol=1e-5, atol=1e-5)
+    assert torch.allclose(
+        to_analog(net, create_rpu_config("ideal"))(x), net(x), rtol=1e-5, atol=1e-5
+    )
     coarse = create_rpu_config("ideal", dac_bits=3)
     assert not coarse.forward.is_perfect and coarse.pre_post.input_range.enable
     assert not torch.allclose(to_analog(net, coarse)(x), net(x), rtol=0.01)
@@ -164,7 +225,12 @@ def test_knobs_reach_the_noise_model(preset):
     scales = dict(prog_noise_scale=0.5, read_noise_scale=0.25, drift_scale=2.0)
     config = create_rpu_config(preset, g_max=12, drift_compensation=False, tile_size=64, **scales)
     model = config.noise_model
-    assert (model.g_max, model.prog_noise_scale, model.read_noise_scale, model.drift_scale) == (12, 0.5, 0.25, 2.0)
+    assert (model.g_max, model.prog_noise_scale, model.read_noise_scale, model.drift_scale) == (
+        12,
+        0.5,
+        0.25,
+        2.0,
+    )
     assert config.drift_compensation is None and config.mapping.max_output_size == 64
 
 

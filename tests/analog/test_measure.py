@@ -1,4 +1,5 @@
 """Programming and drift against a loop of aihwkit calls, and what must be left alone."""
+
 import copy
 
 import numpy as np
@@ -21,9 +22,12 @@ TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
 
 @pytest.fixture(scope="module")
 def task():
-    "A digital network, inputs within the range of 3 that untrained tiles start with, and its own answers as labels."
+    """A digital network, inputs within the range of 3 that untrained tiles start with, and its own
+    answers as labels."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5)
+    ).eval()
     x = torch.randn(120, 1, 6, 6, generator=torch.Generator().manual_seed(1)).clamp(-2, 2)
     with torch.no_grad():
         return net, x, net(x).argmax(1)
@@ -31,7 +35,11 @@ def task():
 
 def states(model):
     "Every tensor of a model, also those that aihwkit keeps inside its tiles."
-    found = {n: v for n, v in (*model.named_parameters(), *model.named_buffers()) if not isinstance(v, AnalogContext)}
+    found = {
+        n: v
+        for n, v in (*model.named_parameters(), *model.named_buffers())
+        if not isinstance(v, AnalogContext)
+    }
     if hasattr(model, "analog_tiles"):
         found |= {f"tile{i}": t.tile.get_weights() for i, t in enumerate(model.analog_tiles())}
     return {n: v.detach().clone() for n, v in found.items()}
@@ -56,7 +64,11 @@ def by_hand(model, x, y, times, n_rep, seed, batch_size):
             hits = 0
             for i in range(0, len(x), batch_size):
                 with torch.no_grad():
-                    hits += (chip(x[i:i + batch_size]).argmax(dim=-1) == y[i:i + batch_size]).sum().item()
+                    hits += (
+                        (chip(x[i : i + batch_size]).argmax(dim=-1) == y[i : i + batch_size])
+                        .sum()
+                        .item()
+                    )
             row.append(hits / len(x) * 100)
         rows.append(row)
     return rows
@@ -77,7 +89,12 @@ def test_nothing_is_disturbed(task):
     net, x, y = task
     model = to_analog(net)
     model.train()
-    before, weights, inputs, rng = states(model), states(net), x.clone(), torch.random.get_rng_state()
+    before, weights, inputs, rng = (
+        states(model),
+        states(net),
+        x.clone(),
+        torch.random.get_rng_state(),
+    )
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 - that no one touches it is the test
     measure_drift(model, (x, y), n_rep=2, progress=False)
     assert same(states(model), before) and same(states(net), weights) and torch.equal(x, inputs)
@@ -92,14 +109,18 @@ def test_what_the_user_draws_before_does_not_matter(task):
         torch.manual_seed(seed)
         found.append(measure_drift(model, (x, y), n_rep=2, seed=7, progress=False).acc)
     assert np.array_equal(*found)
-    assert not np.array_equal(found[0], measure_drift(model, (x, y), n_rep=2, seed=8, progress=False).acc)
+    assert not np.array_equal(
+        found[0], measure_drift(model, (x, y), n_rep=2, seed=8, progress=False).acc
+    )
 
 
 def test_an_ideal_chip_is_the_digital_network(task):
     net, x, y = task
     wrong = (y + 1) % 5
     labels = torch.where(torch.arange(len(y)) % 3 == 0, wrong, y)  # two thirds right
-    ideal = create_rpu_config(prog_noise_scale=0, read_noise_scale=0, drift_scale=0, out_noise=0, dac_bits=20, adc_bits=20)
+    ideal = create_rpu_config(
+        prog_noise_scale=0, read_noise_scale=0, drift_scale=0, out_noise=0, dac_bits=20, adc_bits=20
+    )
     record = measure_drift(to_analog(net, ideal), (x, labels), n_rep=2, progress=False)
     assert np.allclose(record.acc, 100 * 2 / 3) and accuracy(net, x, labels) == record.acc[0, 0]
 
@@ -107,8 +128,15 @@ def test_an_ideal_chip_is_the_digital_network(task):
 def test_drift_without_compensation_costs_more(task):
     net, x, y = task
     quiet = dict(prog_noise_scale=0, read_noise_scale=0, out_noise=0)
-    with_, without = (measure_drift(to_analog(net, create_rpu_config(drift_compensation=c, **quiet)), (x, y), n_rep=4,
-                                    progress=False).mean for c in (True, False))
+    with_, without = (
+        measure_drift(
+            to_analog(net, create_rpu_config(drift_compensation=c, **quiet)),
+            (x, y),
+            n_rep=4,
+            progress=False,
+        ).mean
+        for c in (True, False)
+    )
     assert with_[-1] > without[-1]
 
 
@@ -117,14 +145,28 @@ def test_to_analog_keeps_the_original_and_the_rest(task):
     before = states(net)
     analog = to_analog(net).eval()
     assert [type(m) for m in net] == [nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, nn.Linear]
-    assert [type(m) for m in analog] == [AnalogConv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten, AnalogLinear]
+    assert [type(m) for m in analog] == [
+        AnalogConv2d,
+        nn.ReLU,
+        nn.BatchNorm2d,
+        nn.Flatten,
+        AnalogLinear,
+    ]
     program(analog)
     assert same(states(net), before)
     assert torch.equal(analog[4].weight, net[4].weight) and torch.equal(analog[4].bias, net[4].bias)
 
 
-@pytest.mark.parametrize("arguments, says", [(dict(n_rep=0), "n_rep"), (dict(n_rep=1.5), "n_rep"), (dict(times=(10., 1.)), "ascend"),
-                                             (dict(times=()), "time"), (dict(times=(1., float("nan"))), "time")])
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (dict(n_rep=0), "n_rep"),
+        (dict(n_rep=1.5), "n_rep"),
+        (dict(times=(10.0, 1.0)), "ascend"),
+        (dict(times=()), "time"),
+        (dict(times=(1.0, float("nan"))), "time"),
+    ],
+)
 def test_bad_arguments_are_refused(task, arguments, says):
     net, x, y = task
     with pytest.raises(ConfigError, match=f"(?i){says}"):
@@ -151,7 +193,9 @@ def test_a_loader_is_read_once_and_means_the_same(task):
             return iter(zip(x.split(32), y.split(32), strict=True))
 
     loader, model = Loader(), to_analog(net)
-    assert measure_drift(model, loader, n_rep=3, progress=False) == measure_drift(model, (x, y), n_rep=3, progress=False)
+    assert measure_drift(model, loader, n_rep=3, progress=False) == measure_drift(
+        model, (x, y), n_rep=3, progress=False
+    )
     assert loader.reads == 1
     with pytest.raises(ConfigError, match="no batch"):
         measure_drift(model, [], n_rep=1)
@@ -161,7 +205,13 @@ def test_both_engines_measure_the_same_network_alike(task):
     "Means of 60 chips of each agree within four standard errors at every time."
     net, x, y = task
     ours = measure_drift(to_analog(net), (x, y), n_rep=60, seed=1, progress=False)
-    theirs = measure_drift(convert_to_analog(copy.deepcopy(net), create_rpu_config()), (x, y), n_rep=60, seed=2, progress=False)
+    theirs = measure_drift(
+        convert_to_analog(copy.deepcopy(net), create_rpu_config()),
+        (x, y),
+        n_rep=60,
+        seed=2,
+        progress=False,
+    )
     error = np.sqrt((ours.std**2 + theirs.std**2) / 60)
     assert (np.abs(ours.mean - theirs.mean) < 4 * error).all()
     assert (np.abs(np.log(ours.std / theirs.std)) < 0.5).all()
@@ -173,7 +223,9 @@ def test_stopping_early_keeps_the_repeats_that_were_made(task, width):
     model = to_analog(net)
     record = measure_drift(model, (x, y), n_rep=8, stop_width=width, progress=False)
     assert len(record.acc) == (5 if width else 8)
-    assert np.array_equal(record.acc, measure_drift(model, (x, y), n_rep=len(record.acc), progress=False).acc)
+    assert np.array_equal(
+        record.acc, measure_drift(model, (x, y), n_rep=len(record.acc), progress=False).acc
+    )
 
 
 def test_a_digital_network_is_refused(task):
@@ -183,6 +235,7 @@ def test_a_digital_network_is_refused(task):
 
 
 # ---- accuracy and seeds ---------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_accuracy_is_the_share_of_hits(batch_size):

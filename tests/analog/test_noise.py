@@ -1,4 +1,6 @@
-"The generator against a second implementation of its paper, the noise against the normal distribution."
+"""The generator against a second implementation of its paper, the noise against the normal
+distribution."""
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ WORD = 2**32
 
 
 def philox_by_the_paper(counter, key):
-    "Ten rounds of Philox4x32 (Salmon et al., SC 2011, section 3.3), in Python's unlimited integers."
+    """Ten rounds of Philox4x32 (Salmon et al., SC 2011, section 3.3), in Python's unlimited
+    integers."""
     x, (k0, k1) = [counter % WORD, counter // WORD, 0, 0], key
     for _ in range(10):
         high0, low0 = divmod(0xD2511F53 * x[0], WORD)

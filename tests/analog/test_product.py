@@ -2,6 +2,7 @@
 
 However many inputs are clipped: none, as of digits, whose pixels reach 1.85 standard deviations;
 some; all. The loops themselves are tested against aihwkit in test_layers.py."""
+
 import copy
 from contextlib import nullcontext
 from unittest import mock
@@ -148,6 +149,7 @@ def test_pieces_are_as_good_as_the_whole(name):
 
 class Largest(TorchDispatchMode):
     "Remembers how many values the largest tensor has that a call returns."
+
     values = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

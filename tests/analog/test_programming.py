@@ -1,4 +1,6 @@
-"Programmed and drifted weights and compensation factors against aihwkit's: same distributions, tile by tile."
+"""Programmed and drifted weights and compensation factors against aihwkit's: same distributions,
+tile by tile."""
+
 import copy
 
 import numpy as np
@@ -19,13 +21,18 @@ TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
 
 def chips(layer, config, t, n):
     "n chips by either engine: programmed weights, drifted weights, compensation factors."
-    ours, theirs = to_analog(layer, config).eval(), convert_to_analog(copy.deepcopy(layer), config).eval()
+    ours, theirs = (
+        to_analog(layer, config).eval(),
+        convert_to_analog(copy.deepcopy(layer), config).eval(),
+    )
     tile, found = next(theirs.analog_tiles()), {"ours": [], "theirs": []}
     for _ in range(n):
         program(ours)
         programmed = ours.hardware[0].weights[0].clone()
         drift(ours, t)
-        found["ours"].append((programmed, ours.hardware[0].weights[0], ours.hardware[0].alpha.flatten()))
+        found["ours"].append(
+            (programmed, ours.hardware[0].weights[0], ours.hardware[0].alpha.flatten())
+        )
         tile.program_weights()
         programmed = tile.tile.get_weights()
         tile.drift_weights(t)
@@ -38,22 +45,33 @@ def test_programming_drift_and_compensation_have_aihwkits_distribution(t):
     torch.manual_seed(int(t))
     found = chips(nn.Linear(12, 10), create_rpu_config(), t, 150)
     for ours, theirs in zip(found["ours"], found["theirs"], strict=True):
-        assert torch.allclose(ours.mean(0), theirs.mean(0), atol=float(5.5 * theirs.std(0).max() * (2 / 150) ** 0.5))
+        assert torch.allclose(
+            ours.mean(0), theirs.mean(0), atol=float(5.5 * theirs.std(0).max() * (2 / 150) ** 0.5)
+        )
         assert abs(float(ours.std(0).mean() / theirs.std(0).mean()) - 1) < 0.25
         for k in range(0, ours[0].numel(), 17):
-            assert stats.ks_2samp(ours.flatten(1)[:, k].numpy(), theirs.flatten(1)[:, k].numpy()).pvalue > 1e-5
+            assert (
+                stats.ks_2samp(
+                    ours.flatten(1)[:, k].numpy(), theirs.flatten(1)[:, k].numpy()
+                ).pvalue
+                > 1e-5
+            )
 
 
 def test_the_network_computes_with_what_is_on_the_tiles():
     "Outputs are those of a matrix product with the devices' weights, times scale and compensation."
     torch.manual_seed(0)
-    net = to_analog(nn.Linear(30, 20), create_rpu_config(out_noise=0.0, dac_bits=20, adc_bits=20, tile_size=16)).eval()
+    net = to_analog(
+        nn.Linear(30, 20), create_rpu_config(out_noise=0.0, dac_bits=20, adc_bits=20, tile_size=16)
+    ).eval()
     x = torch.rand(9, 30)
     program(net)
     drift(net, 86400.0)
     want = net.bias.detach().clone().expand(9, -1).clone()
     for b, state in zip(net.blocks, net.hardware, strict=True):
-        want[:, b.rows] += (x[:, b.cols] @ state.weights[0].T) * state.alpha[0] * net.scale[b.i, 0, b.rows, 0]
+        want[:, b.rows] += (
+            (x[:, b.cols] @ state.weights[0].T) * state.alpha[0] * net.scale[b.i, 0, b.rows, 0]
+        )
     with torch.no_grad():
         assert torch.allclose(net(x), want, atol=1e-4)
 
@@ -97,7 +115,10 @@ def test_groups_are_programmed_apart():
     net = to_analog(nn.Conv2d(4, 4, 3, groups=4)).eval()
     program(net)
     drift(net, 3600.0)
-    assert net.hardware[0].weights.shape == (4, 1, 9) and len({float(a) for a in net.hardware[0].alpha.flatten()}) == 4
+    assert (
+        net.hardware[0].weights.shape == (4, 1, 9)
+        and len({float(a) for a in net.hardware[0].alpha.flatten()}) == 4
+    )
 
 
 def test_what_cannot_be_programmed_is_refused():

@@ -1,4 +1,5 @@
 """One JupyterLab and one browser for all tests of a process; a fresh page for every notebook."""
+
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,18 @@ TUTORIALS = Path(__file__).resolve().parents[2] / "nbs" / "tutorials"
 @pytest.fixture(scope="session")
 def browser_type_launch_args():
     # Root has no sandbox in a container; a container's /dev/shm may be too small for pictures.
-    return {"executable_path": find_browser()[0], "args": ["--no-sandbox", "--disable-dev-shm-usage"]}
+    return {
+        "executable_path": find_browser()[0],
+        "args": ["--no-sandbox", "--disable-dev-shm-usage"],
+    }
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("jupyterlab")
-    shutil.copytree(TUTORIALS, home / "tutorials", ignore=shutil.ignore_patterns("runs", ".ipynb_checkpoints"))
+    shutil.copytree(
+        TUTORIALS, home / "tutorials", ignore=shutil.ignore_patterns("runs", ".ipynb_checkpoints")
+    )
     lab = Lab(home / "tutorials", home)
     yield lab
     lab.close()
@@ -31,7 +37,9 @@ def open_notebook(lab, new_context):
 
     def open_(path: str, expected: str | None = None) -> NotebookPage:
         if pages:
-            pages[-1].close()  # two pages on one kernel hear each other's messages, and complain about them
+            pages[
+                -1
+            ].close()  # two pages on one kernel hear each other's messages, and complain about them
         context = new_context(viewport={"width": 1400, "height": 1000})
         pages.append(NotebookPage(context.new_page(), lab, path, expected))
         return pages[-1]

@@ -1,8 +1,9 @@
 """Which browser the tests in this folder drive.
 
-    python tests/browser/find_browser.py              says which, or what is missing
-    python tests/browser/find_browser.py --install    installs one first, where that can be done without asking
+python tests/browser/find_browser.py              says which, or what is missing
+python tests/browser/find_browser.py --install    installs one first, where that can be done without asking
 """
+
 import functools
 import importlib.util
 import os
@@ -12,7 +13,10 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
 ADVICE = """Install one, then run `make test-browser` again:
   sudo apt install chromium, sudo dnf install chromium, brew install --cask chromium
   or, without administrator's rights: .venv/bin/playwright install chromium"""
@@ -26,7 +30,10 @@ def find_browser() -> tuple[str | None, str]:
     installed = [*filter(None, map(shutil.which, NAMES)), *filter(os.path.exists, PLACES)]
     if not installed:
         from playwright.sync_api import sync_playwright
-        with sync_playwright() as p:  # what `playwright install chromium` has put into the user's cache
+
+        with (
+            sync_playwright() as p
+        ):  # what `playwright install chromium` has put into the user's cache
             installed = [*filter(os.path.exists, [p.chromium.executable_path])]
     return (installed[0], "") if installed else (None, "there is no Chromium or Chrome")
 
@@ -35,7 +42,9 @@ def install() -> None:
     "With Debian's or Ubuntu's own tool, if we may."
     if os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update"], check=True)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], check=True)
+        subprocess.run(
+            ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], check=True
+        )
         find_browser.cache_clear()
 
 

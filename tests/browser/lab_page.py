@@ -1,6 +1,7 @@
 """JupyterLab as a user has it before them: a server of its own, a notebook in a page, a panel in the notebook.
 
 Nothing here waits for a time; everything waits for a condition, at most PATIENCE seconds."""
+
 import json
 import os
 import re
@@ -16,9 +17,13 @@ from playwright.sync_api import TimeoutError
 PATIENCE = 120  # seconds; two cores may be busy with other tests
 # For the person who wants to look: SHOTS=/tmp/shots make test-browser
 SHOTS = os.environ.get("SHOTS")
-SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
+}
 DISABLED = {"disabledExtensions": {"@jupyterlab/extensionmanager-extension": True}}
-NOTEBOOK = "[...jupyterapp.shell.widgets('main')].find(w => w.context && w.content && w.content.widgets)"
+NOTEBOOK = (
+    "[...jupyterapp.shell.widgets('main')].find(w => w.context && w.content && w.content.widgets)"
+)
 
 
 class Lab:
@@ -31,15 +36,38 @@ class Lab:
         (labconfig / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
         (labconfig / "page_config.json").write_text(json.dumps(DISABLED))
         # A backend of matplotlib's that is set from outside would keep figures out of the notebook.
-        env = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER") and k != "MPLBACKEND"}
-        folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
-                   "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
-        env |= {name: str(home / folder) for name, folder in folders.items()} | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",
-                   "--IdentityProvider.token=analognas", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True",
-                   "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-                   "--LabApp.extension_manager=readonly"]
-        self.process = subprocess.Popen(command, env=env, cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        env = {
+            k: v for k, v in os.environ.items() if not k.startswith("JUPYTER") and k != "MPLBACKEND"
+        }
+        folders = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        env |= {name: str(home / folder) for name, folder in folders.items()} | {
+            "OMP_NUM_THREADS": "1"
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port=0",
+            "--IdentityProvider.token=analognas",
+            f"--ServerApp.root_dir={root}",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.extension_manager=readonly",
+        ]
+        self.process = subprocess.Popen(
+            command, env=env, cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         self.log: list[str] = []
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
@@ -64,7 +92,11 @@ class Lab:
 
     def write(self, name: str, *sources: str) -> str:
         "A notebook of code cells in the server's folder."
-        nb = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        nb = nbformat.v4.new_notebook(
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            }
+        )
         nb.cells = [nbformat.v4.new_code_cell(source) for source in sources]
         nbformat.write(nb, self.root / name)
         return name
@@ -73,16 +105,29 @@ class Lab:
 class NotebookPage:
     "A notebook, opened in a page of its own; `problems` lists what a user with the browser's console open would worry about."
 
-    def __init__(self, page, lab: Lab, path: str, expected: str | None = None):  # expected: pattern of console errors that have to be
+    def __init__(
+        self, page, lab: Lab, path: str, expected: str | None = None
+    ):  # expected: pattern of console errors that have to be
         self.page, self.lab, self.path, self.problems = page, lab, path, []
         page.set_default_timeout(1000 * PATIENCE)
         page.on("console", lambda m: self._note(m.text, expected) if m.type == "error" else None)
         page.on("pageerror", lambda e: self._note(str(e), expected))
-        page.on("request", lambda r: None if r.url.startswith((lab.url, "data:", "blob:", lab.url.replace("http", "ws"))) else
-                self.problems.append(f"asks the network for {r.url}"))
-        page.on("response", lambda r: self.problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.on(
+            "request",
+            lambda r: (
+                None
+                if r.url.startswith((lab.url, "data:", "blob:", lab.url.replace("http", "ws")))
+                else self.problems.append(f"asks the network for {r.url}")
+            ),
+        )
+        page.on(
+            "response",
+            lambda r: self.problems.append(f"{r.status} {r.url}") if r.status >= 400 else None,
+        )
         page.goto(f"{lab.url}/lab/tree/{path}?token=analognas&reset")
-        self.until("jupyterapp && NB && NB.context.isReady && NB.sessionContext.session?.kernel?.status == 'idle'")
+        self.until(
+            "jupyterapp && NB && NB.context.isReady && NB.sessionContext.session?.kernel?.status == 'idle'"
+        )
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
 
     def _note(self, text: str, expected: str | None) -> None:
@@ -106,30 +151,44 @@ class NotebookPage:
     def run_all(self, patience: float = PATIENCE) -> None:
         "Run All Cells, from the menu; until the last has run or one has failed."
         self.menu("Run", "Run All Cells")
-        self.until("""(cells => cells.every(c => c.executionCount !== null && c.executionState == 'idle')
+        self.until(
+            """(cells => cells.every(c => c.executionCount !== null && c.executionState == 'idle')
                       || cells.some(c => c.outputs.toJSON().some(o => o.output_type == 'error')))
-                      ([...NB.content.model.cells].filter(c => c.type == 'code' && c.sharedModel.source.trim()))""", patience=patience)
+                      ([...NB.content.model.cells].filter(c => c.type == 'code' && c.sharedModel.source.trim()))""",
+            patience=patience,
+        )
 
     def start_cell(self, i: int) -> None:
         "Run cell `i` and do not wait."
-        self.js("""{const c = NB.content; c.activeCellIndex = arg; c.model.cells.get(arg).executionCount = null;
-                 jupyterapp.commands.execute('notebook:run-cell')}""", i)
+        self.js(
+            """{const c = NB.content; c.activeCellIndex = arg; c.model.cells.get(arg).executionCount = null;
+                 jupyterapp.commands.execute('notebook:run-cell')}""",
+            i,
+        )
 
     def until_ran(self, i: int, patience: float = PATIENCE) -> None:
-        self.until("(c => c.executionCount !== null && c.executionState == 'idle')(NB.content.model.cells.get(arg))", i, patience)
+        self.until(
+            "(c => c.executionCount !== null && c.executionState == 'idle')(NB.content.model.cells.get(arg))",
+            i,
+            patience,
+        )
 
     def run_cell(self, i: int, patience: float = PATIENCE) -> str:
         "Run cell `i`; what it printed and returned."
         self.start_cell(i)
         self.until_ran(i, patience)
-        return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in self.outputs(i))
+        return "".join(
+            o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in self.outputs(i)
+        )
 
     def outputs(self, i: int) -> list[dict]:
         return self.js("NB.content.model.cells.get(arg).outputs.toJSON()", i)
 
     def errors(self) -> list[str]:
         "What went wrong in any cell, and what was complained of: warnings, or a logger's lines."
-        outputs = self.js("[...NB.content.model.cells].filter(c => c.type == 'code').flatMap(c => c.outputs.toJSON())")
+        outputs = self.js(
+            "[...NB.content.model.cells].filter(c => c.type == 'code').flatMap(c => c.outputs.toJSON())"
+        )
         raised = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
         printed = ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
         shown = self.page.locator(".jp-OutputArea-output").all_inner_texts()
@@ -190,7 +249,10 @@ class PanelOnPage:
 
     def until_changed(self, before: str, why: str = "") -> None:
         try:
-            self.page.wait_for_function(f"before => ({SHOWN})(document.querySelector('.analognas-panel')) != before", arg=before)
+            self.page.wait_for_function(
+                f"before => ({SHOWN})(document.querySelector('.analognas-panel')) != before",
+                arg=before,
+            )
         except TimeoutError as e:
             raise AssertionError(why) from e
 
@@ -205,8 +267,12 @@ class PanelOnPage:
 
     def until_says(self, pattern: str, patience: float = PATIENCE) -> None:
         "Until the line of status matches a pattern."
-        self.page.wait_for_function("p => [...document.querySelectorAll('.analognas-panel [role=status], .analognas-panel [role=alert]')]"
-                                    ".some(e => new RegExp(p).test(e.innerText))", arg=pattern, timeout=1000 * patience)
+        self.page.wait_for_function(
+            "p => [...document.querySelectorAll('.analognas-panel [role=status], .analognas-panel [role=alert]')]"
+            ".some(e => new RegExp(p).test(e.innerText))",
+            arg=pattern,
+            timeout=1000 * patience,
+        )
 
     def controls(self) -> list:
         "Everything the keyboard should reach, in the order of the page's text."
@@ -228,24 +294,32 @@ class PanelOnPage:
         return next(c for c in self.controls() if self.label(c) == label)
 
     def label(self, control) -> str:
-        return control.evaluate("e => (e.closest('label') ||"
-                                " e.closest('.widget-inline-hbox')?.querySelector('label') || e).innerText").strip()
+        return control.evaluate(
+            "e => (e.closest('label') ||"
+            " e.closest('.widget-inline-hbox')?.querySelector('label') || e).innerText"
+        ).strip()
 
     def kind(self, control) -> str:
         "slider, select-one, checkbox, button, text; number for the one beside a slider."
-        return control.evaluate("e => e.getAttribute('role') || "
-                                "(e.isContentEditable && 'number') || (e.tagName == 'BUTTON' && 'button') || e.type")
+        return control.evaluate(
+            "e => e.getAttribute('role') || "
+            "(e.isContentEditable && 'number') || (e.tagName == 'BUTTON' && 'button') || e.type"
+        )
 
     def move(self, control) -> None:
         "Change a control's value with the keyboard, as far as it can be changed."
         kind = self.kind(control)
         control.focus()
         if kind == "slider":
-            at_end = control.evaluate("e => +e.getAttribute('aria-valuenow') >= +e.getAttribute('aria-valuemax')")
+            at_end = control.evaluate(
+                "e => +e.getAttribute('aria-valuenow') >= +e.getAttribute('aria-valuemax')"
+            )
             self.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
         elif kind.startswith("select"):
             last = control.evaluate("e => e.selectedIndex == e.options.length - 1")
-            control.select_option(index=control.evaluate("e => e.selectedIndex") + (-1 if last else 1))
+            control.select_option(
+                index=control.evaluate("e => e.selectedIndex") + (-1 if last else 1)
+            )
         elif kind == "checkbox":
             self.page.keyboard.press("Space")
         else:

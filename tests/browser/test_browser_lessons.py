@@ -1,4 +1,5 @@
 """Every notebook of the tutorials, opened in JupyterLab and run from top to bottom."""
+
 import pytest
 from conftest import TUTORIALS
 
@@ -14,6 +15,8 @@ def test_the_lessons_are_found():
 def test_a_lesson_runs(name, open_notebook):
     notebook = open_notebook(name)
     notebook.run_all(patience=600)
-    notebook.until("[...document.querySelectorAll('.analognas-panel')].every(panel => panel.querySelector('img'))")
+    notebook.until(
+        "[...document.querySelectorAll('.analognas-panel')].every(panel => panel.querySelector('img'))"
+    )
     assert notebook.errors() == []
     notebook.shot(name.removesuffix(".ipynb"), whole=True)

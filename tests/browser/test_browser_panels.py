@@ -1,4 +1,5 @@
 """Panels under a user's hands: they render, answer the keyboard, and leave a picture behind."""
+
 import nbformat
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from lab_page import WAIT, PanelOnPage
 from analognas.widgets.base import _STILL, View, new_figure
 
 pytestmark = pytest.mark.browser
-PARABOLA = '''
+PARABOLA = """
 import numpy as np
 import pandas as pd
 from analognas.widgets.base import Panel, View, new_figure, slider
@@ -27,7 +28,7 @@ class Parabola(Panel):
 
 panel = Parabola()
 panel
-'''
+"""
 PANELS = {
     "Parabola": PARABOLA,
     "SpaceExplorer": "from analognas.widgets.space_explorer import SpaceExplorer\npanel = SpaceExplorer()\npanel",
@@ -48,7 +49,9 @@ class Slow(XGBoostEvaluator):
 panel = SearchDashboard(evaluator=Slow())
 panel
 """
-SILENT = {"SpaceExplorer": "sample within"}     # how the label of a control begins that the picture does not depend on
+SILENT = {
+    "SpaceExplorer": "sample within"
+}  # how the label of a control begins that the picture does not depend on
 
 
 @pytest.mark.parametrize("name", PANELS)
@@ -67,7 +70,15 @@ def test_a_panel(name, lab, open_notebook):
 
 
 def test_a_search_from_start_to_stop(lab, open_notebook):
-    notebook = open_notebook(lab.write("SearchDashboard.ipynb", DASHBOARD, WAIT, "print('the kernel is free')", "len(panel.view.table)"))
+    notebook = open_notebook(
+        lab.write(
+            "SearchDashboard.ipynb",
+            DASHBOARD,
+            WAIT,
+            "print('the kernel is free')",
+            "len(panel.view.table)",
+        )
+    )
     notebook.run_cell(0)
     assert notebook.errors() == []
     panel = PanelOnPage(notebook)
@@ -75,13 +86,13 @@ def test_a_search_from_start_to_stop(lab, open_notebook):
     notebook.shot("panel_SearchDashboard")
     one_sees_what_one_does(panel)
     tab_reaches_every_control_in_the_order_that_the_eye_sees(panel)
-    panel.control("generations").press("End")       # long enough for all that follows
+    panel.control("generations").press("End")  # long enough for all that follows
     press = lambda name: panel.root.get_by_role("button", name=name, exact=True).click()
     press("start")
     panel.until_says("^running: [1-9]")
     assert notebook.run_cell(2) == "the kernel is free\n"
     before = panel.shown()
-    panel.until_changed(before)     # it grows by itself
+    panel.until_changed(before)  # it grows by itself
     assert panel.status().startswith("running")
     press("pause")
     panel.until_says("^paused at [1-9]")
@@ -99,7 +110,9 @@ def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebo
     "JupyterLab does not trust a notebook that it did not save itself, and takes styles and scripts out of what it shows."
     figure = new_figure(4, 2)
     figure.subplots()
-    html = f"{_STILL}{View(figure, pd.DataFrame({'a': [1]}), 'an empty picture')._repr_html_()}</div>"
+    html = (
+        f"{_STILL}{View(figure, pd.DataFrame({'a': [1]}), 'an empty picture')._repr_html_()}</div>"
+    )
     path = lab.write("elsewhere.ipynb", "panel")
     nb = nbformat.read(lab.root / path, as_version=4)
     nb.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
@@ -108,7 +121,9 @@ def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebo
     picture = notebook.page.get_by_alt_text("an empty picture")
     picture.wait_for()
     assert picture.evaluate("e => e.naturalWidth") == 400
-    assert "Run the cell to bring the panel back" in notebook.page.locator(".jp-Notebook").inner_text()
+    assert (
+        "Run the cell to bring the panel back" in notebook.page.locator(".jp-Notebook").inner_text()
+    )
 
 
 def one_sees_what_one_does(panel):
@@ -124,7 +139,16 @@ def tab_reaches_every_control_in_the_order_that_the_eye_sees(panel):
     controls[0].focus()
     reached = []
     for _ in controls:
-        reached.append(next((i for i, h in enumerate(handles) if h.evaluate("e => e === document.activeElement")), None))
+        reached.append(
+            next(
+                (
+                    i
+                    for i, h in enumerate(handles)
+                    if h.evaluate("e => e === document.activeElement")
+                ),
+                None,
+            )
+        )
         panel.page.keyboard.press("Tab")
     assert reached == list(range(len(controls))), [panel.label(control) for control in controls]
     boxes = [control.bounding_box() for control in controls]
@@ -138,7 +162,7 @@ def every_control_changes_what_is_shown(panel, silent):
         label, kind = panel.label(control), panel.kind(control)
         if kind in ("number", "button") or silent and label.startswith(silent):
             continue
-        panel.until_at_rest()                   # so that what changes next is not an answer's second thought
+        panel.until_at_rest()  # so that what changes next is not an answer's second thought
         before = panel.shown()
         panel.move(control)
         panel.until_changed(before, f"{label!r} changes nothing")
@@ -150,15 +174,17 @@ def the_picture_outlives_kernel_and_page(panel, open_notebook):
     panel.until_at_rest()
     alt = panel.root.locator("img").get_attribute("alt")
     assert alt and still.locator("img").get_attribute("alt") == alt
-    assert notebook.errors() == []                  # nor has a thread printed any
+    assert notebook.errors() == []  # nor has a thread printed any
     notebook.restart_kernel()
-    still.wait_for()                                # takes the place of a panel that nobody answers any more
+    still.wait_for()  # takes the place of a panel that nobody answers any more
     assert not panel.root.is_visible()
     assert "widgets" not in notebook.save().metadata
     # ipywidgets says this about the panel's own output, whose widgets ended with their kernel. The still is there for just that case.
     again = open_notebook(notebook.path, expected="^Error: widget model not found")
     still = again.page.locator(".analognas-still")
-    again.until("![...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('Loading widget'))")
+    again.until(
+        "![...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('Loading widget'))"
+    )
     assert still.is_visible() and still.locator("img").get_attribute("alt") == alt
     assert still.locator("img").evaluate("e => e.naturalWidth") > 100
     assert "Error displaying widget" not in again.page.locator(".jp-Notebook").inner_text()

@@ -1,4 +1,5 @@
 "Reading and caching: what is kept, what is made again, what is said."
+
 import logging
 
 import numpy as np
@@ -10,15 +11,27 @@ from analognas.datasets.base import decoded, read_all, standardised
 
 def test_standardised_with_the_training_sets_statistics_only():
     rng = np.random.default_rng(0)
-    train, test = (rng.normal((5, -3), (2, 7), (n, 4, 4, 2)).transpose(0, 3, 1, 2) for n in (400, 50))
-    data = standardised(DatasetInfo("mine", (2, 4, 4), 2), (train, np.arange(400) % 2), (test, np.arange(50) % 2), "")
-    want = (test - train.mean((0, 2, 3))[:, None, None]) / train.std((0, 2, 3), ddof=1)[:, None, None]
+    train, test = (
+        rng.normal((5, -3), (2, 7), (n, 4, 4, 2)).transpose(0, 3, 1, 2) for n in (400, 50)
+    )
+    data = standardised(
+        DatasetInfo("mine", (2, 4, 4), 2),
+        (train, np.arange(400) % 2),
+        (test, np.arange(50) % 2),
+        "",
+    )
+    want = (test - train.mean((0, 2, 3))[:, None, None]) / train.std((0, 2, 3), ddof=1)[
+        :, None, None
+    ]
     assert np.allclose(data.x_test, want, atol=1e-4)
 
 
 def test_a_constant_channel_does_not_divide_by_zero():
     constant = np.ones((4, 1, 2, 2), np.uint8), np.array([0, 1, 0, 1])
-    assert standardised(DatasetInfo("mine", (1, 2, 2), 2), constant, constant, "").x_train.abs().max() == 0
+    assert (
+        standardised(DatasetInfo("mine", (1, 2, 2), 2), constant, constant, "").x_train.abs().max()
+        == 0
+    )
 
 
 def read(number):
@@ -33,7 +46,10 @@ def test_a_bad_file_is_named_or_counted():
     with pytest.warns(UserWarning, match="2 of 4 files skipped; the first: -2 is negative"):
         arrays, kept = read_all([1, -2, 3, -4], read, "skip")
     assert arrays.ravel().tolist() == [1, 3] and kept.tolist() == [0, 2]
-    with pytest.warns(UserWarning), pytest.raises(FileFormatError, match="none of 1 files can be read"):
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(FileFormatError, match="none of 1 files can be read"),
+    ):
         read_all([-1], read, "skip")
     with pytest.raises(ConfigError, match="Unknown on_error 'ignore'"):
         read_all([1], read, "ignore")
@@ -46,6 +62,7 @@ def test_the_cache_follows_files_and_parameters(tmp_path, caplog):
     def decode():
         calls.append(1)
         return {"n": np.array([len(calls)]), "words": np.array([file.read_text()])}
+
     assert [int(decoded("demo", [file], {"size": 1}, decode)["n"][0]) for _ in range(2)] == [1, 1]
     assert int(decoded("demo", [file], {"size": 2}, decode)["n"][0]) == 2
     file.write_text("three")

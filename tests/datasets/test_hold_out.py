@@ -1,4 +1,5 @@
 """Held-out examples and hashes of content: nothing is lost, nothing is seen twice, copies are the same data."""
+
 import hashlib
 import shutil
 from dataclasses import replace
@@ -19,7 +20,15 @@ def data():
     "Sixty numbered examples of three classes, ten speakers."
     x = torch.arange(60.0).view(60, 1, 1, 1)
     y = torch.arange(60) % 3
-    return Dataset(DatasetInfo("numbers", (1, 1, 1), 3), x, y, x + 100, y, "numbers", groups=torch.arange(60) // 6)
+    return Dataset(
+        DatasetInfo("numbers", (1, 1, 1), 3),
+        x,
+        y,
+        x + 100,
+        y,
+        "numbers",
+        groups=torch.arange(60) // 6,
+    )
 
 
 def numbers(x):
@@ -61,7 +70,10 @@ def test_a_share_that_leaves_a_side_empty_is_refused(data, share):
 
 
 def test_groups_of_another_length_are_refused(data):
-    with pytest.raises(ConfigError, match=r"groups must have one number for each of the 60 training examples; got shape \(3,\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"groups must have one number for each of the 60 training examples; got shape \(3,\)",
+    ):
         replace(data, groups=torch.arange(3))
 
 
@@ -71,7 +83,9 @@ def pictures(root, seed=0):
         for name in ("no_person", "person"):
             (root / split / name).mkdir(parents=True)
             for i in range(n):
-                Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(root / split / name / f"{i}.png")
+                Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(
+                    root / split / name / f"{i}.png"
+                )
     return root
 
 
@@ -104,7 +118,9 @@ def test_a_hash_of_files_is_one_of_their_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"2")
     parts = [hashlib.sha256(b"1").digest(), hashlib.sha256(b"2").digest()]
-    assert files_hash([tmp_path / "a", tmp_path / "b"]) == hashlib.sha256(b"".join(parts)).hexdigest()
+    assert (
+        files_hash([tmp_path / "a", tmp_path / "b"]) == hashlib.sha256(b"".join(parts)).hexdigest()
+    )
 
 
 def test_tensors_of_ones_own_are_told_apart_too(data):

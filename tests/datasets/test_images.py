@@ -1,4 +1,5 @@
 "Image folders, CIFAR-10's binary version and Visual Wake Words, from small files made here."
+
 import io
 import json
 import pickle
@@ -22,7 +23,9 @@ def folder(root, classes=("a", "b"), counts=(4, 2), shape=(8, 6)):
         for name in classes:
             (root / split / name).mkdir(parents=True)
             for i in range(n):
-                Image.fromarray(RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(root / split / name / f"{i}.png")
+                Image.fromarray(RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(
+                    root / split / name / f"{i}.png"
+                )
     return root
 
 
@@ -30,7 +33,12 @@ def test_a_folder_of_your_own(tmp_path):
     root = folder(tmp_path / "mine")
     data = load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root)
     first = np.asarray(Image.open(root / "train" / "b" / "0.png")).transpose(2, 0, 1).astype(float)
-    others = np.stack([np.asarray(Image.open(f)).transpose(2, 0, 1) for f in sorted((root / "train").rglob("*.png"))]).astype(float)
+    others = np.stack(
+        [
+            np.asarray(Image.open(f)).transpose(2, 0, 1)
+            for f in sorted((root / "train").rglob("*.png"))
+        ]
+    ).astype(float)
     mean, std = others.mean((0, 2, 3))[:, None, None], others.std((0, 2, 3), ddof=1)[:, None, None]
     assert np.allclose(data.x_train[4], (first - mean) / std, atol=1e-4)
     assert data.y_train.tolist() == [0] * 4 + [1] * 4 and data.y_test.tolist() == [0, 0, 1, 1]
@@ -51,13 +59,17 @@ def test_what_is_wrong_with_a_folder(tmp_path):
     with pytest.raises(FileFormatError, match="c holds no image"):
         load_dataset(info, root)
     (root / "test" / "c" / "0.jpg").write_bytes(b"")
-    with pytest.raises(FileFormatError, match="expected the classes \\['a', 'b'\\]; \\['c'\\] differ"):
+    with pytest.raises(
+        FileFormatError, match="expected the classes \\['a', 'b'\\]; \\['c'\\] differ"
+    ):
         load_dataset(info, root)
     with pytest.raises(FileFormatError, match="Not an image folder: .*train is missing"):
         load_dataset(info, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image", None], ids=["empty", "text", "truncated"]
+)
 def test_a_broken_image_is_named_or_skipped(tmp_path, content):
     info, root = DatasetInfo("mine", (3, 8, 6), 2), folder(tmp_path / "mine")
     bad = root / "train" / "a" / "2.png"
@@ -70,6 +82,7 @@ def test_a_broken_image_is_named_or_skipped(tmp_path, content):
 
 
 # ---- CIFAR-10 -------------------------------------------------------------------------------------------------------
+
 
 def binary_files(n=10):
     files = {}
@@ -102,12 +115,24 @@ def test_cifar10_packed_unpacked_and_downloaded_are_the_same(tmp_path, monkeypat
     monkeypatch.setattr(images, "CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
     whole, archived = load_dataset("CIFAR-10", tmp_path / "a"), load_dataset("CIFAR-10", archive)
     fetched = load_dataset("CIFAR-10", download=True)
-    assert torch.equal(whole.x_train, archived.x_train) and torch.equal(whole.x_test, fetched.x_test)
+    assert torch.equal(whole.x_train, archived.x_train) and torch.equal(
+        whole.x_test, fetched.x_test
+    )
     third = np.frombuffer(files["data_batch_2.bin"], np.uint8).reshape(10, -1)[3]
     pixel = third[1 + 1024 + 32 * 5 + 7]  # green, row 5, column 7
-    train = np.concatenate([np.frombuffer(files[f"data_batch_{i}.bin"], np.uint8).reshape(10, -1)[:, 1:] for i in range(1, 6)])
+    train = np.concatenate(
+        [
+            np.frombuffer(files[f"data_batch_{i}.bin"], np.uint8).reshape(10, -1)[:, 1:]
+            for i in range(1, 6)
+        ]
+    )
     green = train[:, 1024:2048].astype(float)
-    assert np.isclose(whole.x_train[13, 1, 5, 7], (pixel - green.mean()) / green.std(ddof=1), atol=1e-4) and whole.y_train[13] == 3
+    assert (
+        np.isclose(
+            whole.x_train[13, 1, 5, 7], (pixel - green.mean()) / green.std(ddof=1), atol=1e-4
+        )
+        and whole.y_train[13] == 3
+    )
 
 
 def test_a_download_with_another_checksum_keeps_nothing(tmp_path, monkeypatch):
@@ -127,7 +152,7 @@ def test_pickles_are_not_opened(tmp_path):
 
 def test_a_damaged_archive(tmp_path):
     raw = packed(binary_files())
-    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(raw[:len(raw) // 2])
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(FileFormatError, match="damaged"):
         load_dataset("CIFAR-10", tmp_path)
     files = binary_files()
@@ -139,25 +164,54 @@ def test_a_damaged_archive(tmp_path):
 
 # ---- Visual Wake Words ----------------------------------------------------------------------------------------------
 
+
 def coco(root, boxes):
     "`boxes`: for each image a list of (category, width, height) in an image of 200 x 100."
     for split in ("train", "val"):
         (root / f"{split}2017").mkdir(parents=True)
         for i in range(len(boxes)):
-            Image.fromarray(RNG.integers(0, 256, (100, 200, 3), dtype=np.uint8)).save(root / f"{split}2017" / f"{i}.jpg")
+            Image.fromarray(RNG.integers(0, 256, (100, 200, 3), dtype=np.uint8)).save(
+                root / f"{split}2017" / f"{i}.jpg"
+            )
         (root / "annotations").mkdir(exist_ok=True)
-        (root / "annotations" / f"instances_{split}2017.json").write_text(json.dumps({
-            "categories": [{"id": 7, "name": "person"}, {"id": 8, "name": "cat"}],
-            "images": [{"id": 100 + i, "file_name": f"{i}.jpg", "width": 200, "height": 100} for i in range(len(boxes))],
-            "annotations": [{"image_id": 100 + i, "category_id": c, "bbox": [1, 1, w, h]} for i, b in enumerate(boxes) for c, w, h in b]}))
+        (root / "annotations" / f"instances_{split}2017.json").write_text(
+            json.dumps(
+                {
+                    "categories": [{"id": 7, "name": "person"}, {"id": 8, "name": "cat"}],
+                    "images": [
+                        {"id": 100 + i, "file_name": f"{i}.jpg", "width": 200, "height": 100}
+                        for i in range(len(boxes))
+                    ],
+                    "annotations": [
+                        {"image_id": 100 + i, "category_id": c, "bbox": [1, 1, w, h]}
+                        for i, b in enumerate(boxes)
+                        for c, w, h in b
+                    ],
+                }
+            )
+        )
     return root
 
 
 def test_the_half_percent_rule(tmp_path):
     "0.5 % of 200 x 100 is 100 pixels: more than that, in one person's box."
-    boxes = [[], [(7, 10, 10)], [(7, 10.1, 10)], [(8, 150, 90)], [(7, 9, 9), (7, 9, 9)], [(8, 5, 5), (7, 100, 90)]]
+    boxes = [
+        [],
+        [(7, 10, 10)],
+        [(7, 10.1, 10)],
+        [(8, 150, 90)],
+        [(7, 9, 9), (7, 9, 9)],
+        [(8, 5, 5), (7, 100, 90)],
+    ]
     data = load_dataset("VWW", coco(tmp_path / "coco", boxes))
-    assert data.y_train.tolist() == data.y_test.tolist() == [0, 0, 1, 0, 0, 1] and data.x_train.shape == (6, 3, 96, 96)
+    assert data.y_train.tolist() == data.y_test.tolist() == [
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ] and data.x_train.shape == (6, 3, 96, 96)
     small = load_dataset(DatasetInfo("VWW", (3, 50, 50), 2), tmp_path / "coco")
     assert small.x_train.shape == (6, 3, 50, 50) and torch.equal(small.y_test, data.y_test)
 
@@ -165,7 +219,10 @@ def test_the_half_percent_rule(tmp_path):
 def test_what_is_wrong_with_coco(tmp_path):
     root = coco(tmp_path / "coco", [[], [(7, 50, 50)], []])
     (root / "val2017" / "2.jpg").unlink()
-    with pytest.raises(FileFormatError, match="1 of 3 images that .*instances_val2017.json names are not in .*: 2.jpg"):
+    with pytest.raises(
+        FileFormatError,
+        match="1 of 3 images that .*instances_val2017.json names are not in .*: 2.jpg",
+    ):
         load_dataset("VWW", root)
     assert len(load_dataset("VWW", root, on_error="skip").x_test) == 2
     (root / "annotations" / "instances_val2017.json").write_text("{")

@@ -1,4 +1,5 @@
 """Datasets: digits against scikit-learn's own, and what is refused at the door."""
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,13 @@ def test_digits_are_scikit_learns():
     images = torch.cat([data.x_train, data.x_test]).reshape(-1, 64).double()
     scale = (x.max() - x.min()) / (images.max() - images.min()).item()
     back = np.rint((images - images.min()).numpy() * scale).astype(int)
-    ours = sorted((*row, label) for row, label in zip(back.tolist(), torch.cat([data.y_train, data.y_test]).tolist()))
-    assert ours == sorted((*map(int, row), int(label)) for row, label in zip(x, y))  # every image once, with its label
+    ours = sorted(
+        (*row, label)
+        for row, label in zip(back.tolist(), torch.cat([data.y_train, data.y_test]).tolist())
+    )
+    assert ours == sorted(
+        (*map(int, row), int(label)) for row, label in zip(x, y)
+    )  # every image once, with its label
 
 
 def test_the_split_is_stratified_and_the_pixels_standardised_on_training_data():
@@ -48,14 +54,39 @@ def changed(value, at=(0, 0, 0, 0)):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("x, y, says", [
-    (X[:, 0], Y, "expected inputs"), (X.repeat(1, 2, 1, 1), Y, "expected inputs"), (X[:3], Y, "expected inputs"),
-    (X[:0], Y[:0], "expected inputs"), (X, Y.view(-1, 1), "expected inputs"), (X, Y.view(2, 2).repeat(2, 1), "expected inputs"),
-    (changed(float("nan")), Y, "NaN or infinity"), (changed(float("inf")), Y, "NaN or infinity"),
-    (X, Y + 1, "labels must be 0 to 2; got 1 to 3"), (X, Y - 1, "labels must be 0 to 2; got -1 to 1"),
-    (X, Y.float(), "labels"), (X.long(), Y, "inputs"), (X, Y + float("nan"), "labels")],
-    ids=["no channel", "channels", "fewer", "none", "columns", "square", "nan", "inf", "too large", "negative", "float labels",
-         "whole inputs", "nan labels"])
+@pytest.mark.parametrize(
+    "x, y, says",
+    [
+        (X[:, 0], Y, "expected inputs"),
+        (X.repeat(1, 2, 1, 1), Y, "expected inputs"),
+        (X[:3], Y, "expected inputs"),
+        (X[:0], Y[:0], "expected inputs"),
+        (X, Y.view(-1, 1), "expected inputs"),
+        (X, Y.view(2, 2).repeat(2, 1), "expected inputs"),
+        (changed(float("nan")), Y, "NaN or infinity"),
+        (changed(float("inf")), Y, "NaN or infinity"),
+        (X, Y + 1, "labels must be 0 to 2; got 1 to 3"),
+        (X, Y - 1, "labels must be 0 to 2; got -1 to 1"),
+        (X, Y.float(), "labels"),
+        (X.long(), Y, "inputs"),
+        (X, Y + float("nan"), "labels"),
+    ],
+    ids=[
+        "no channel",
+        "channels",
+        "fewer",
+        "none",
+        "columns",
+        "square",
+        "nan",
+        "inf",
+        "too large",
+        "negative",
+        "float labels",
+        "whole inputs",
+        "nan labels",
+    ],
+)
 def test_what_cannot_be_trained_on_is_refused(split, x, y, says):
     good = (X, Y)
     parts = ((x, y), good) if split == "train" else (good, (x, y))

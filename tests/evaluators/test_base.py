@@ -1,4 +1,5 @@
 """What evaluators share: Kendall's tau against SciPy and by counting, its interval, its ceiling, and the base class."""
+
 import itertools
 import math
 
@@ -21,7 +22,10 @@ PAIRS = st.lists(st.tuples(st.integers(-5, 5), st.floats(-100, 100)), min_size=5
 
 def tau_b(x, y):
     "By counting pairs: Kendall, The treatment of ties in ranking problems, Biometrika 1945."
-    both = [(np.sign(a - b), np.sign(c - d)) for (a, c), (b, d) in itertools.combinations(zip(x, y, strict=True), 2)]
+    both = [
+        (np.sign(a - b), np.sign(c - d))
+        for (a, c), (b, d) in itertools.combinations(zip(x, y, strict=True), 2)
+    ]
     right = sum(s * t for s, t in both)
     return right / math.sqrt(sum(s != 0 for s, _ in both) * sum(t != 0 for _, t in both))
 
@@ -33,9 +37,15 @@ def test_tau_is_scipys_and_the_share_of_pairs(pairs):
     if len(set(x)) == 1 or len(set(y)) == 1:
         assert found.tau == 0
     else:
-        assert found.tau == pytest.approx(kendalltau(x, y)[0], abs=1e-12) == pytest.approx(tau_b(x, y), abs=1e-12)
+        assert (
+            found.tau
+            == pytest.approx(kendalltau(x, y)[0], abs=1e-12)
+            == pytest.approx(tau_b(x, y), abs=1e-12)
+        )
     assert -1 <= found.low <= found.tau <= found.high <= 1 and found.n == len(x)
-    assert kendall_tau(y, x).tau == pytest.approx(found.tau) and kendall_tau([-v for v in x], y).tau == pytest.approx(-found.tau)
+    assert kendall_tau(y, x).tau == pytest.approx(found.tau) and kendall_tau(
+        [-v for v in x], y
+    ).tau == pytest.approx(-found.tau)
 
 
 @given(PAIRS)
@@ -49,11 +59,23 @@ def test_the_interval_is_fiellers(pairs):
 
 
 def test_perfect_rankings():
-    assert kendall_tau(range(9), range(9)).tau == pytest.approx(1) and kendall_tau(range(9), range(9, 0, -1)).tau == pytest.approx(-1)
-    assert kendall_tau(np.exp(np.arange(20.)), np.arange(20)).tau == pytest.approx(1)  # only the order counts
+    assert kendall_tau(range(9), range(9)).tau == pytest.approx(1) and kendall_tau(
+        range(9), range(9, 0, -1)
+    ).tau == pytest.approx(-1)
+    assert kendall_tau(np.exp(np.arange(20.0)), np.arange(20)).tau == pytest.approx(
+        1
+    )  # only the order counts
 
 
-@pytest.mark.parametrize("x, y", [([1, 2, 3, 4], [1, 2, 3, 4]), ([1] * 5, [1] * 6), (np.ones((5, 2)), np.ones((5, 2))), ([], [])])
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        ([1, 2, 3, 4], [1, 2, 3, 4]),
+        ([1] * 5, [1] * 6),
+        (np.ones((5, 2)), np.ones((5, 2))),
+        ([], []),
+    ],
+)
 def test_unusable_vectors_are_refused(x, y):
     with pytest.raises(ConfigError, match="two vectors of the same length, at least 5"):
         kendall_tau(x, y)
@@ -67,7 +89,9 @@ def test_a_score_that_is_no_number_is_refused():
 def test_ceiling():
     assert tau_ceiling(0) == 0 and tau_ceiling(1) == pytest.approx(1)
     grid = [tau_ceiling(t) for t in np.linspace(0, 1, 50)]
-    assert grid == sorted(grid) and all(c >= t for c, t in zip(grid, np.linspace(0, 1, 50), strict=True))
+    assert grid == sorted(grid) and all(
+        c >= t for c, t in zip(grid, np.linspace(0, 1, 50), strict=True)
+    )
     for bad in (-0.1, 1.1, math.nan):
         with pytest.raises(ConfigError, match="repeat_tau"):
             tau_ceiling(bad)
@@ -80,8 +104,10 @@ def test_ceilings_of_analognas_bench(repeat, published):
 
 # ---- the base class -------------------------------------------------------------------------------------------------
 
+
 class Depth(Evaluator):
     "A user's own: deeper is better. Needs a bound space, knows only the ResNet-like family."
+
     asked = 0
 
     def _accept(self, space):
@@ -114,10 +140,24 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
     space = ConfigSpace("digits")
     evaluator, configs = Depth().bind(space), space.sample_arch_uniformly(7, 0)
     answer, depth = evaluator.query_pop(configs), space.stats(configs)["depth"]
-    assert answer.acc_1d.tolist() == depth.tolist() and answer.std_1d.tolist() == (3 * depth).tolist() and evaluator.asked == 7
+    assert (
+        answer.acc_1d.tolist() == depth.tolist()
+        and answer.std_1d.tolist() == (3 * depth).tolist()
+        and evaluator.asked == 7
+    )
     one = evaluator.query(configs[2])
-    assert (one.acc_1d, one.avm, one.outside, one.measured) == (depth[2], 2 * depth[2], bool(depth[2] > 20), False)
-    assert type(one.acc_1d) is float and type(one.outside) is bool and len(answer) == 7 and len(one) == 1
+    assert (one.acc_1d, one.avm, one.outside, one.measured) == (
+        depth[2],
+        2 * depth[2],
+        bool(depth[2] > 20),
+        False,
+    )
+    assert (
+        type(one.acc_1d) is float
+        and type(one.outside) is bool
+        and len(answer) == 7
+        and len(one) == 1
+    )
 
 
 def test_a_refused_space_leaves_the_evaluator_as_it_was():
@@ -142,6 +182,11 @@ def test_correlation_is_that_of_the_answers():
     configs = space.sample_arch_uniformly(30, 0)
     rng = np.random.default_rng(0)
     table = pd.DataFrame(configs).assign(**{t: rng.random(30) for t in ("acc_1d", "avm", "std_1d")})
-    found = Depth().bind(space).get_correlation(LabelSet("random", table, space.get_hyperparameters()))
+    found = (
+        Depth().bind(space).get_correlation(LabelSet("random", table, space.get_hyperparameters()))
+    )
     depth = space.stats(configs)["depth"]
-    assert all(found[t].tau == pytest.approx(kendalltau(depth, table[t])[0]) for t in ("acc_1d", "avm", "std_1d"))
+    assert all(
+        found[t].tau == pytest.approx(kendalltau(depth, table[t])[0])
+        for t in ("acc_1d", "avm", "std_1d")
+    )

@@ -1,4 +1,5 @@
 """The conformance suite holds for every evaluator that ships, and finds the faults it is there to find."""
+
 import warnings
 
 import numpy as np
@@ -75,7 +76,9 @@ class _Faulty(ParamsEvaluator):
         return values, outside
 
 
-@pytest.mark.parametrize("fault", ["depends on the population", "not finite", "one too few", "changes the question"])
+@pytest.mark.parametrize(
+    "fault", ["depends on the population", "not finite", "one too few", "changes the question"]
+)
 def test_faults_are_found(fault):
     class Suite(TestParamsOnDigits):
         def make(self):

@@ -1,4 +1,5 @@
 """The measured evaluator: its answers are `measure`'s, each architecture is measured once, and nothing measured is lost."""
+
 import gc
 import importlib.util
 import json
@@ -26,20 +27,27 @@ from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.labels import TARGETS, LabelStore
 from analognas.training.protocol import Protocol, measure
 
-spec = importlib.util.spec_from_file_location("quick_collection", Path(__file__).parents[1] / "training" / "quick_collection.py")
+spec = importlib.util.spec_from_file_location(
+    "quick_collection", Path(__file__).parents[1] / "training" / "quick_collection.py"
+)
 quick = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(quick)
 
 
 def evaluator(store=None, **changes):
-    return MeasuredEvaluator(quick.some_digits(), **{"protocol": quick.QUICK, "store": store, "progress": False} | changes)
+    return MeasuredEvaluator(
+        quick.some_digits(),
+        **{"protocol": quick.QUICK, "store": store, "progress": False} | changes,
+    )
 
 
 class TestMeasuredConforms(EvaluatorConformance):
     folder = None
 
     def make(self):
-        return evaluator(self.folder and self.folder / "shared.sqlite")  # the checks ask about the same twelve
+        return evaluator(
+            self.folder and self.folder / "shared.sqlite"
+        )  # the checks ask about the same twelve
 
     def make_space(self):
         return quick.small_space()
@@ -53,8 +61,14 @@ class TestMeasuredConforms(EvaluatorConformance):
 def test_the_answer_is_what_measuring_gives(tmp_path):
     space, config = quick.small_space(), {"hidden": 30}
     answer = evaluator(seed=7).bind(space).query(config)
-    truth = measure(lambda: space.network(config), quick.some_digits(), None, quick.QUICK, 7, progress=False)
-    assert (answer.acc_1d, answer.avm, answer.std_1d) == (truth.drift.acc_1d, truth.drift.avm, truth.drift.std_1d)
+    truth = measure(
+        lambda: space.network(config), quick.some_digits(), None, quick.QUICK, 7, progress=False
+    )
+    assert (answer.acc_1d, answer.avm, answer.std_1d) == (
+        truth.drift.acc_1d,
+        truth.drift.avm,
+        truth.drift.std_1d,
+    )
     assert answer.measured and not answer.outside
 
 
@@ -65,7 +79,9 @@ def test_each_architecture_is_measured_once(tmp_path, monkeypatch):
     configs = [{"hidden": 5}, {"hidden": 6}, {"hidden": np.int64(5)}, {"hidden": 5.0}]
     first = e.query_pop(configs)
     assert len(calls) == 2 and len(set(first.acc_1d[[0, 2, 3]])) == 1
-    again = evaluator(tmp_path / "m.sqlite").bind(space).query_pop(configs[::-1])  # another process would see the same
+    again = (
+        evaluator(tmp_path / "m.sqlite").bind(space).query_pop(configs[::-1])
+    )  # another process would see the same
     assert len(calls) == 2 and np.array_equal(again.acc_1d[::-1], first.acc_1d)
     assert e.get_evaluator_stat()["rows"] == 2 and e.get_evaluator_stat()["hours"] > 0
     json.dumps(e.get_evaluator_stat())
@@ -77,7 +93,11 @@ def test_its_labels_are_a_label_set_that_a_table_can_answer_from():
     configs = [{"hidden": h} for h in (3, 9, 27)]
     answer = e.query_pop(configs)
     labels = e.labels("mine")
-    assert labels.name == "mine" and labels.facts["protocol"]["epochs"] == 1 and labels.facts["hours"] >= 0
+    assert (
+        labels.name == "mine"
+        and labels.facts["protocol"]["epochs"] == 1
+        and labels.facts["hours"] >= 0
+    )
     table = TableEvaluator(labels).bind(space).query_pop(configs)
     for t in TARGETS:
         assert np.array_equal(getattr(table, t), getattr(answer, t))
@@ -90,6 +110,7 @@ def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
         if config["hidden"] == 66:
             raise RuntimeError("out of everything")
         return quick.network(config, input_dim, classes)
+
     space = ConfigSpace("digits", "custom", network)
     space.add_hyperparameter("hidden", "discrete", 1, 100)
     e = evaluator(tmp_path / "m.sqlite").bind(space)
@@ -99,7 +120,9 @@ def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
     assert e.get_evaluator_stat()["rows"] == 1
 
 
-@pytest.mark.parametrize("change", [{"protocol": replace(quick.QUICK, epochs=2)}, {"preset": "reram"}, {"seed": 1}])
+@pytest.mark.parametrize(
+    "change", [{"protocol": replace(quick.QUICK, epochs=2)}, {"preset": "reram"}, {"seed": 1}]
+)
 def test_a_store_belongs_to_one_way_of_measuring(tmp_path, change):
     evaluator(tmp_path / "m.sqlite").bind(quick.small_space())
     with pytest.raises(ConfigError, match="was collected differently"):
@@ -130,7 +153,9 @@ e.query_pop([{{"hidden": h}} for h in range(1, 60)])
 def test_a_killed_process_loses_the_measurement_under_way_and_no_other(tmp_path):
     store = tmp_path / "m.sqlite"
     code = SEARCH.format(folder=str(Path(quick.__file__).parent), store=str(store))
-    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     e = evaluator(store).bind(quick.small_space())
     deadline = time.time() + 120
     while e.get_evaluator_stat()["rows"] < 3 and process.poll() is None and time.time() < deadline:
@@ -148,15 +173,19 @@ def test_a_killed_process_loses_the_measurement_under_way_and_no_other(tmp_path)
 
 
 def test_another_process_and_threads_give_the_same_answers(tmp_path):
-    "Sent to a process that shares nothing with this one; and asked by two threads at once, which share PyTorch's generator."
+    """Sent to a process that shares nothing with this one; and asked by two threads at once, which
+    share PyTorch's generator."""
     space = ConfigSpace("digits")
     configs = space.sample_arch_uniformly(2, 3)
     quickest = Protocol(epochs=1, hwa_epochs=1, n_rep=2)
-    alone = [evaluator(tmp_path / f"{i}.sqlite", protocol=quickest).bind(space).query(c) for i, c in enumerate(configs)]
+    alone = [
+        evaluator(tmp_path / f"{i}.sqlite", protocol=quickest).bind(space).query(c)
+        for i, c in enumerate(configs)
+    ]
     sent = evaluator(protocol=quickest).bind(space)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         assert pool.submit(sent.query, configs[0]).result() == alone[0]
-    assert len(sent.labels()) == 1   # the same machine: measured there, known here
+    assert len(sent.labels()) == 1  # the same machine: measured there, known here
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(evaluator(protocol=quickest).bind(space).query, configs)) == alone
 
@@ -164,7 +193,7 @@ def test_another_process_and_threads_give_the_same_answers(tmp_path):
 def test_on_another_machine_a_temporary_store_is_made_anew(tmp_path):
     first = evaluator().bind(ConfigSpace("digits"))
     parcel, folder = pickle.dumps(first), first.store.path.parent
-    del first   # its folder goes with it, as if the parcel had arrived elsewhere
+    del first  # its folder goes with it, as if the parcel had arrived elsewhere
     gc.collect()
     arrived = pickle.loads(parcel)  # noqa: S301 -- our own, a moment ago
     assert arrived.store.path.parent != folder and arrived.store.counts()["done"] == 0

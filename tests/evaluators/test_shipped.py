@@ -1,9 +1,16 @@
 """The weights that ship: made from the label sets that ship, and as good as they say."""
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from analognas.evaluators.shipped import MEASURED, NASBENCH201_ROWS, SHIPPED, fit_shipped, nasbench201_split
+from analognas.evaluators.shipped import (
+    MEASURED,
+    NASBENCH201_ROWS,
+    SHIPPED,
+    fit_shipped,
+    nasbench201_split,
+)
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -18,7 +25,10 @@ def test_every_folder_of_weights_is_known():
 def test_they_were_fitted_on_the_labels_that_ship(name):
     about, labels = XGBoostEvaluator(WEIGHTS / name).about, load_label_set(name)
     assert (about["label_set"], about["rows"]) == (name, len(labels))
-    assert about["facts"]["plan"] == labels.facts["plan"] and about["facts"]["hours"] == labels.facts["hours"]
+    assert (
+        about["facts"]["plan"] == labels.facts["plan"]
+        and about["facts"]["hours"] == labels.facts["hours"]
+    )
 
 
 def test_nasbench201_keeps_its_training_rows_apart():
@@ -40,13 +50,18 @@ def test_the_recorded_tau_is_what_the_published_table_says():
     for t in TARGETS:
         said, truth = getattr(answer, t), held_out.table[t].to_numpy()
         assert record["surrogate"][t]["tau"] == pytest.approx(kendalltau(said, truth)[0], abs=1e-6)
-        assert record["new_networks"][t]["tau"] == pytest.approx(kendalltau(said[new], truth[new])[0], abs=1e-6)
+        assert record["new_networks"][t]["tau"] == pytest.approx(
+            kendalltau(said[new], truth[new])[0], abs=1e-6
+        )
         assert record["surrogate"][t]["tau"] > 0.95 * record["ceiling"][t]["tau"]
 
 
 def test_fitting_anew_gives_the_same_evaluator():
     space = ConfigSpace("CIFAR-10")
     configs = load_label_set("CIFAR-10").configs
-    again, shipped = fit_shipped("CIFAR-10").query_pop(configs), XGBoostEvaluator(WEIGHTS / "CIFAR-10").bind(space).query_pop(configs)
+    again, shipped = (
+        fit_shipped("CIFAR-10").query_pop(configs),
+        XGBoostEvaluator(WEIGHTS / "CIFAR-10").bind(space).query_pop(configs),
+    )
     for t in TARGETS:
         assert kendalltau(getattr(again, t), getattr(shipped, t))[0] > 0.99

@@ -1,4 +1,5 @@
 """The table evaluator against pandas."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,7 +45,9 @@ def test_rank_is_pandas_rank(published):
 def random_labels(space, n=40):
     rng = np.random.default_rng(0)
     configs = space.sample_arch_uniformly(n // 2, rng)
-    table = pd.DataFrame(configs + configs[: n - n // 2]).assign(**{t: rng.random(n) for t in TARGETS})
+    table = pd.DataFrame(configs + configs[: n - n // 2]).assign(
+        **{t: rng.random(n) for t in TARGETS}
+    )
     return LabelSet("random", table, space.get_hyperparameters())
 
 
@@ -52,12 +55,20 @@ def test_repeated_measurements_are_averaged_whatever_their_idle_values_say():
     space = ConfigSpace("digits")
     labels = random_labels(space)
     labels.table.loc[labels.table.M == 1, "R4"] = 7  # says nothing: there is no group 4
-    mean = labels.table.assign(key=[space.key(c) for c in labels.configs]).groupby("key")[list(TARGETS)].mean()
+    mean = (
+        labels.table.assign(key=[space.key(c) for c in labels.configs])
+        .groupby("key")[list(TARGETS)]
+        .mean()
+    )
     evaluator = TableEvaluator(labels).bind(space)
     for config in labels.configs:
         answer = evaluator.query(config)
-        assert [answer.acc_1d, answer.avm, answer.std_1d] == pytest.approx(mean.loc[space.key(config)].tolist())
-    assert evaluator.query(labels.configs[0] | {"R5": 3} if labels.configs[0]["M"] < 5 else labels.configs[0])
+        assert [answer.acc_1d, answer.avm, answer.std_1d] == pytest.approx(
+            mean.loc[space.key(config)].tolist()
+        )
+    assert evaluator.query(
+        labels.configs[0] | {"R5": 3} if labels.configs[0]["M"] < 5 else labels.configs[0]
+    )
 
 
 def test_what_was_not_measured_is_not_guessed():
@@ -76,11 +87,15 @@ def test_another_space_is_refused(published):
         TableEvaluator(published).fit(published)
 
 
-@pytest.mark.parametrize("space", [NASBench201Space("digits"), NASBench201Space("VWW"), NASBench201Space(channels=4)],
-                         ids=["digits", "VWW", "4 channels"])
+@pytest.mark.parametrize(
+    "space",
+    [NASBench201Space("digits"), NASBench201Space("VWW"), NASBench201Space(channels=4)],
+    ids=["digits", "VWW", "4 channels"],
+)
 @pytest.mark.filterwarnings("error")
 def test_measurements_of_another_dataset_or_skeleton_are_no_measurements(published, space):
-    "The published cells were measured on CIFAR-10 with 16 channels: an error, or a warning, but no silent 'measured'."
+    """The published cells were measured on CIFAR-10 with 16 channels: an error, or a warning, but
+    no silent 'measured'."""
     with pytest.raises((ConfigError, UserWarning)):
         TableEvaluator(published).bind(space)
 

@@ -1,4 +1,5 @@
 """Drawings of architectures: numbers against networks that were built and run, and pages on which no text covers another."""
+
 import itertools
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,12 @@ from torch import nn
 
 from analognas.analog.cost import HERMES, Chip, hardware_cost
 from analognas.core import ConfigError, DatasetInfo
-from analognas.plots.architecture import alt_architecture, architecture_data, plot_architecture, plot_cell
+from analognas.plots.architecture import (
+    alt_architecture,
+    architecture_data,
+    plot_architecture,
+    plot_cell,
+)
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.search_spaces.nasbench201_cells import EDGES, OPERATIONS, config_of
@@ -26,14 +32,21 @@ TINY = DEEP | {"M": 1, "R1": 1, "B1": 1, "convblock1": 1}
 def few_blocks(n, seed):
     "Random members that are quick to build."
     rng = np.random.default_rng(seed)
-    return [c | {f"{h}{m}": int(rng.integers(1, 4)) for h in "RB" for m in range(1, 6)} | {"out_channel0": 8}
-            for c in RESNETS.sample_arch_uniformly(n, rng)]
+    return [
+        c
+        | {f"{h}{m}": int(rng.integers(1, 4)) for h in "RB" for m in range(1, 6)}
+        | {"out_channel0": 8}
+        for c in RESNETS.sample_arch_uniformly(n, rng)
+    ]
 
 
 def shapes_when_run(net, modules, input_dim):
     "Shape of what each of some modules puts out, (channels, height, width)."
     seen = {}
-    hooks = [m.register_forward_hook(lambda mod, i, o, n=n: seen.__setitem__(n, tuple(o.shape[1:]))) for n, m in modules.items()]
+    hooks = [
+        m.register_forward_hook(lambda mod, i, o, n=n: seen.__setitem__(n, tuple(o.shape[1:])))
+        for n, m in modules.items()
+    ]
     with torch.no_grad():
         net.eval()(torch.zeros(1, *input_dim))
     for hook in hooks:
@@ -72,7 +85,9 @@ def test_shapes_are_those_of_the_running_network(dataset):
         for m, group in enumerate(net.groups, 1):
             assert len(group[0].branches) == data.branches[f"group{m}.first"]
             assert len(group) == data.repeats[data.group == f"group {m}"].sum()
-            assert isinstance(group[0].shortcut, nn.Identity) == (data.shortcut[f"group{m}.first"] == "identity")
+            assert isinstance(group[0].shortcut, nn.Identity) == (
+                data.shortcut[f"group{m}.first"] == "identity"
+            )
 
 
 @pytest.mark.parametrize("dataset", ("CIFAR-10", "KWS"))
@@ -80,12 +95,14 @@ def test_cells_are_those_of_the_running_network(dataset):
     space = NASBench201Space(dataset, channels=8, cells_per_stage=2)
     net, data = space.network(CELL), architecture_data(space, CELL).set_index("name")
     assert data.params.sum() == sum(p.numel() for p in net.parameters())
-    seen = shapes_when_run(net, {f"stage{i}.cells": s[-1] for i, s in enumerate(net.stages, 1)}, space.info.input_dim)
+    seen = shapes_when_run(
+        net, {f"stage{i}.cells": s[-1] for i, s in enumerate(net.stages, 1)}, space.info.input_dim
+    )
     for name, shape in seen.items():
         assert tuple(data.loc[name, ["c_out", "height", "width"]]) == shape
         assert data.repeats[name] == 2
     layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net.modules())
-    one = Chip("one", 10**6, 10**6, 1, 1e-9, 1e-9)      # a tile that holds any layer
+    one = Chip("one", 10**6, 10**6, 1, 1e-9, 1e-9)  # a tile that holds any layer
     assert architecture_data(space, CELL, one).tiles.sum() == layers
 
 
@@ -97,14 +114,26 @@ def test_macs_and_tiles_add_up_to_the_whole():
 
 
 def test_tiles_in_closed_form():
-    data = architecture_data(ConfigSpace("CIFAR-10"), TINY).set_index("name")   # 3 -> 64 -> 128, one basic block
-    assert data.tiles.to_dict() == {"stem": 1, "group1.first": 3 + 5 + 1, "classifier": 1}     # 576, 1152 and 64 rows on tiles of 256
+    data = architecture_data(ConfigSpace("CIFAR-10"), TINY).set_index(
+        "name"
+    )  # 3 -> 64 -> 128, one basic block
+    assert data.tiles.to_dict() == {
+        "stem": 1,
+        "group1.first": 3 + 5 + 1,
+        "classifier": 1,
+    }  # 576, 1152 and 64 rows on tiles of 256
     assert data.macs["classifier"] == 128 * 10
 
 
 def chain(config, input_dim, classes):
-    layers = [nn.Conv2d(input_dim[0], 6, 3, padding=1), *(nn.Conv2d(6, 6, 3, padding=1) for _ in range(config["depth"])), nn.AvgPool2d(2),
-              nn.Conv2d(6, 12, 3, padding=1, groups=2), nn.Flatten(), nn.Linear(12 * 16, classes)]
+    layers = [
+        nn.Conv2d(input_dim[0], 6, 3, padding=1),
+        *(nn.Conv2d(6, 6, 3, padding=1) for _ in range(config["depth"])),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 12, 3, padding=1, groups=2),
+        nn.Flatten(),
+        nn.Linear(12 * 16, classes),
+    ]
     return nn.Sequential(*layers)
 
 
@@ -115,7 +144,9 @@ def test_a_network_of_ones_own_is_a_chain():
     assert data.repeats.tolist() == [1, 30, 1, 1]
     assert data.c_out.tolist() == [6, 6, 12, 3]
     assert data.height.tolist() == [8, 8, 4, 1]
-    assert data.params.sum() == sum(p.numel() for p in chain({"depth": 30}, (1, 8, 8), 3).parameters())
+    assert data.params.sum() == sum(
+        p.numel() for p in chain({"depth": 30}, (1, 8, 8), 3).parameters()
+    )
     _, texts = draw(space, {"depth": 30})
     assert "×30" in [t for t, _ in texts.values()]
     assert "30 layers at 8×8 with 6 channels" in alt_architecture(space, {"depth": 30})
@@ -124,13 +155,23 @@ def test_a_network_of_ones_own_is_a_chain():
 @pytest.mark.parametrize("width", (6.0, 7.5, 8.0))
 def test_no_text_covers_another_or_leaves_the_page(width):
     drawn = [(ConfigSpace(d), c) for d, c in zip(DATASETS, RESNETS.sample_arch_uniformly(4, 5))]
-    drawn += [(ConfigSpace("VWW"), DEEP), (ConfigSpace("VWW"), DEEP | {f"R{m}": 1 for m in range(1, 6)})]
+    drawn += [
+        (ConfigSpace("VWW"), DEEP),
+        (ConfigSpace("VWW"), DEEP | {f"R{m}": 1 for m in range(1, 6)}),
+    ]
     drawn += [(RESNETS, TINY), (NASBench201Space("KWS"), CELL)]
     for space, config in drawn:
-        figure, texts = draw(space, config, width, 5.2 if isinstance(space, NASBench201Space) else 3.6)
+        figure, texts = draw(
+            space, config, width, 5.2 if isinstance(space, NASBench201Space) else 3.6
+        )
         page = figure.bbox
         for text, box in texts.values():
-            assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, text
+            assert (
+                box.x0 >= page.x0 - 1
+                and box.x1 <= page.x1 + 1
+                and box.y0 >= page.y0 - 1
+                and box.y1 <= page.y1 + 1
+            ), text
         for (a, box), (b, other) in itertools.combinations(texts.values(), 2):
             across = min(box.x1, other.x1) - max(box.x0, other.x0)
             assert across <= 1 or min(box.y1, other.y1) - max(box.y0, other.y0) <= 2, (a, b)

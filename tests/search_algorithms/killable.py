@@ -1,4 +1,5 @@
 """Searches in a process of their own, which tests kill. `python killable.py RUN_DIRECTORY [LOG]` begins one, or goes on with it."""
+
 import json
 import os
 import sys
@@ -11,7 +12,9 @@ from analognas.search_spaces.config_space import ConfigSpace
 
 
 class Logged(ParamsEvaluator):
-    "Measures, so that architectures are handed out one by one; takes a moment, and notes everything it is asked in a file."
+    """Measures, so that architectures are handed out one by one; takes a moment, and notes
+    everything it is asked in a file."""
+
     measured = True
 
     def __init__(self, log=None, seconds=0.0):
@@ -44,14 +47,25 @@ class Deadly(Logged):
 
 
 def worker(path, evaluator, runs=2, **how):
-    "The search of these tests: two runs of a small evolution and their baselines, some 160 evaluations."
+    """The search of these tests: two runs of a small evolution and their baselines, some 160
+    evaluations."""
     optimizer = EAOptimizer(evaluator, nb_iter=3, population_size=10, max_nb_param=0.05, T_AVM=None)
-    return Worker(ConfigSpace("digits"), optimizer, runs=runs, seed=4, run_dir=path, **{"progress": False} | how)
+    return Worker(
+        ConfigSpace("digits"),
+        optimizer,
+        runs=runs,
+        seed=4,
+        run_dir=path,
+        **{"progress": False} | how,
+    )
 
 
 def asked(log):
     "(process, config) of every evaluation in a log."
-    return [(int(pid), json.dumps(json.loads(config))) for pid, config in (line.split(" ", 1) for line in open(log))]
+    return [
+        (int(pid), json.dumps(json.loads(config)))
+        for pid, config in (line.split(" ", 1) for line in open(log))
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """A search that does not end. `python long_search.py RUN_DIRECTORY` runs it in a process of its own, which a test can kill."""
+
 import sys
 import time
 
@@ -15,4 +16,10 @@ class Slow(ParamsEvaluator):
 
 
 if __name__ == "__main__":
-    Worker(ConfigSpace("digits"), RandomSearch(Slow(), 10**6, batch_size=5), runs=1, run_dir=sys.argv[1], progress=False).search()
+    Worker(
+        ConfigSpace("digits"),
+        RandomSearch(Slow(), 10**6, batch_size=5),
+        runs=1,
+        run_dir=sys.argv[1],
+        progress=False,
+    ).search()

@@ -1,4 +1,5 @@
 """Where predictions count only within the range of the labels, Bayesian optimization learns where that is."""
+
 import numpy as np
 
 from analognas.search_algorithms.bo import BOptimizer
@@ -8,6 +9,7 @@ from analognas.search_algorithms.constraints import Constraints
 
 class Half(ToyEvaluator):
     "Wide networks are outside, and seem the best."
+
     def _predict(self, configs):
         values, _ = super()._predict(configs)
         wide = np.array([c["out_channel0"] >= 32 for c in configs])
@@ -17,7 +19,11 @@ class Half(ToyEvaluator):
 
 def test_outside_is_avoided_once_it_is_known():
     space = problem("resnet").space
-    outside = {inside: BOptimizer(Half(), 25, 10, 5, constraints=Constraints(inside=inside)).run(space, 0).history.outside
-               for inside in (False, True)}
-    assert outside[True][:10].equals(outside[False][:10])                   # the same start
+    outside = {
+        inside: BOptimizer(Half(), 25, 10, 5, constraints=Constraints(inside=inside))
+        .run(space, 0)
+        .history.outside
+        for inside in (False, True)
+    }
+    assert outside[True][:10].equals(outside[False][:10])  # the same start
     assert outside[True][15:].mean() < 0.4 < 0.6 < outside[False][15:].mean()

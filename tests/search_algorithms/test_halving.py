@@ -1,4 +1,5 @@
 """Successive halving against a plain sort, on a space where every answer is known."""
+
 import pickle
 import zlib
 
@@ -15,19 +16,27 @@ from analognas.search_spaces.config_space import ConfigSpace
 
 
 class Blurred(ToyEvaluator):
-    "The toy's answers, wrong by an amount that depends on the architecture only; 5 points too high, so that hasty answers look better."
+    """The toy's answers, wrong by an amount that depends on the architecture only; 5 points too
+    high, so that hasty answers look better."""
+
     def __init__(self, blur):
         self.blur = blur
 
     def _predict(self, configs):
         values, outside = super()._predict(configs)
-        wrong = [np.random.default_rng(zlib.crc32(self.space.key(c).encode())).normal() for c in configs]
-        return values + np.array([[5 * (self.blur > 0) + self.blur * w, 0, 0] for w in wrong]), outside
+        wrong = [
+            np.random.default_rng(zlib.crc32(self.space.key(c).encode())).normal() for c in configs
+        ]
+        return values + np.array(
+            [[5 * (self.blur > 0) + self.blur * w, 0, 0] for w in wrong]
+        ), outside
 
 
 def made(where="resnet", nb_start=30, eta=3, **limits):
     space = with_rungs(problem(where).space, 3)
-    return space, SuccessiveHalving(Rungs([Blurred(4.0), Blurred(1.0), Blurred(0.0)]).bind(space), nb_start, eta, **limits)
+    return space, SuccessiveHalving(
+        Rungs([Blurred(4.0), Blurred(1.0), Blurred(0.0)]).bind(space), nb_start, eta, **limits
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -35,7 +44,10 @@ def test_the_best_of_each_rung_are_promoted(seed):
     space, optimizer = made()
     history = optimizer.run(space, seed).history
     assert history["rung"].value_counts().to_dict() == {0: 30, 1: 10, 2: 3}
-    plain = [space.key(c | {"rung": 0}) for c in history[[h.name for h in space.hyperparameters]].to_dict("records")]
+    plain = [
+        space.key(c | {"rung": 0})
+        for c in history[[h.name for h in space.hyperparameters]].to_dict("records")
+    ]
     history = history.assign(architecture=plain)
     for rung, n in ((0, 10), (1, 3)):
         here = history[history["rung"] == rung].sort_values("score", ascending=False)
@@ -46,7 +58,10 @@ def test_only_the_last_rung_decides():
     space, optimizer = made()
     result = optimizer.run(space, 0)
     last = result.history[result.history["rung"] == 2]
-    assert result.best_config["rung"] == 2 and result.best_acc == last.acc_1d.max() < result.history.acc_1d.max()
+    assert (
+        result.best_config["rung"] == 2
+        and result.best_acc == last.acc_1d.max() < result.history.acc_1d.max()
+    )
     assert not result.history.feasible[result.history["rung"] < 2].any()
 
 
@@ -79,10 +94,15 @@ def test_a_killed_search_goes_on_to_the_same_result(tmp_path):
 
 def test_it_resumes_from_a_run_directory(tmp_path):
     space, optimizer = made()
-    first = Worker(space, optimizer, runs=1, run_dir=tmp_path / "run", baseline=False, progress=False)
+    first = Worker(
+        space, optimizer, runs=1, run_dir=tmp_path / "run", baseline=False, progress=False
+    )
     first.search()
     again = Worker.resume(tmp_path / "run", evaluator=made()[1].surrogate, progress=False)
-    assert again.best_config == first.best_config and again.optimizer.settings() == optimizer.settings()
+    assert (
+        again.best_config == first.best_config
+        and again.optimizer.settings() == optimizer.settings()
+    )
 
 
 def test_one_rung_after_the_other_costs_what_its_parts_cost():
@@ -112,5 +132,7 @@ def test_errors_name_what_is_wrong():
     small = ConfigSpace("digits", "custom")
     small.add_hyperparameter("width", "discrete", 1, 5)
     with pytest.raises(InfeasibleError, match="Only 5 different"):
-        SuccessiveHalving(Rungs([Blurred(1.0), Blurred(1.0), Blurred(0.0)]), 27).run(with_rungs(small, 3), 0)
+        SuccessiveHalving(Rungs([Blurred(1.0), Blurred(1.0), Blurred(0.0)]), 27).run(
+            with_rungs(small, 3), 0
+        )
     assert without_rung({"rung": 1, "width": 2}) == {"width": 2}

@@ -1,4 +1,5 @@
 "Fronts against brute force and closed forms; NSGA-II."
+
 import sys
 
 import numpy as np
@@ -31,16 +32,22 @@ def history(values, feasible=None):
     "Evaluations of a space with one hyperparameter, with these answers, shape (n, 3)."
     space = ConfigSpace("digits", "custom")
     space.add_hyperparameter("x", "discrete", 0, 10_000)
-    frame = pd.DataFrame(np.reshape(values, (-1, 3)), columns=list(THREE)).assign(x=range(len(values)))
+    frame = pd.DataFrame(np.reshape(values, (-1, 3)), columns=list(THREE)).assign(
+        x=range(len(values))
+    )
     return space, frame.assign(feasible=True if feasible is None else feasible)
 
 
 def non_dominated(loss):
     "By the definition."
-    return [i for i, a in enumerate(loss) if not any((b <= a).all() and (b < a).any() for b in loss)]
+    return [
+        i for i, a in enumerate(loss) if not any((b <= a).all() and (b < a).any() for b in loss)
+    ]
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=40), st.integers(0, 2**31))
+@given(
+    st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=40), st.integers(0, 2**31)
+)
 def test_a_front_is_what_the_definition_says(values, seed):
     feasible = np.random.default_rng(seed).random(len(values)) < 0.7
     space, frame = history(np.array(values, float), feasible)
@@ -53,7 +60,9 @@ def test_a_front_is_what_the_definition_says(values, seed):
         ok = frame[frame.feasible]
         loss = ok[list(names)].to_numpy() * [-1 if QUANTITIES[n].maximise else 1 for n in names]
         assert sorted(c["x"] for c in front.configs) == sorted(ok.x.iloc[non_dominated(loss)])
-        assert (front.values == ok.set_index("x").loc[[c["x"] for c in front.configs], list(names)]).all(axis=None)
+        assert (
+            front.values == ok.set_index("x").loc[[c["x"] for c in front.configs], list(names)]
+        ).all(axis=None)
         first = front.values[:, 0] * (-1 if QUANTITIES[names[0]].maximise else 1)
         assert (np.diff(first) >= 0).all() and front.hypervolume() >= 0
 
@@ -63,7 +72,9 @@ def test_hypervolume_in_two_dimensions_is_a_sum_of_rectangles(points):
     space, frame = history([(90 + a, m, 0) for a, m in points])
     front = pareto_front(frame, space, ("acc_1d", "avm"))
     area, height = 0.0, 0.0
-    for acc, avm in sorted(front.values.tolist(), key=lambda p: p[1]):  # avm ascends, and so does acc
+    for acc, avm in sorted(
+        front.values.tolist(), key=lambda p: p[1]
+    ):  # avm ascends, and so does acc
         area += (acc - 90 - height) * (1 - avm)
         height = acc - 90
     assert front.hypervolume({"acc_1d": 90, "avm": 1}) == pytest.approx(area, abs=1e-9)
@@ -80,11 +91,17 @@ def test_hypervolume_in_three_dimensions_against_a_monte_carlo_estimate():
 
 
 def test_the_default_reference_is_the_worst_that_was_feasible():
-    space, frame = history([(90, 1, 0), (80, 0.5, 0), (70, 3, 0), (10, 9, 0)], [True, True, True, False])
+    space, frame = history(
+        [(90, 1, 0), (80, 0.5, 0), (70, 3, 0), (10, 9, 0)], [True, True, True, False]
+    )
     front = pareto_front(frame, space, ("acc_1d", "avm"))
     assert front.worst == {"acc_1d": 70, "avm": 3} and len(front) == 2
     assert front.hypervolume() == pytest.approx(20 * 2 + 10 * 0.5)
-    for bad in ({"acc_1d": 70}, {"acc_1d": 70, "avm": 3, "std_1d": 1}, {"acc_1d": 70, "avm": np.nan}):
+    for bad in (
+        {"acc_1d": 70},
+        {"acc_1d": 70, "avm": 3, "std_1d": 1},
+        {"acc_1d": 70, "avm": np.nan},
+    ):
         with pytest.raises(ConfigError, match="reference"):
             front.hypervolume(bad)
 
@@ -93,7 +110,9 @@ def test_choices():
     space, frame = history([(90, 4, 0), (88, 1, 0), (80, 0, 0)])
     front = pareto_front(frame, space, ("acc_1d", "avm"))
     assert front.pick().config == {"x": 1} and front.pick().values == {"acc_1d": 88, "avm": 1}
-    assert front.pick({"avm": 0}).config == {"x": 0} and front.pick({"acc_1d": 0}).config == {"x": 2}
+    assert front.pick({"avm": 0}).config == {"x": 0} and front.pick({"acc_1d": 0}).config == {
+        "x": 2
+    }
     assert str(front.pick()) == "acc_1d 88 %, avm 1 points"
     assert pareto_front(frame[:1], space, ("acc_1d", "avm")).pick().config == {"x": 0}
     for bad in ({"avm": -1}, {"params": 1}):
@@ -102,7 +121,11 @@ def test_choices():
 
 
 def test_a_front_shows_units(truth):
-    front = pareto_front(RandomSearch(truth, 40).run(NASBench201Space(), 0), NASBench201Space(), ("acc_1d", "latency"))
+    front = pareto_front(
+        RandomSearch(truth, 40).run(NASBench201Space(), 0),
+        NASBench201Space(),
+        ("acc_1d", "latency"),
+    )
     for shown in (repr(front), front._repr_html_()):
         assert "acc_1d (%)" in shown and "latency (s)" in shown and "Pareto front" in shown
     assert isinstance(front, ParetoFront) and list(front.table)[:2] == ["acc_1d (%)", "latency (s)"]
@@ -115,8 +138,10 @@ class TestNSGA2(OptimizerConformance):
 
 def test_it_finds_more_than_random_search(truth):
     space, reference = NASBench201Space(), {"acc_1d": 50.0, "params": 1.6e6}
-    found = [[pareto_front(optimizer.run(space, s), space).hypervolume(reference) for s in range(6)]
-             for optimizer in (NSGA2(truth), RandomSearch(truth, 200))]
+    found = [
+        [pareto_front(optimizer.run(space, s), space).hypervolume(reference) for s in range(6)]
+        for optimizer in (NSGA2(truth), RandomSearch(truth, 200))
+    ]
     assert np.mean(found[0]) > np.mean(found[1])
 
 
@@ -140,7 +165,10 @@ def test_limits_on_answers_pull_the_search(truth):
 
 def test_misses_are_shares_of_the_limits():
     records = [{"acc_1d": 90.0, "avm": 3.0, "outside": True}]
-    assert np.allclose(misses(Constraints(T_AVM=2, limits={"acc_1d": 95}, inside=True), records), [[0.5, 5 / 95, 1]])
+    assert np.allclose(
+        misses(Constraints(T_AVM=2, limits={"acc_1d": 95}, inside=True), records),
+        [[0.5, 5 / 95, 1]],
+    )
     assert np.allclose(misses(Constraints(T_AVM=0), records), [[3]])
 
 
@@ -154,8 +182,16 @@ def test_children_are_valid_and_take_after_their_parents():
     assert cross(space, a, a, rng) == (a, a)
 
 
-@pytest.mark.parametrize("bad", [{"objectives": ("acc_1d",)}, {"objectives": "acc_1d"}, {"objectives": ("acc_1d", "acc_1d")},
-                                 {"nb_evaluations": 0}, {"population_size": 1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"objectives": ("acc_1d",)},
+        {"objectives": "acc_1d"},
+        {"objectives": ("acc_1d", "acc_1d")},
+        {"nb_evaluations": 0},
+        {"population_size": 1},
+    ],
+)
 def test_bad_settings_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         NSGA2(ParamsEvaluator(), **bad)

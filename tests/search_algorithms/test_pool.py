@@ -1,4 +1,6 @@
-"Candidates of searches with a model: every architecture of a small space, spread starts, the stretched scale."
+"""Candidates of searches with a model: every architecture of a small space, spread starts, the
+stretched scale."""
+
 import itertools
 
 import numpy as np
@@ -7,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analognas.core import ConfigError
-from analognas.search_algorithms.pool import Candidates, every_config, spread_start, standardise, walk, warp
+from analognas.search_algorithms.pool import (
+    Candidates,
+    every_config,
+    spread_start,
+    standardise,
+    walk,
+    warp,
+)
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
@@ -25,9 +34,14 @@ def nested():
 def test_every_config_is_what_brute_force_finds():
     space = nested()
     values = [h.values for h in space.hyperparameters]
-    brute = {space.key(dict(zip(space.get_hyperparameters(), row))) for row in itertools.product(*values)}
+    brute = {
+        space.key(dict(zip(space.get_hyperparameters(), row))) for row in itertools.product(*values)
+    }
     found = every_config(space)
-    assert len(found) == len(brute) == space.compute_cs_size() and {space.key(c) for c in found} == brute
+    assert (
+        len(found) == len(brute) == space.compute_cs_size()
+        and {space.key(c) for c in found} == brute
+    )
     assert found == [space.canonical(c) for c in found]
 
 
@@ -53,12 +67,16 @@ def test_a_spread_start_is_repeatable_and_leaves_the_global_generator_alone():
     X = np.random.default_rng(0).random((200, 5))
     before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global generator must not matter
     first = spread_start(X, 10, np.random.default_rng(3))
-    assert (first == spread_start(X, 10, np.random.default_rng(3))).all() and (before == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert (first == spread_start(X, 10, np.random.default_rng(3))).all()
+    after = np.random.get_state()[1]  # noqa: NPY002
+    assert (before == after).all()
 
 
 def test_a_spread_start_sees_every_distant_group():
     rng, centres = np.random.default_rng(0), np.eye(6) * 100
-    X = np.concatenate([c + rng.normal(0, 0.1, (n, 6)) for c, n in zip(centres, (500, 5, 5, 5, 5, 5))])
+    X = np.concatenate(
+        [c + rng.normal(0, 0.1, (n, 6)) for c, n in zip(centres, (500, 5, 5, 5, 5, 5))]
+    )
     group = np.repeat(np.arange(6), (500, 5, 5, 5, 5, 5))
     assert set(group[spread_start(X, 6, np.random.default_rng(1))]) == set(range(6))
 
@@ -86,12 +104,18 @@ def test_a_pool_is_valid_admitted_new_and_repeatable(make):
     pools = []
     for _ in range(2):
         rng = np.random.default_rng(5)
-        pool = Candidates(space, rng, lambda configs: np.array([c[name] != middle for c in configs]))
+        pool = Candidates(
+            space, rng, lambda configs: np.array([c[name] != middle for c in configs])
+        )
         pools.append(pool.pool(rng, seen, best=space.sample_arch_uniformly(3, 2), n=200))
     configs, X = pools[0]
     keys = [space.key(c) for c in configs]
-    assert len(set(keys)) == len(keys) == len(X) > 0 and not seen & set(keys) and np.isfinite(X).all()
-    assert all(c[name] != middle for c in configs) and configs == [space.canonical(c) for c in configs]
+    assert (
+        len(set(keys)) == len(keys) == len(X) > 0 and not seen & set(keys) and np.isfinite(X).all()
+    )
+    assert all(c[name] != middle for c in configs) and configs == [
+        space.canonical(c) for c in configs
+    ]
     assert pools[1][0] == configs and (pools[1][1] == X).all()
     assert np.allclose(pool.features(configs[:3]), X[:3])
 
@@ -109,7 +133,10 @@ def test_a_walk_stays_near_and_valid():
         one = walk(space, start, rng, at_most=1)
         space.validate(one)
         assert one != start and one == space.canonical(one)
-        assert "M" in {n for n in one if one[n] != start[n]} or sum(one[n] != start[n] for n in one) == 1
+        assert (
+            "M" in {n for n in one if one[n] != start[n]}
+            or sum(one[n] != start[n] for n in one) == 1
+        )
     lonely = ConfigSpace("digits", "custom")
     lonely.add_hyperparameter("only", "discrete", 1, 1)
     assert walk(lonely, {"only": 1}, rng) == {"only": 1}

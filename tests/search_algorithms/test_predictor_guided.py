@@ -1,4 +1,5 @@
 "The search guided by a predictor."
+
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
@@ -8,16 +9,27 @@ from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms.conformance import OptimizerConformance
 from analognas.search_algorithms.constraints import Constraints
-from analognas.search_algorithms.predictor_guided import TREES, PredictorGuided, chance_of_feasibility, favourites, tree_predictions
+from analognas.search_algorithms.predictor_guided import (
+    TREES,
+    PredictorGuided,
+    chance_of_feasibility,
+    favourites,
+    tree_predictions,
+)
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
 
 class TestPredictorGuided(OptimizerConformance):
-    problems = ("resnet", "custom")  # the cells, a pool of 15,625, come below: here they would take a minute
+    problems = (
+        "resnet",
+        "custom",
+    )  # the cells, a pool of 15,625, come below: here they would take a minute
 
     def make(self, evaluator, constraints, k_std):
-        return PredictorGuided(evaluator, 40, nb_start=15, batch_size=10, constraints=constraints, k_std=k_std)
+        return PredictorGuided(
+            evaluator, 40, nb_start=15, batch_size=10, constraints=constraints, k_std=k_std
+        )
 
 
 def test_it_beats_random_search():
@@ -58,15 +70,27 @@ def test_chances_are_learned_for_every_kind_of_limit():
     rng = np.random.default_rng(0)
     X = rng.random((80, 3))
     records = [{"acc_1d": 100 * x[0], "avm": 4 * x[1], "outside": x[2] > 0.5} for x in X]
-    for limits, ok in ((Constraints(T_AVM=2), X[:, 1] <= 0.5), (Constraints(limits={"acc_1d": 50}), X[:, 0] >= 0.5),
-                       (Constraints(inside=True), X[:, 2] <= 0.5)):
+    for limits, ok in (
+        (Constraints(T_AVM=2), X[:, 1] <= 0.5),
+        (Constraints(limits={"acc_1d": 50}), X[:, 0] >= 0.5),
+        (Constraints(inside=True), X[:, 2] <= 0.5),
+    ):
         chance = chance_of_feasibility(limits, records, X, X, rng)
         assert (0 < chance).all() and (chance < 1).all() and ((chance > 0.5) == ok).mean() > 0.9
     both = chance_of_feasibility(Constraints(T_AVM=2, inside=True), records, X, X, rng)
     assert ((both > 0.25) == ((X[:, 1] <= 0.5) & (X[:, 2] <= 0.5))).mean() > 0.9
 
 
-@pytest.mark.parametrize("bad", [{"nb_evaluations": 0}, {"nb_start": 1}, {"nb_start": "5"}, {"batch_size": 0}, {"batch_size": 1.5}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"nb_evaluations": 0},
+        {"nb_start": 1},
+        {"nb_start": "5"},
+        {"batch_size": 0},
+        {"batch_size": 1.5},
+    ],
+)
 def test_bad_sizes_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         PredictorGuided(ParamsEvaluator(), **bad)

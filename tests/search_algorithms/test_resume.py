@@ -1,4 +1,5 @@
 """Killed, shared, spread, stopped: the same evaluations and the same result, and nothing evaluated twice."""
+
 import json
 import os
 import random
@@ -25,7 +26,12 @@ from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
-from analognas.search_algorithms.run_directory import Database, Evaluations, RunDirectory, read_evaluations
+from analognas.search_algorithms.run_directory import (
+    Database,
+    Evaluations,
+    RunDirectory,
+    read_evaluations,
+)
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 
@@ -61,30 +67,44 @@ def start(*arguments):
 
 # ---- killed ---------------------------------------------------------------------------------------------------------
 
+
 def kill_at_random(path, log, times, rng):
     """Kill a search `times` times at random moments, however long it takes to start; returns how many were under way when killed.
 
     A process of its own forks once for each attempt, so that the imports are paid only once."""
-    script = (f"import os, sys, time; sys.path.insert(0, {str(os.path.dirname(killable.__file__))!r}); import killable\n"
-              "for line in sys.stdin:\n"
-              "    if (child := os.fork()) == 0:\n"
-              f"        killable.worker({str(path)!r}, killable.Logged({str(log)!r}, 0.01)).search(); os._exit(0)\n"
-              "    print(child, flush=True); os.waitpid(child, 0); print('ended', flush=True)\n")
-    forker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV)
+    script = (
+        f"import os, sys, time; sys.path.insert(0, {str(os.path.dirname(killable.__file__))!r}); import killable\n"
+        "for line in sys.stdin:\n"
+        "    if (child := os.fork()) == 0:\n"
+        f"        killable.worker({str(path)!r}, killable.Logged({str(log)!r}, 0.01)).search(); os._exit(0)\n"
+        "    print(child, flush=True); os.waitpid(child, 0); print('ended', flush=True)\n"
+    )
+    forker = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENV,
+    )
     landed = 0
     while landed < times:
         before = done(path)
         forker.stdin.write("go\n")
         forker.stdin.flush()
         victim = int(forker.stdout.readline())
-        if rng.random() < 0.3:                        # some in the first moments: making files, replaying
+        if rng.random() < 0.3:  # some in the first moments: making files, replaying
             time.sleep(rng.uniform(0, 0.1))
-        else:                                         # the others somewhere in the next evaluations
+        else:  # the others somewhere in the next evaluations
             until = before + rng.randint(1, 5)
-            while done(path) < until and subprocess.run(["kill", "-0", str(victim)], capture_output=True).returncode == 0:
+            while (
+                done(path) < until
+                and subprocess.run(["kill", "-0", str(victim)], capture_output=True).returncode == 0
+            ):
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.012))
-        os.kill(victim, signal.SIGKILL)               # the forker has not waited for it yet, so the number is still its own
+        os.kill(
+            victim, signal.SIGKILL
+        )  # the forker has not waited for it yet, so the number is still its own
         assert forker.stdout.readline() == "ended\n"
         landed += 1
         assert before <= done(path)
@@ -93,10 +113,11 @@ def kill_at_random(path, log, times, rng):
 
 
 def test_thirty_kills_change_nothing(tmp_path, unbroken):
-    "Killed at thirty random moments, then run to the end: evaluation by evaluation the unbroken search, at most one lost per kill."
+    """Killed at thirty random moments, then run to the end: evaluation by evaluation the unbroken
+    search, at most one lost per kill."""
     path, log, kills = tmp_path / "run", tmp_path / "log", 30
     kill_at_random(path, log, kills, random.Random(5))
-    assert done(path) < len(unbroken.evaluations)   # there was something left to go on with
+    assert done(path) < len(unbroken.evaluations)  # there was something left to go on with
     assert start(path, log).wait(300) == 0
     last = worker(path, Logged())
     last.search()
@@ -108,25 +129,47 @@ def test_thirty_kills_change_nothing(tmp_path, unbroken):
 
 def test_resume_rebuilds_the_search_from_its_directory(tmp_path):
     "Optimizer, limits, space and the shipped evaluator come from settings.json."
-    optimizer = EAOptimizer(XGBoostEvaluator(), 2, 10, 0.7, constraints=Constraints(1, limits={"tiles": 300}))
-    first = Worker(ConfigSpace("digits"), optimizer, runs=2, seed=3, run_dir=tmp_path / "a", progress=False)
+    optimizer = EAOptimizer(
+        XGBoostEvaluator(), 2, 10, 0.7, constraints=Constraints(1, limits={"tiles": 300})
+    )
+    first = Worker(
+        ConfigSpace("digits"), optimizer, runs=2, seed=3, run_dir=tmp_path / "a", progress=False
+    )
     first.search()
-    part = Worker(ConfigSpace("digits"), first.optimizer, runs=2, seed=3, run_dir=tmp_path / "b", progress=False,
-                  on_evaluation=lambda *_: part.stop())
+    part = Worker(
+        ConfigSpace("digits"),
+        first.optimizer,
+        runs=2,
+        seed=3,
+        run_dir=tmp_path / "b",
+        progress=False,
+        on_evaluation=lambda *_: part.stop(),
+    )
     part.search()
     assert part.interrupted and len(part.evaluations) < len(first.evaluations)
     again = Worker.resume(tmp_path / "b", progress=False)
-    assert same(again, first) and again.optimizer.mutation_prob_width == 0.7 and not again.interrupted
+    assert (
+        same(again, first) and again.optimizer.mutation_prob_width == 0.7 and not again.interrupted
+    )
     assert same(Worker.resume(tmp_path / "b", progress=False), first)
 
 
 def test_what_resume_cannot_know_it_asks_for(tmp_path):
     def small(config):
         return config["M"] < 3
+
     ruled = RandomSearch(XGBoostEvaluator(), 5, constraints=Constraints(allowed=small))
-    for name, optimizer, says in [("a", RandomSearch(ParamsEvaluator(), 5), "made with ParamsEvaluator, which is not in the run directory"),
-                                  ("b", ruled, "a rule of your own .small.")]:
-        Worker(ConfigSpace("digits"), optimizer, runs=1, run_dir=tmp_path / name, progress=False).search()
+    for name, optimizer, says in [
+        (
+            "a",
+            RandomSearch(ParamsEvaluator(), 5),
+            "made with ParamsEvaluator, which is not in the run directory",
+        ),
+        ("b", ruled, "a rule of your own .small."),
+    ]:
+        Worker(
+            ConfigSpace("digits"), optimizer, runs=1, run_dir=tmp_path / name, progress=False
+        ).search()
         with pytest.raises(ConfigError, match=says):
             Worker.resume(tmp_path / name)
         assert Worker.resume(tmp_path / name, optimizer=optimizer, progress=False).best_config
@@ -139,16 +182,17 @@ def test_what_resume_cannot_know_it_asks_for(tmp_path):
 
 # ---- shared ---------------------------------------------------------------------------------------------------------
 
+
 def test_two_processes_share_a_directory_without_double_work(tmp_path, unbroken):
     path, log = tmp_path / "run", tmp_path / "log"
-    pair = [start(path, log), start(path, log)]   # they also race to make it
+    pair = [start(path, log), start(path, log)]  # they also race to make it
     assert [p.wait(300) for p in pair] == [0, 0]
     shared = worker(path, Logged())
     shared.search()
     assert same(shared, unbroken)
     rows = asked(log)
     assert len(rows) == len(unbroken.evaluations)  # nothing twice
-    assert {pid for pid, _ in rows} == {p.pid for p in pair}   # and both did something
+    assert {pid for pid, _ in rows} == {p.pid for p in pair}  # and both did something
 
 
 def test_one_of_two_is_killed_and_the_other_takes_over(tmp_path, unbroken):
@@ -169,13 +213,17 @@ def test_claims_of_an_earlier_process_of_the_same_number_are_void(tmp_path):
     table = RunDirectory(tmp_path / "run", {}).evaluations
     ids = table.add("search", 0, ["{}", "[]"])
     assert table.claim(iter(ids), 2) == ids and table.claim(iter(ids), 2) == []
-    table.connection().execute("update evaluation set token = 'of another life' where id = ?", ids[:1])
+    table.connection().execute(
+        "update evaluation set token = 'of another life' where id = ?", ids[:1]
+    )
     assert table.claim(iter(ids), 2) == ids[:1]
 
 
 def test_many_processes_make_one_directory(tmp_path):
-    script = ("import sys; from analognas.search_algorithms.run_directory import RunDirectory\n"
-              f"print('ready', flush=True); sys.stdin.readline(); RunDirectory({str(tmp_path / 'run')!r}, {{'seed': 1}})")
+    script = (
+        "import sys; from analognas.search_algorithms.run_directory import RunDirectory\n"
+        f"print('ready', flush=True); sys.stdin.readline(); RunDirectory({str(tmp_path / 'run')!r}, {{'seed': 1}})"
+    )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": ENV}
     crowd = [subprocess.Popen([sys.executable, "-c", script], **pipes) for _ in range(6)]
     for p in crowd:
@@ -187,6 +235,7 @@ def test_many_processes_make_one_directory(tmp_path):
 
 
 # ---- spread ---------------------------------------------------------------------------------------------------------
+
 
 def test_threads_give_the_same(tmp_path, unbroken):
     with ThreadPoolExecutor(3) as pool:
@@ -200,13 +249,18 @@ def test_processes_give_the_same(tmp_path, unbroken):
         spread = worker(tmp_path / "run", Logged(tmp_path / "log", 0.002), executor=pool, chunk=2)
         spread.search()
     assert same(spread, unbroken)
-    assert len(asked(tmp_path / "log")) == len(unbroken.evaluations) and os.getpid() not in {pid for pid, _ in asked(tmp_path / "log")}
+    assert len(asked(tmp_path / "log")) == len(unbroken.evaluations) and os.getpid() not in {
+        pid for pid, _ in asked(tmp_path / "log")
+    }
 
 
 def test_a_broken_pool_says_so_and_a_new_one_goes_on(tmp_path, unbroken):
     evaluator = Deadly(tmp_path / "flag")
     says = "Run the same search again with a new executor"
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool, pytest.raises(BrokenExecutor, match=says):
+    with (
+        ProcessPoolExecutor(2, get_context("spawn")) as pool,
+        pytest.raises(BrokenExecutor, match=says),
+    ):
         worker(tmp_path / "run", evaluator, executor=pool).search()
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         spread = worker(tmp_path / "run", evaluator, executor=pool)
@@ -216,19 +270,34 @@ def test_a_broken_pool_says_so_and_a_new_one_goes_on(tmp_path, unbroken):
 
 
 def test_dask_with_a_worker_killed_loses_nothing(tmp_path, unbroken):
-    "Two worker processes; the first that is asked dies over the question. All evaluations arrive, and the result is the same."
-    two = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "memory_limit": 0}
+    """Two worker processes; the first that is asked dies over the question.
+
+    All evaluations arrive, and the result is the same."""
+    two = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+        "memory_limit": 0,
+    }
     with LocalCluster(**two) as cluster, Client(cluster) as client:
-        spread = worker(tmp_path / "run", Deadly(tmp_path / "flag", tmp_path / "log"), executor=client.get_executor(pure=False),
-                        send=lambda evaluator: client.scatter(evaluator, broadcast=True))
+        spread = worker(
+            tmp_path / "run",
+            Deadly(tmp_path / "flag", tmp_path / "log"),
+            executor=client.get_executor(pure=False),
+            send=lambda evaluator: client.scatter(evaluator, broadcast=True),
+        )
         spread.search()
     assert (tmp_path / "flag").exists()
     assert spread.evaluations.equals(unbroken.evaluations)
-    assert set(asked(tmp_path / "log")) and len({config for _, config in asked(tmp_path / "log")}) <= len(unbroken.evaluations)
+    assert set(asked(tmp_path / "log")) and len(
+        {config for _, config in asked(tmp_path / "log")}
+    ) <= len(unbroken.evaluations)
 
 
 class Picky(ParamsEvaluator):
     "Fails over one architecture."
+
     measured = True
 
     def __init__(self, wrong=None):
@@ -257,9 +326,12 @@ def test_an_evaluators_error_comes_through_and_costs_nothing_else(tmp_path, thre
 
 # ---- stopped --------------------------------------------------------------------------------------------------------
 
+
 def test_stop_pause_and_go_on_from_another_thread(tmp_path, unbroken):
     seen = []
-    paused = worker(tmp_path / "run", Logged(seconds=0.002), on_evaluation=lambda *event: seen.append(event))
+    paused = worker(
+        tmp_path / "run", Logged(seconds=0.002), on_evaluation=lambda *event: seen.append(event)
+    )
     thread = threading.Thread(target=paused.search)
     thread.start()
     while len(seen) < 20:
@@ -273,7 +345,7 @@ def test_stop_pause_and_go_on_from_another_thread(tmp_path, unbroken):
     while len(seen) < still + 5:
         time.sleep(0.001)
     paused.pause()
-    paused.stop()       # a paused search stops as well
+    paused.stop()  # a paused search stops as well
     thread.join(30)
     assert not thread.is_alive() and paused.interrupted and len(seen) < len(unbroken.evaluations)
     assert len(paused.evaluations) == len(seen)
@@ -299,18 +371,27 @@ def test_ctrl_c_gives_claims_back(tmp_path, unbroken):
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     with closing(sqlite3.connect(tmp_path / "run" / "evaluations.sqlite")) as db:
-        assert db.execute("select count(*) from evaluation where state = 'claimed'").fetchone() == (0,)
-    whole = done(tmp_path / "run") == len(unbroken.evaluations)  # Python drops a Ctrl-C that falls into a destructor
+        assert db.execute("select count(*) from evaluation where state = 'claimed'").fetchone() == (
+            0,
+        )
+    whole = done(tmp_path / "run") == len(
+        unbroken.evaluations
+    )  # Python drops a Ctrl-C that falls into a destructor
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["interrupted"] != whole
     again = worker(tmp_path / "run", Logged())
     again.search()
     assert same(again, unbroken)
 
 
-def test_claims_that_could_not_be_given_back_are_void_when_the_search_has_ended(tmp_path, unbroken, monkeypatch):
-    "The disk is full when an evaluation is written, and still when its claim is given back; the same process searches again."
+def test_claims_that_could_not_be_given_back_are_void_when_the_search_has_ended(
+    tmp_path, unbroken, monkeypatch
+):
+    """The disk is full when an evaluation is written, and still when its claim is given back; the
+    same process searches again."""
+
     def full(*_):
         raise ConfigError("no room")
+
     first = worker(tmp_path / "run", Logged())
     with monkeypatch.context() as m, pytest.raises(ConfigError, match="no room"):
         m.setattr(Evaluations, "finish", full)
@@ -322,6 +403,7 @@ def test_claims_that_could_not_be_given_back_are_void_when_the_search_has_ended(
 
 # ---- trouble with the disk ------------------------------------------------------------------------------------------
 
+
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
     connection = Database.connection
 
@@ -329,15 +411,21 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
         db = connection(self)
         db.execute("pragma max_page_count = 8")
         return db
+
     monkeypatch.setattr(Database, "connection", small)
-    with pytest.raises(ConfigError, match="sqlite cannot be written: database or disk is full. Everything answered before is kept"):
+    with pytest.raises(
+        ConfigError,
+        match="sqlite cannot be written: database or disk is full. Everything answered before is kept",
+    ):
         worker(tmp_path / "run", Logged()).search()
     monkeypatch.undo()
     kept = done(tmp_path / "run")
     assert 0 < kept < len(unbroken.evaluations)
     again = worker(tmp_path / "run", Logged(tmp_path / "log"))
     again.search()
-    assert same(again, unbroken) and len(asked(tmp_path / "log")) == len(unbroken.evaluations) - kept
+    assert (
+        same(again, unbroken) and len(asked(tmp_path / "log")) == len(unbroken.evaluations) - kept
+    )
 
 
 def test_a_database_that_can_only_be_read_is_said(tmp_path, monkeypatch):
@@ -346,10 +434,15 @@ def test_a_database_that_can_only_be_read_is_said(tmp_path, monkeypatch):
 
     def read_only(self):
         db = connection(self)
-        db.execute("pragma query_only = 1")   # these tests may run as root, to whom no file is read-only
+        db.execute(
+            "pragma query_only = 1"
+        )  # these tests may run as root, to whom no file is read-only
         return db
+
     monkeypatch.setattr(Database, "connection", read_only)
-    with pytest.raises(ConfigError, match="cannot be written: attempt to write a readonly database"):
+    with pytest.raises(
+        ConfigError, match="cannot be written: attempt to write a readonly database"
+    ):
         worker(tmp_path / "run", Logged(), runs=1).search()
 
 
@@ -366,14 +459,19 @@ def test_a_damaged_database_is_said_and_left_alone(tmp_path, raw):
 def test_summary_files_on_a_full_disk(tmp_path, monkeypatch, unbroken):
     "The search is over, its summary cannot be written: said, and the evaluations are there."
     from analognas.search_algorithms import run_directory
+
     write = run_directory.write_atomic
 
     def full(path, data):
         if path.name == "summary.json":
             raise OSError(28, "No space left on device")
         return write(path, data)
+
     monkeypatch.setattr(run_directory, "write_atomic", full)
-    with pytest.raises(ConfigError, match="summary.json cannot be written: No space left on device. Evaluations are kept"):
+    with pytest.raises(
+        ConfigError,
+        match="summary.json cannot be written: No space left on device. Evaluations are kept",
+    ):
         worker(tmp_path / "run", Logged()).search()
     assert len(read_evaluations(tmp_path / "run")) == len(unbroken.evaluations)
 
@@ -389,10 +487,14 @@ def test_other_versions_are_a_warning(tmp_path):
         worker(tmp_path / "run", Logged(), runs=1).search()
 
 
-
-
-@pytest.mark.parametrize("how, says", [(dict(executor="threads"), "executor must be a concurrent.futures.Executor"),
-                                       (dict(chunk=0), "chunk must be"), (dict(in_flight=1.5), "in_flight must be")])
+@pytest.mark.parametrize(
+    "how, says",
+    [
+        (dict(executor="threads"), "executor must be a concurrent.futures.Executor"),
+        (dict(chunk=0), "chunk must be"),
+        (dict(in_flight=1.5), "in_flight must be"),
+    ],
+)
 def test_bad_ways_to_run_are_refused(how, says):
     with pytest.raises(ConfigError, match=says):
         Worker(ConfigSpace("digits"), RandomSearch(ParamsEvaluator(), 5), **how)

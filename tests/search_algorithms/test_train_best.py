@@ -1,4 +1,5 @@
 """`train_best`: what it writes is what it measured, and the weights it keeps load safely."""
+
 import json
 
 import numpy as np
@@ -16,7 +17,13 @@ from analognas.training.protocol import Protocol
 
 def test_the_winner_is_trained_measured_and_kept(tmp_path):
     space = ConfigSpace("digits")
-    worker = Worker(space, RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008), runs=1, run_dir=tmp_path / "run", progress=False)
+    worker = Worker(
+        space,
+        RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008),
+        runs=1,
+        run_dir=tmp_path / "run",
+        progress=False,
+    )
     worker.search()
     assert space.stats([worker.best_config])["params"][0] <= 8_000
 
@@ -26,30 +33,51 @@ def test_the_winner_is_trained_measured_and_kept(tmp_path):
     assert written["config"] == worker.best_config and written["protocol"]["epochs"] == 2
     assert np.array_equal(written["acc"], found.drift.acc) and np.shape(written["acc"]) == (3, 4)
     assert written["acc_1d"] == np.mean([row[2] for row in written["acc"]])
-    assert written["avm"] == np.mean([row[0] for row in written["acc"]]) - np.mean([row[3] for row in written["acc"]])
+    assert written["avm"] == np.mean([row[0] for row in written["acc"]]) - np.mean(
+        [row[3] for row in written["acc"]]
+    )
 
     kept = torch.load(tmp_path / "run" / "network.pt", weights_only=True)
     network = worker.best_arch
     network.load_state_dict(kept)  # strict: every weight, and no other
-    layers = {n: m for n, m in to_aihwkit(found.model).named_modules() if hasattr(m, "analog_module")}
-    assert len(layers) == sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in network.modules())
+    layers = {
+        n: m for n, m in to_aihwkit(found.model).named_modules() if hasattr(m, "analog_module")
+    }
+    assert len(layers) == sum(
+        isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in network.modules()
+    )
     for name, layer in layers.items():  # what aihwkit says its tiles hold
         weight = layer.get_weights()[0]
-        assert torch.allclose(weight.reshape(kept[f"{name}.weight"].shape), kept[f"{name}.weight"], atol=1e-6)
+        assert torch.allclose(
+            weight.reshape(kept[f"{name}.weight"].shape), kept[f"{name}.weight"], atol=1e-6
+        )
 
 
 def test_the_same_seed_trains_the_same_network(tmp_path):
     def once(name):
-        worker = Worker(ConfigSpace("digits"), RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008), runs=1,
-                        run_dir=tmp_path / name, progress=False)
+        worker = Worker(
+            ConfigSpace("digits"),
+            RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
+            runs=1,
+            run_dir=tmp_path / name,
+            progress=False,
+        )
         worker.search()
-        return worker.train_best(protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2), seed=3).drift.acc
+        return worker.train_best(
+            protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2), seed=3
+        ).drift.acc
+
     assert np.array_equal(once("a"), once("b"))
 
 
 def test_a_device_that_does_not_work_is_refused_and_the_search_is_kept(tmp_path):
-    worker = Worker(ConfigSpace("digits"), RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008), runs=1, run_dir=tmp_path / "run",
-                    progress=False)
+    worker = Worker(
+        ConfigSpace("digits"),
+        RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008),
+        runs=1,
+        run_dir=tmp_path / "run",
+        progress=False,
+    )
     worker.search()
     with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
         worker.train_best(device="cuda:99")

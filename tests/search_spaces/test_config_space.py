@@ -1,4 +1,5 @@
 """The search space: counted by enumeration, canonical forms, distances, neighbours, errors and what a reader sees."""
+
 import html
 import itertools
 import json
@@ -19,24 +20,45 @@ from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
 PLAIN = {int, float, str, bool, type(None)}
-NAMES = ["out_channel0", "M"] + [f"{h}{m}" for m in range(1, 6) for h in ("R", "convblock", "widenfact", "B")]
+NAMES = ["out_channel0", "M"] + [
+    f"{h}{m}" for m in range(1, 6) for h in ("R", "convblock", "widenfact", "B")
+]
 
 
 @st.composite
 def spaces(draw, max_size=4):
-    "A small space: up to three ordered hyperparameters, and children that are active from some value of one of them."
+    """A small space: up to three ordered hyperparameters, and children that are active from some
+    value of one of them."""
     space = ConfigSpace("digits", "custom")
     for i in range(draw(st.integers(1, 3))):
-        kind, low, n = draw(st.sampled_from(["grid", "discrete", "listed"])), draw(st.integers(-2, 3)), draw(st.integers(1, max_size))
+        kind, low, n = (
+            draw(st.sampled_from(["grid", "discrete", "listed"])),
+            draw(st.integers(-2, 3)),
+            draw(st.integers(1, max_size)),
+        )
         if kind == "grid":
-            space.add_hyperparameter(f"p{i}", "continuous", low / 2, low / 2 + 0.1 * (n - 1), step=0.1)
+            space.add_hyperparameter(
+                f"p{i}", "continuous", low / 2, low / 2 + 0.1 * (n - 1), step=0.1
+            )
         elif kind == "discrete":
             space.add_hyperparameter(f"p{i}", "discrete", low, low + 2 * (n - 1), step=2)
         else:
             space.add_hyperparameter_range(f"p{i}", "discrete", [low + k * k for k in range(n)])
     for i in range(draw(st.integers(0, 3))):
-        parent = draw(st.sampled_from([h for h in space.hyperparameters if h.active_from is None and h.type != "categorical"]))
-        when = draw(st.none() | st.sampled_from(parent.values).map(lambda v: (parent.name, v)) | st.just((parent.name, 99)))  # noqa: B023
+        parent = draw(
+            st.sampled_from(
+                [
+                    h
+                    for h in space.hyperparameters
+                    if h.active_from is None and h.type != "categorical"
+                ]
+            )
+        )
+        when = draw(
+            st.none()
+            | st.sampled_from(parent.values).map(lambda v, parent=parent: (parent.name, v))
+            | st.just((parent.name, 99))
+        )
         values = draw(st.sampled_from([["a", "b", "c"], [0, 1], [5], ["x"]]))
         kind = "categorical" if isinstance(values[0], str) or draw(st.booleans()) else "discrete"
         space.add_hyperparameter_range(f"c{i}", kind, values, active_from=when)
@@ -45,16 +67,23 @@ def spaces(draw, max_size=4):
 
 def everything(space):
     "Every config, also those that differ only in what is inactive."
-    return [dict(zip(space.get_hyperparameters(), values)) for values in itertools.product(*(h.values for h in space.hyperparameters))]
+    return [
+        dict(zip(space.get_hyperparameters(), values))
+        for values in itertools.product(*(h.values for h in space.hyperparameters))
+    ]
 
 
 def meaning(space, config):
     "A config as the set of what matters in it: a second definition of `canonical`."
-    return frozenset((h.name, config[h.name]) for h in space.hyperparameters
-                     if h.active_from is None or config[h.active_from[0]] >= h.active_from[1])
+    return frozenset(
+        (h.name, config[h.name])
+        for h in space.hyperparameters
+        if h.active_from is None or config[h.active_from[0]] >= h.active_from[1]
+    )
 
 
 # ---- counting and canonical forms -----------------------------------------------------------------------------------
+
 
 @given(spaces())
 def test_size_is_the_number_of_different_architectures(space):
@@ -67,7 +96,10 @@ def test_canonical_form_is_idempotent_and_key_means_the_same(space):
     for c in everything(space):
         canonical = space.canonical(c)
         space.validate(canonical)
-        assert space.canonical(canonical) == canonical and list(canonical) == space.get_hyperparameters()
+        assert (
+            space.canonical(canonical) == canonical
+            and list(canonical) == space.get_hyperparameters()
+        )
         assert space.key(c) == space.key(canonical) and json.loads(space.key(c)) == canonical
         by_key.setdefault(space.key(c), set()).add(meaning(space, c))
     assert all(len(meanings) == 1 for meanings in by_key.values())
@@ -78,8 +110,12 @@ def test_equal_configs_have_equal_keys():
     "However a number is written, and within what counts as allowed, an architecture has one key."
     space = ConfigSpace()
     c = space.sample_arch(0)
-    for other in (c | {"R1": float(c["R1"])}, c | {"R1": np.int64(c["R1"])}, c | {"widenfact1": np.float64(c["widenfact1"])},
-                  dict(reversed(c.items()))):
+    for other in (
+        c | {"R1": float(c["R1"])},
+        c | {"R1": np.int64(c["R1"])},
+        c | {"widenfact1": np.float64(c["widenfact1"])},
+        dict(reversed(c.items())),
+    ):
         space.validate(other)
         assert space.key(other) == space.key(c)
     grid = c | {"widenfact1": 0.55}
@@ -89,11 +125,16 @@ def test_equal_configs_have_equal_keys():
 
 def test_published_names_and_size():
     space = ConfigSpace("CIFAR-10")
-    assert space.get_hyperparameters() == NAMES and type(space.get_hyperparameters()) is list and len(space) == 22
-    assert space.compute_cs_size() == 6 * sum((16 * 2 * 7 * 5)**M for M in range(1, 6))
+    assert (
+        space.get_hyperparameters() == NAMES
+        and type(space.get_hyperparameters()) is list
+        and len(space) == 22
+    )
+    assert space.compute_cs_size() == 6 * sum((16 * 2 * 7 * 5) ** M for M in range(1, 6))
 
 
 # ---- draws ----------------------------------------------------------------------------------------------------------
+
 
 @given(spaces(), st.integers(0, 2**32))
 def test_draws_are_valid_canonical_plain_and_repeatable(space, seed):
@@ -101,7 +142,11 @@ def test_draws_are_valid_canonical_plain_and_repeatable(space, seed):
     assert draws == space.sample_arch_uniformly(5, seed)
     for c in draws:
         space.validate(c)
-        assert space.canonical(c) == c and json.loads(json.dumps(c)) == c and {type(v) for v in c.values()} <= PLAIN
+        assert (
+            space.canonical(c) == c
+            and json.loads(json.dumps(c)) == c
+            and {type(v) for v in c.values()} <= PLAIN
+        )
 
 
 def test_resnet_draws_are_plain():
@@ -117,7 +162,10 @@ def test_every_number_of_groups_is_as_likely():
     assert set(Counter(c["M"] for c in draws)) == {1, 2, 3, 4, 5}
     for name in ("out_channel0", "R1", "convblock1", "widenfact1", "B1"):
         counts = Counter(c[name] for c in draws)
-        assert set(counts) == set(space[name].values) and chisquare(list(counts.values())).pvalue > 1e-3
+        assert (
+            set(counts) == set(space[name].values)
+            and chisquare(list(counts.values())).pvalue > 1e-3
+        )
 
 
 def test_a_generator_goes_on_and_a_seed_starts_again():
@@ -140,12 +188,16 @@ def test_features_are_one_number_per_knob_and_one_per_category(space):
             name, _, category = f.partition("=")
             if category:
                 h = space[name]
-                assert x == (str(c[name]) == category and (h.active_from is None or c[h.active_from[0]] >= h.active_from[1]))
+                assert x == (
+                    str(c[name]) == category
+                    and (h.active_from is None or c[h.active_from[0]] >= h.active_from[1])
+                )
             else:
                 assert x == c[name]
 
 
 # ---- nearness -------------------------------------------------------------------------------------------------------
+
 
 @given(spaces(3), st.integers(0, 2**32))
 def test_neighbours_are_valid_distinct_and_differ_in_one_thing_that_matters(space, seed):
@@ -159,7 +211,8 @@ def test_neighbours_are_valid_distinct_and_differ_in_one_thing_that_matters(spac
         both = [n for n in c if space.is_active(n, c) and space.is_active(n, config)]
         assert sum(c[n] != config[n] for n in both) == 1
         assert space.key(config) in [space.key(b) for b in space.neighbours(c)] or any(
-            space.is_active(n, c) != space.is_active(n, config) for n in c)  # new groups start in the middle
+            space.is_active(n, c) != space.is_active(n, config) for n in c
+        )  # new groups start in the middle
 
 
 def test_neighbours_never_touch_an_inactive_group_alone():
@@ -168,7 +221,10 @@ def test_neighbours_never_touch_an_inactive_group_alone():
         for c in space.neighbours(config):
             changed = {n for n in c if c[n] != config[n]}
             assert "M" in changed or len(changed) == 1
-            assert all(not n[-1].isdigit() or n == "out_channel0" or int(n[-1]) <= max(c["M"], config["M"]) for n in changed)
+            assert all(
+                not n[-1].isdigit() or n == "out_channel0" or int(n[-1]) <= max(c["M"], config["M"])
+                for n in changed
+            )
 
 
 @given(spaces(3))
@@ -191,14 +247,23 @@ def test_distance_forgives_what_validate_forgives():
 
 # ---- travel ---------------------------------------------------------------------------------------------------------
 
+
 @given(spaces())
 def test_a_space_travels_as_json(space):
     again = ConfigSpace.from_json(space.to_json())
-    assert again.hyperparameters == space.hyperparameters and again.info == space.info and again.to_json() == space.to_json()
+    assert (
+        again.hyperparameters == space.hyperparameters
+        and again.info == space.info
+        and again.to_json() == space.to_json()
+    )
     assert again.sample_arch_uniformly(3, 0) == space.sample_arch_uniformly(3, 0)
 
 
-@pytest.mark.parametrize("space", [NASBench201Space(), NASBench201Space("digits", channels=4, cells_per_stage=1)], ids=["16x5", "4x1"])
+@pytest.mark.parametrize(
+    "space",
+    [NASBench201Space(), NASBench201Space("digits", channels=4, cells_per_stage=1)],
+    ids=["16x5", "4x1"],
+)
 def test_a_space_comes_back_as_what_it_was(space):
     "`ConfigSpace.from_json` gives back the class it was, and all of it."
     again, configs = ConfigSpace.from_json(space.to_json()), space.sample_arch_uniformly(3, 0)
@@ -211,7 +276,9 @@ def test_numpy_numbers_travel():
     "As in `DatasetInfo(name, x.shape[1:], y.max() + 1)`."
     space = ConfigSpace(DatasetInfo("mine", tuple(np.array([1, 8, 8])), np.int64(3)), "custom")
     space.add_hyperparameter("p", "discrete", np.int64(1), np.int64(4))
-    space.add_hyperparameter_range("c", "categorical", np.array([1, 2]), active_from=("p", np.int64(2)))
+    space.add_hyperparameter_range(
+        "c", "categorical", np.array([1, 2]), active_from=("p", np.int64(2))
+    )
     assert ConfigSpace.from_json(space.to_json()).hyperparameters == space.hyperparameters
 
 
@@ -225,7 +292,10 @@ def edits(text):
         yield json.dumps(good | {key: 3})
         yield json.dumps(good | {key: "x"})
     yield json.dumps(good | {"hyperparameters": [{"name": "x"}]})
-    yield json.dumps(good | {"hyperparameters": [{"name": "x", "type": "integer", "min_value": 1, "max_value": 2}]})
+    yield json.dumps(
+        good
+        | {"hyperparameters": [{"name": "x", "type": "integer", "min_value": 1, "max_value": 2}]}
+    )
     yield json.dumps(good | {"hyperparameters": good["hyperparameters"] * 2})
     yield json.dumps(good | {"dataset": {"name": "x", "input_dim": [1, 2], "classes": 2}})
 
@@ -240,6 +310,7 @@ def test_damaged_text_is_a_format_error(text):
 
 
 # ---- change ---------------------------------------------------------------------------------------------------------
+
 
 @given(st.permutations(NAMES), st.integers(0, 22))
 def test_any_number_of_hyperparameters_can_be_removed(names, n):
@@ -268,7 +339,10 @@ def test_many_hyperparameters_can_be_added():
     assert space.compute_cs_size() == ConfigSpace("digits").compute_cs_size() * 101**200
     c = space.sample_arch(0)
     assert len(c) == 222
-    assert space.network(c)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)  # what the family does not know is left alone
+    assert space.network(c)(torch.zeros(1, 1, 8, 8)).shape == (
+        1,
+        10,
+    )  # what the family does not know is left alone
     assert "extra199" in repr(space) and "extra199" in space._repr_html_()
 
 
@@ -285,27 +359,33 @@ def test_a_space_for_another_dataset_is_its_own():
 CONFIG = ConfigSpace().sample_arch(3)
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"B6": 1}, "'B6' is not a hyperparameter of this space"),
-    ({1: 1}, "1 is not a hyperparameter"),
-    ({"B1": 6}, "B1 = 6 is not allowed (B1: discrete, 1 to 5"),
-    ({"B1": 0}, "B1 = 0 is not allowed"),
-    ({"B1": 1.5}, "B1 = 1.5"),
-    ({"B1": math.nan}, "B1 = nan"),
-    ({"B1": "1"}, "B1 = '1'"),
-    ({"B1": None}, "B1 = None"),
-    ({"B1": True}, "B1 = True"),
-    ({"B1": [1]}, "B1 = [1]"),
-    ({"widenfact1": 0.52}, "widenfact1 = 0.52"),
-    ({"widenfact1": 0.85}, "widenfact1 = 0.85"),
-    ({"out_channel0": 17}, "out_channel0 = 17 is not allowed (out_channel0: discrete, one of 8, 12, 16, 32, 48, 64)"),
-    ({"M": 6}, "M = 6"),
-    ({"M": 0}, "M = 0"),
-    ({"M": "2"}, "M = '2'"),
-    ({"M": None}, "M = None"),
-    ({"M": math.nan}, "M = nan"),
-    ({"M": 2, "R2": 0}, "R2 = 0"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"B6": 1}, "'B6' is not a hyperparameter of this space"),
+        ({1: 1}, "1 is not a hyperparameter"),
+        ({"B1": 6}, "B1 = 6 is not allowed (B1: discrete, 1 to 5"),
+        ({"B1": 0}, "B1 = 0 is not allowed"),
+        ({"B1": 1.5}, "B1 = 1.5"),
+        ({"B1": math.nan}, "B1 = nan"),
+        ({"B1": "1"}, "B1 = '1'"),
+        ({"B1": None}, "B1 = None"),
+        ({"B1": True}, "B1 = True"),
+        ({"B1": [1]}, "B1 = [1]"),
+        ({"widenfact1": 0.52}, "widenfact1 = 0.52"),
+        ({"widenfact1": 0.85}, "widenfact1 = 0.85"),
+        (
+            {"out_channel0": 17},
+            "out_channel0 = 17 is not allowed (out_channel0: discrete, one of 8, 12, 16, 32, 48, 64)",
+        ),
+        ({"M": 6}, "M = 6"),
+        ({"M": 0}, "M = 0"),
+        ({"M": "2"}, "M = '2'"),
+        ({"M": None}, "M = None"),
+        ({"M": math.nan}, "M = nan"),
+        ({"M": 2, "R2": 0}, "R2 = 0"),
+    ],
+)
 def test_validate_names_the_offender(change, says):
     with pytest.raises(ConfigError) as e:
         ConfigSpace().validate(CONFIG | change)
@@ -332,13 +412,28 @@ def test_a_config_is_a_dict(bad):
 def test_names_and_parents_are_checked():
     space = ConfigSpace()
     for what, says in [
-        (lambda: space.add_hyperparameter("M", "discrete", 1, 2), "already has a hyperparameter 'M'"),
-        (lambda: space.add_hyperparameter_range("R1", "discrete", [1]), "already has a hyperparameter 'R1'"),
+        (
+            lambda: space.add_hyperparameter("M", "discrete", 1, 2),
+            "already has a hyperparameter 'M'",
+        ),
+        (
+            lambda: space.add_hyperparameter_range("R1", "discrete", [1]),
+            "already has a hyperparameter 'R1'",
+        ),
         (lambda: space.remove_hyperparameter("R6"), "Unknown hyperparameter 'R6'"),
         (lambda: space["R6"], "Unknown hyperparameter 'R6'"),
-        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("N", 1)), "Unknown hyperparameter 'N'"),
-        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("x", 1)), "Unknown hyperparameter 'x'"),
-        (lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("R2", 1)), "cannot depend on 'R2'"),
+        (
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("N", 1)),
+            "Unknown hyperparameter 'N'",
+        ),
+        (
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("x", 1)),
+            "Unknown hyperparameter 'x'",
+        ),
+        (
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, active_from=("R2", 1)),
+            "cannot depend on 'R2'",
+        ),
         (lambda: space.add_hyperparameter("x", "floating", 1, 2), "Unknown type"),
         (lambda: ConfigSpace("CIFAR10"), "Did you mean 'CIFAR-10'?"),
         (lambda: ConfigSpace("digits", "resnet"), "Did you mean 'resnet-like'?"),
@@ -359,7 +454,7 @@ def test_a_category_cannot_be_depended_on():
 
 # ---- what a reader sees ---------------------------------------------------------------------------------------------
 
-NASTY = st.text(st.sampled_from('ab<>&"\', =\n'), min_size=1, max_size=8)
+NASTY = st.text(st.sampled_from("ab<>&\"', =\n"), min_size=1, max_size=8)
 
 
 @given(st.lists(NASTY, min_size=1, max_size=4, unique=True))
@@ -369,8 +464,19 @@ def test_text_and_html_hold_every_name_and_html_is_escaped(names):
         space.add_hyperparameter_range(name, "categorical", ["<i>", "&"])
     page = space._repr_html_()
     rows = re.findall(r"<td><code>(.*?)</code></td><td>(.*?)</td><td>(.*?)</td>", page, re.DOTALL)
-    assert [tuple(map(html.unescape, row)) for row in rows] == [(n, "categorical", "one of <i>, &") for n in names]
-    assert not set(re.findall(r"</?(\w+)", page)) - {"p", "table", "thead", "tr", "th", "tbody", "td", "code"}
+    assert [tuple(map(html.unescape, row)) for row in rows] == [
+        (n, "categorical", "one of <i>, &") for n in names
+    ]
+    assert not set(re.findall(r"</?(\w+)", page)) - {
+        "p",
+        "table",
+        "thead",
+        "tr",
+        "th",
+        "tbody",
+        "td",
+        "code",
+    }
     assert all(n in repr(space) for n in names)
 
 
@@ -382,22 +488,35 @@ def test_the_published_space_shows_every_name():
 
 # ---- networks and their cost ----------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_networks_fit_the_dataset(name):
     space = ConfigSpace(name)
-    info, smallest = space.info, min(space.sample_arch_uniformly(100, 0), key=lambda c: space.stats([c])["params"][0])
-    assert space.network(smallest).eval()(torch.zeros(2, *info.input_dim)).shape == (2, info.classes)
+    info, smallest = (
+        space.info,
+        min(space.sample_arch_uniformly(100, 0), key=lambda c: space.stats([c])["params"][0]),
+    )
+    assert space.network(smallest).eval()(torch.zeros(2, *info.input_dim)).shape == (
+        2,
+        info.classes,
+    )
 
 
 def test_a_row_of_a_data_frame_is_a_config():
-    "pandas turns whole numbers into floats where a row mixes both; such a config is allowed, so it has a cost and a network."
+    """pandas turns whole numbers into floats where a row mixes both; such a config is allowed, so
+    it has a cost and a network."""
     space = ConfigSpace("digits")
     config = min(space.sample_arch_uniformly(50, 0), key=lambda c: space.stats([c])["params"][0])
     row = pd.DataFrame([config]).iloc[0].to_dict()
     assert {type(v) for v in row.values()} == {float}
     space.validate(row)
-    assert {k: v.tolist() for k, v in space.stats([row]).items()} == {k: v.tolist() for k, v in space.stats([config]).items()}
-    assert sum(p.numel() for p in space.network(row).parameters()) == space.stats([config])["params"][0]
+    assert {k: v.tolist() for k, v in space.stats([row]).items()} == {
+        k: v.tolist() for k, v in space.stats([config]).items()
+    }
+    assert (
+        sum(p.numel() for p in space.network(row).parameters())
+        == space.stats([config])["params"][0]
+    )
 
 
 def test_ones_own_network_gets_the_config_and_the_task():
@@ -406,6 +525,7 @@ def test_ones_own_network_gets_the_config_and_the_task():
     def build(config, input_dim, classes):
         seen.append((config, input_dim, classes))
         return torch.nn.Linear(config["p"], 7, bias=False)
+
     space = ConfigSpace(DatasetInfo("mine", (2, 3, 4), 5), "custom", build)
     space.add_hyperparameter("p", "discrete", 1, 4)
     assert space.stats([{"p": 3}, {"p": 4}])["params"].tolist() == [21, 28]
@@ -417,16 +537,31 @@ def test_ones_own_network_gets_the_config_and_the_task():
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_columns_are_the_canonical_forms_however_values_are_written(seed):
-    "The quick way (plain values), the careful way (numpy values, leftovers of groups that do not exist), and `canonical` itself agree."
+    """The quick way (plain values), the careful way (numpy values, leftovers of groups that do not
+    exist), and `canonical` itself agree."""
     space = ConfigSpace("digits")
-    space.add_hyperparameter_range("activation", "categorical", range=("relu", "gelu", "1"), active_from=("M", 3))
+    space.add_hyperparameter_range(
+        "activation", "categorical", range=("relu", "gelu", "1"), active_from=("M", 3)
+    )
     space.add_hyperparameter("dropout", "continuous", 0.0, 0.5)
     space.add_hyperparameter("rank", "discrete", 1, 1000, log=True)
     rng = np.random.default_rng(seed)
     canonical = space.sample_arch_uniformly(7, rng)
-    loose = [dict(reversed({n: space[n].middle if v == 0 else v for n, v in c.items()}.items())) for c in canonical]
-    odd = [{n: v if isinstance(v, str) else np.float64(v + 1e-12 * (n != "dropout")) for n, v in c.items()} for c in canonical]
-    assert space._columns_as_written(canonical) is not None and space._columns_as_written(loose) is not None
+    loose = [
+        dict(reversed({n: space[n].middle if v == 0 else v for n, v in c.items()}.items()))
+        for c in canonical
+    ]
+    odd = [
+        {
+            n: v if isinstance(v, str) else np.float64(v + 1e-12 * (n != "dropout"))
+            for n, v in c.items()
+        }
+        for c in canonical
+    ]
+    assert (
+        space._columns_as_written(canonical) is not None
+        and space._columns_as_written(loose) is not None
+    )
     assert space._columns_as_written(odd) is None
     for configs in (canonical, loose, odd):
         columns = space.columns(configs)
@@ -436,10 +571,19 @@ def test_columns_are_the_canonical_forms_however_values_are_written(seed):
             assert column.dtype == (object if n == "activation" else float)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"M": True}, "M = True"), ({"R1": "3"}, "R1 = '3'"), ({"B1": 9}, "B1 = 9"), ({"R1": None}, "R1 = None"), ({"R1": [1]}, "R1 = "),
-    ({"widenfact1": 0.57}, "widenfact1 = 0.57"), ({"B6": 1}, "'B6' is not"), ({"M": float("nan")}, "M = nan"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"M": True}, "M = True"),
+        ({"R1": "3"}, "R1 = '3'"),
+        ({"B1": 9}, "B1 = 9"),
+        ({"R1": None}, "R1 = None"),
+        ({"R1": [1]}, "R1 = "),
+        ({"widenfact1": 0.57}, "widenfact1 = 0.57"),
+        ({"B6": 1}, "'B6' is not"),
+        ({"M": float("nan")}, "M = nan"),
+    ],
+)
 def test_one_bad_config_among_many_is_named(change, message):
     space = ConfigSpace("digits")
     configs = space.sample_arch_uniformly(20, 0)

@@ -1,4 +1,5 @@
 """One knob: properties that hold for every range, and what is refused."""
+
 import math
 from collections import Counter
 
@@ -18,14 +19,25 @@ FLOATS = st.floats(-100, 100).map(lambda x: round(x, 3))
 @st.composite
 def discrete(draw):
     low = draw(INTS)
-    return Hyperparameter("h", "discrete", min_value=low, max_value=low + draw(st.integers(0, 60)), step=draw(st.integers(1, 9)))
+    return Hyperparameter(
+        "h",
+        "discrete",
+        min_value=low,
+        max_value=low + draw(st.integers(0, 60)),
+        step=draw(st.integers(1, 9)),
+    )
 
 
 @st.composite
 def grids(draw):
     low, step = draw(FLOATS), draw(st.integers(1, 400)) / 100
-    return Hyperparameter("h", "continuous", min_value=low, max_value=low + draw(st.integers(0, 30)) * step + draw(
-        st.sampled_from([0, step / 2])), step=step)
+    return Hyperparameter(
+        "h",
+        "continuous",
+        min_value=low,
+        max_value=low + draw(st.integers(0, 30)) * step + draw(st.sampled_from([0, step / 2])),
+        step=step,
+    )
 
 
 @st.composite
@@ -37,14 +49,18 @@ def listed(draw):
 @st.composite
 def log_discrete(draw):
     low = draw(st.integers(1, 20))
-    return Hyperparameter("h", "discrete", min_value=low, max_value=low + draw(st.integers(0, 60)), log=True)
+    return Hyperparameter(
+        "h", "discrete", min_value=low, max_value=low + draw(st.integers(0, 60)), log=True
+    )
 
 
 @st.composite
 def continua(draw):
     log = draw(st.booleans())
     low = draw(st.floats(1e-6, 10) if log else FLOATS)
-    return Hyperparameter("h", "continuous", min_value=low, max_value=low + draw(st.floats(0, 100)), log=log)
+    return Hyperparameter(
+        "h", "continuous", min_value=low, max_value=low + draw(st.floats(0, 100)), log=log
+    )
 
 
 FINITE = discrete() | grids() | listed()
@@ -53,6 +69,7 @@ UNIT = st.floats(0, 1, exclude_max=True)
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
+
 
 @given(discrete())
 def test_discrete_values_are_pythons_range(h):
@@ -90,12 +107,16 @@ def test_contains_says_no_to_what_is_no_number(h, value):
 
 
 def test_a_truth_value_is_not_a_number():
-    for h in (Hyperparameter("M", "discrete", min_value=1, max_value=5), Hyperparameter("c", "discrete", range=(1, 2)),
-              Hyperparameter("x", "continuous", min_value=0, max_value=1)):
+    for h in (
+        Hyperparameter("M", "discrete", min_value=1, max_value=5),
+        Hyperparameter("c", "discrete", range=(1, 2)),
+        Hyperparameter("x", "continuous", min_value=0, max_value=1),
+    ):
         assert not h.contains(True)
 
 
 # ---- the unit interval ----------------------------------------------------------------------------------------------
+
 
 @given(FINITE)
 def test_from_unit_gives_every_value_the_same_share(h):
@@ -124,7 +145,7 @@ def test_a_log_scale_reaches_every_integer(h):
 def test_a_continuum_is_covered_evenly(h, u):
     assume(h.max_value > h.min_value)
     if h.log:
-        expected = h.min_value * (h.max_value / h.min_value)**u
+        expected = h.min_value * (h.max_value / h.min_value) ** u
     else:
         expected = h.min_value + u * (h.max_value - h.min_value)
     assert math.isclose(h.from_unit(u), expected, rel_tol=1e-9, abs_tol=1e-9)
@@ -146,10 +167,13 @@ def test_the_middle_is_allowed(h):
 def test_to_unit_forgives_what_contains_forgives(h, error):
     "A value that counts as allowed has a place between the ends."
     value = h.values[0] + error
-    assert h.contains(value) and math.isclose(h.to_unit(value), h.to_unit(h.values[0]), abs_tol=1e-6)
+    assert h.contains(value) and math.isclose(
+        h.to_unit(value), h.to_unit(h.values[0]), abs_tol=1e-6
+    )
 
 
 # ---- neighbours -----------------------------------------------------------------------------------------------------
+
 
 @given(FINITE | log_discrete())
 def test_neighbours_are_symmetric_and_connect_everything(h):
@@ -180,39 +204,64 @@ def test_neighbours_in_a_continuum_are_a_hundredth_away(h, u):
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("arguments, says", [
-    (dict(type="integer", min_value=1, max_value=2), "Unknown type of hyperparameter 'h' 'integer'"),
-    (dict(type="discrete", min_value=1, max_value=2, role="size"), "Unknown role of hyperparameter 'h' 'size'"),
-    (dict(type="discrete", min_value=2, max_value=1), "min_value 2 above max_value 1"),
-    (dict(type="continuous", min_value=0.2, max_value=0.1), "above max_value"),
-    (dict(type="discrete", min_value=1), "max_value of 'h'"),
-    (dict(type="discrete", max_value=1), "min_value of 'h'"),
-    (dict(type="discrete", min_value=1.0, max_value=2), "min_value of 'h' must be a whole number"),
-    (dict(type="discrete", min_value=1, max_value=2.5), "max_value of 'h' must be a whole number"),
-    (dict(type="discrete", min_value=True, max_value=2), "got True"),
-    (dict(type="continuous", min_value=False, max_value=2), "got False"),
-    (dict(type="continuous", min_value=math.nan, max_value=1), "got nan"),
-    (dict(type="continuous", min_value=0, max_value=math.inf), "got inf"),
-    (dict(type="continuous", min_value="0", max_value=1), "got '0'"),
-    (dict(type="continuous", min_value=0, max_value=1, step=0), "step of 'h' must be above 0"),
-    (dict(type="continuous", min_value=0, max_value=1, step=-0.1), "step of 'h'"),
-    (dict(type="continuous", min_value=0, max_value=1, step=math.nan), "step of 'h'"),
-    (dict(type="discrete", min_value=0, max_value=4, step=0.5), "step of 'h' must be a whole number"),
-    (dict(type="continuous", min_value=0, max_value=1, log=True), "log needs min_value above 0"),
-    (dict(type="discrete", min_value=0, max_value=9, log=True), "log needs min_value above 0"),
-    (dict(type="continuous", min_value=-1, max_value=1, log=True), "log needs min_value above 0"),
-    (dict(type="continuous", min_value=1, max_value=2, step=0.1, log=True), "no step"),
-    (dict(type="discrete", range=()), "at least one value"),
-    (dict(type="categorical", range=[]), "at least one value"),
-    (dict(type="discrete", range=(1, 2, 1)), "none twice"),
-    (dict(type="discrete", range=(1, 1.0)), "none twice"),
-    (dict(type="categorical", range=("a", "a")), "none twice"),
-    (dict(type="discrete", range=(1, "a")), "each value in the range of 'h'"),
-    (dict(type="continuous", range=(1, math.nan)), "each value in the range of 'h'"),
-    (dict(type="discrete", range=(True, 2)), "got True"),
-    (dict(type="categorical"), "needs its values listed"),
-    (dict(type="categorical", min_value=1, max_value=2), "needs its values listed"),
-])
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (
+            dict(type="integer", min_value=1, max_value=2),
+            "Unknown type of hyperparameter 'h' 'integer'",
+        ),
+        (
+            dict(type="discrete", min_value=1, max_value=2, role="size"),
+            "Unknown role of hyperparameter 'h' 'size'",
+        ),
+        (dict(type="discrete", min_value=2, max_value=1), "min_value 2 above max_value 1"),
+        (dict(type="continuous", min_value=0.2, max_value=0.1), "above max_value"),
+        (dict(type="discrete", min_value=1), "max_value of 'h'"),
+        (dict(type="discrete", max_value=1), "min_value of 'h'"),
+        (
+            dict(type="discrete", min_value=1.0, max_value=2),
+            "min_value of 'h' must be a whole number",
+        ),
+        (
+            dict(type="discrete", min_value=1, max_value=2.5),
+            "max_value of 'h' must be a whole number",
+        ),
+        (dict(type="discrete", min_value=True, max_value=2), "got True"),
+        (dict(type="continuous", min_value=False, max_value=2), "got False"),
+        (dict(type="continuous", min_value=math.nan, max_value=1), "got nan"),
+        (dict(type="continuous", min_value=0, max_value=math.inf), "got inf"),
+        (dict(type="continuous", min_value="0", max_value=1), "got '0'"),
+        (dict(type="continuous", min_value=0, max_value=1, step=0), "step of 'h' must be above 0"),
+        (dict(type="continuous", min_value=0, max_value=1, step=-0.1), "step of 'h'"),
+        (dict(type="continuous", min_value=0, max_value=1, step=math.nan), "step of 'h'"),
+        (
+            dict(type="discrete", min_value=0, max_value=4, step=0.5),
+            "step of 'h' must be a whole number",
+        ),
+        (
+            dict(type="continuous", min_value=0, max_value=1, log=True),
+            "log needs min_value above 0",
+        ),
+        (dict(type="discrete", min_value=0, max_value=9, log=True), "log needs min_value above 0"),
+        (
+            dict(type="continuous", min_value=-1, max_value=1, log=True),
+            "log needs min_value above 0",
+        ),
+        (dict(type="continuous", min_value=1, max_value=2, step=0.1, log=True), "no step"),
+        (dict(type="discrete", range=()), "at least one value"),
+        (dict(type="categorical", range=[]), "at least one value"),
+        (dict(type="discrete", range=(1, 2, 1)), "none twice"),
+        (dict(type="discrete", range=(1, 1.0)), "none twice"),
+        (dict(type="categorical", range=("a", "a")), "none twice"),
+        (dict(type="discrete", range=(1, "a")), "each value in the range of 'h'"),
+        (dict(type="continuous", range=(1, math.nan)), "each value in the range of 'h'"),
+        (dict(type="discrete", range=(True, 2)), "got True"),
+        (dict(type="categorical"), "needs its values listed"),
+        (dict(type="categorical", min_value=1, max_value=2), "needs its values listed"),
+    ],
+)
 def test_refusals(arguments, says):
     with pytest.raises(ConfigError) as e:
         Hyperparameter("h", **arguments)
@@ -226,11 +275,16 @@ def test_a_name_is_a_non_empty_string(name):
 
 
 def test_numpy_numbers_become_plain():
-    h = Hyperparameter("h", "discrete", min_value=np.int64(1), max_value=np.int32(4), step=np.int8(1))
+    h = Hyperparameter(
+        "h", "discrete", min_value=np.int64(1), max_value=np.int32(4), step=np.int8(1)
+    )
     assert [type(v) for v in (h.min_value, h.max_value, h.step, *h.values)] == [int] * 7
     h = Hyperparameter("h", "discrete", range=tuple(np.array([3, 1, 2])))
     assert h.range == (1, 2, 3) and all(type(v) is int for v in h.range)
-    assert all(type(v) is float for v in Hyperparameter("h", "continuous", range=tuple(np.array([0.5, 1.5]))).range)
+    assert all(
+        type(v) is float
+        for v in Hyperparameter("h", "continuous", range=tuple(np.array([0.5, 1.5]))).range
+    )
 
 
 @given(ORDERED)

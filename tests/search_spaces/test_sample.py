@@ -1,4 +1,5 @@
 """Spread-out draws: the Latin property, distinctness, the cap, and giving up."""
+
 from collections import Counter
 
 import numpy as np
@@ -16,7 +17,8 @@ from analognas.search_spaces.sample import latin_hypercube, sample_distinct, sam
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 1000))
 def test_every_value_appears_equally_often(sizes, times, seed):
-    "If n is a multiple of the number of values, each appears exactly n / size times; otherwise, one more or less."
+    """If n is a multiple of the number of values, each appears exactly n / size times; otherwise,
+    one more or less."""
     space = ConfigSpace("digits", "custom")
     for i, size in enumerate(sizes):
         space.add_hyperparameter(f"h{i}", "discrete", 1, size)
@@ -39,7 +41,9 @@ def test_a_log_scale_is_cut_into_equal_strips():
 def test_number_and_seed():
     space = ConfigSpace()
     assert latin_hypercube(space, 0) == []
-    assert latin_hypercube(space, 7, 3) == latin_hypercube(space, 7, 3) != latin_hypercube(space, 7, 4)
+    assert (
+        latin_hypercube(space, 7, 3) == latin_hypercube(space, 7, 3) != latin_hypercube(space, 7, 4)
+    )
     for bad in (-1, 2.5, None):
         with pytest.raises(ConfigError, match="n must be a whole number"):
             latin_hypercube(space, bad)
@@ -80,7 +84,10 @@ def test_giving_up_takes_as_many_rounds_as_allowed():
         def stats(self, configs):
             rounds.append(len(configs))
             return super().stats(configs)
-    with pytest.raises(InfeasibleError, match="Found 0 of 5 .* with at most 100 params in 4 rounds of 64 draws"):
+
+    with pytest.raises(
+        InfeasibleError, match="Found 0 of 5 .* with at most 100 params in 4 rounds of 64 draws"
+    ):
         sample_distinct(Counting("digits"), 5, 0, max_params=100, max_rounds=4)
     assert rounds == [64] * 4
 
@@ -88,7 +95,10 @@ def test_giving_up_takes_as_many_rounds_as_allowed():
 def test_categories_too():
     space = NASBench201Space()
     found = latin_hypercube(space, 50, 0)
-    assert all(Counter(c[name] for c in found) == dict.fromkeys(range(5), 10) for name in space.get_hyperparameters())
+    assert all(
+        Counter(c[name] for c in found) == dict.fromkeys(range(5), 10)
+        for name in space.get_hyperparameters()
+    )
 
 
 @pytest.mark.parametrize("n", [-3, 1.5, "5", None])
@@ -135,7 +145,8 @@ def parameters(configs):
 
 
 def test_sizes_are_uniform_over_the_logarithm(even):
-    "Kolmogorov-Smirnov against the uniform distribution; a low-discrepancy sequence is far closer than chance."
+    """Kolmogorov-Smirnov against the uniform distribution; a low-discrepancy sequence is far closer
+    than chance."""
     share = (np.log(parameters(even)) - np.log(1_500)) / (np.log(60_000) - np.log(1_500))
     for part in (12, 24, 48, 96):  # however far a collection gets
         assert stats.kstest(share[:part], "uniform").statistic < 1.5 / part**0.7
@@ -157,7 +168,10 @@ def test_another_seed_is_another_sample(even):
 
 
 def test_sizes_that_the_caps_leave_empty_are_named():
-    with pytest.raises(InfeasibleError, match="No architecture of about .* parameters is left .* with 1,000,000 macs"):
+    with pytest.raises(
+        InfeasibleError,
+        match="No architecture of about .* parameters is left .* with 1,000,000 macs",
+    ):
         sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e6, max_macs=1e6)
     with pytest.raises(ConfigError, match="max_params must be"):
         sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e4)

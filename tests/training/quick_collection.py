@@ -1,4 +1,5 @@
 """A collection that takes seconds. `python quick_collection.py PATH` runs it in a process of its own, which a test can kill."""
+
 import sys
 
 import torch
@@ -13,8 +14,12 @@ PLAN = Plan(QUICK, N, repeats=0, max_params=8_000, seed=2)
 
 
 def network(config, input_dim, classes):
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, config["hidden"]), torch.nn.ReLU(),
-                               torch.nn.Linear(config["hidden"], classes))
+    return torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(64, config["hidden"]),
+        torch.nn.ReLU(),
+        torch.nn.Linear(config["hidden"], classes),
+    )
 
 
 def small_space():
@@ -25,7 +30,9 @@ def small_space():
 
 def some_digits():
     d = load_dataset("digits")
-    return Dataset(d.info, d.x_train[:200], d.y_train[:200], d.x_test[:100], d.y_test[:100], "some digits")
+    return Dataset(
+        d.info, d.x_train[:200], d.y_train[:200], d.x_test[:100], d.y_test[:100], "some digits"
+    )
 
 
 def run(path):

@@ -1,4 +1,5 @@
 """Collecting: killed at any moment and started again, the table is that of an unbroken run."""
+
 import json
 import math
 import os
@@ -42,10 +43,13 @@ def facts_of(data):
 
 
 def test_killed_and_started_again(tmp_path, data):
-    "Killed with SIGKILL somewhere in a measurement; the next run finishes, nothing is lost, and the table is the same."
+    """Killed with SIGKILL somewhere in a measurement; the next run finishes, nothing is lost, and
+    the table is the same."""
     whole, path = label_table(run(tmp_path / "whole.sqlite")), tmp_path / "broken.sqlite"
-    victim = subprocess.Popen([sys.executable, quick_collection.__file__, str(path)],
-                              env=os.environ | {"OMP_NUM_THREADS": "1"})
+    victim = subprocess.Popen(
+        [sys.executable, quick_collection.__file__, str(path)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     while done(path) < 2 and victim.poll() is None:
         time.sleep(0.01)
     time.sleep(random.Random(0).uniform(0, 0.1))  # somewhere in a later measurement
@@ -56,7 +60,7 @@ def test_killed_and_started_again(tmp_path, data):
     store = run(path)
     assert store.counts() == {"open": 0, "claimed": 0, "done": N, "failed": 0}
     table = label_table(store)
-    assert table.iloc[:len(first)].equals(first)  # what was finished is kept, the time it took too
+    assert table.iloc[: len(first)].equals(first)  # what was finished is kept, the time it took too
     assert table.drop(columns="seconds").equals(whole.drop(columns="seconds"))
 
 
@@ -69,6 +73,7 @@ def test_ctrl_c_and_again_in_the_same_process(tmp_path, data, monkeypatch):
         if len(calls) == 2:
             raise KeyboardInterrupt
         return measure(*args, **kwargs)
+
     monkeypatch.setattr(module, "measure", interrupted)
     plan = replace(PLAN, n=3)
     with pytest.raises(KeyboardInterrupt):
@@ -85,17 +90,26 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
         if len(calls) == 2:
             raise RuntimeError("no luck")
         return measure(*args, **kwargs)
+
     monkeypatch.setattr(module, "measure", sometimes)
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=3), progress=False)
+    store = module.collect(
+        small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=3), progress=False
+    )
     assert store.counts() == {"open": 0, "claimed": 0, "done": 2, "failed": 1}
-    assert "no luck" in store.rows("failed")[0][2]["error"] and "sometimes" in store.rows("failed")[0][2]["traceback"]
+    assert (
+        "no luck" in store.rows("failed")[0][2]["error"]
+        and "sometimes" in store.rows("failed")[0][2]["traceback"]
+    )
     assert len(label_table(store)) == 2
 
 
 def test_another_protocol_is_refused(tmp_path, data):
     path = tmp_path / "s.sqlite"
     LabelStore(path, facts_of(data))
-    for change, what in ((dict(preset="reram"), "preset was"), (dict(protocol=Protocol()), "n_test was|protocol was")):
+    for change, what in (
+        (dict(preset="reram"), "preset was"),
+        (dict(protocol=Protocol()), "n_test was|protocol was"),
+    ):
         with pytest.raises(ConfigError, match=f"collected differently: .*{what}"):
             module.collect(small_space(), data, path, replace(PLAN, **change), progress=False)
 
@@ -104,35 +118,56 @@ def test_other_data_are_refused_wherever_their_folder_lies(tmp_path, data):
     path = tmp_path / "s.sqlite"
     LabelStore(path, facts_of(data))
     with pytest.raises(ConfigError, match="collected differently: data_sha256 was"):
-        module.collect(small_space(), replace(data, x_train=data.x_train + 1), path, PLAN, progress=False)
-    assert module.describe_measurements(small_space(), replace(data, source="elsewhere"), PLAN.protocol, "pcm")["data_sha256"] \
+        module.collect(
+            small_space(), replace(data, x_train=data.x_train + 1), path, PLAN, progress=False
+        )
+    assert (
+        module.describe_measurements(
+            small_space(), replace(data, source="elsewhere"), PLAN.protocol, "pcm"
+        )["data_sha256"]
         == facts_of(data)["data_sha256"]
+    )
 
 
 def test_a_further_sample_goes_into_the_same_store_and_is_told_apart(tmp_path, data):
     path = tmp_path / "s.sqlite"
     for seed in (2, 7):
-        store = module.collect(small_space(), data, path, replace(PLAN, n=2, seed=seed), progress=False)
+        store = module.collect(
+            small_space(), data, path, replace(PLAN, n=2, seed=seed), progress=False
+        )
     labels = label_set("both", store, small_space())
     assert [(part["seed"], part["rows"]) for part in labels.facts["parts"]] == [(2, 2), (7, 2)]
     assert labels.table["part"].tolist() == [0, 0, 1, 1]
     assert labels.table["seed"].tolist() == [2, 2, 7, 7]
 
 
-@pytest.mark.parametrize("change, says", [
-    *((dict(n=n), "n must be a whole number at least 1") for n in (0, -1, 1.5)),
-    (dict(repeats=N + 1), f"repeats must be a whole number at least 0 and at most {N}; got {N + 1}"),
-    (dict(protocol=replace(QUICK, n_rep=1)), "n_rep must be at least 2; got 1"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        *((dict(n=n), "n must be a whole number at least 1") for n in (0, -1, 1.5)),
+        (
+            dict(repeats=N + 1),
+            f"repeats must be a whole number at least 0 and at most {N}; got {N + 1}",
+        ),
+        (dict(protocol=replace(QUICK, n_rep=1)), "n_rep must be at least 2; got 1"),
+    ],
+)
 def test_a_bad_plan_is_refused(change, says):
     with pytest.raises(ConfigError, match=says):
         replace(PLAN, **change)
 
 
 def test_impossible_settings_leave_no_store_behind(tmp_path, data):
-    "A preset that does not exist is noticed before the store is made, or no later call with the right one could use it."
+    """A preset that does not exist is noticed before the store is made, or no later call with the
+    right one could use it."""
     with pytest.raises(ConfigError, match="Unknown hardware preset"):
-        module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, preset="flash"), progress=False)
+        module.collect(
+            small_space(),
+            data,
+            tmp_path / "s.sqlite",
+            replace(PLAN, preset="flash"),
+            progress=False,
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -150,7 +185,11 @@ def test_every_plan_can_be_carried_out(dataset, name):
     "Its sample exists, keeps its caps, and at most a quarter of any beginning are repeats."
     plan, space = module.PLANS[dataset][name], ConfigSpace(dataset)
     tasks = plan.tasks(space)
-    assert len(set(tasks)) == len(tasks) == plan.n + 2 * min(plan.repeats, math.ceil(plan.n / module.BETWEEN_REPEATS))
+    assert (
+        len(set(tasks))
+        == len(tasks)
+        == plan.n + 2 * min(plan.repeats, math.ceil(plan.n / module.BETWEEN_REPEATS))
+    )
     known = space.stats([json.loads(key) for key, _ in tasks])
     assert known["params"].max() <= plan.max_params
     assert known["macs"].max() <= plan.max_macs
@@ -171,7 +210,9 @@ def test_the_plan_that_suits_the_device_is_taken():
 
 def test_a_device_that_does_not_work_claims_nothing(tmp_path, data):
     with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
-        module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, device="cuda:99")
+        module.collect(
+            small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, device="cuda:99"
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -180,19 +221,33 @@ def test_failed_ones_can_be_tried_again(tmp_path, data, monkeypatch):
 
     def broken(*args, **kwargs):
         raise RuntimeError("no luck")
+
     monkeypatch.setattr(module, "measure", broken)
     path, plan = tmp_path / "s.sqlite", replace(PLAN, n=3)
     assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
     monkeypatch.setattr(module, "measure", measure)
     assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
-    assert module.collect(small_space(), data, path, plan, progress=False, reopen=True).counts()["done"] == 3
+    assert (
+        module.collect(small_space(), data, path, plan, progress=False, reopen=True).counts()[
+            "done"
+        ]
+        == 3
+    )
 
 
 def test_processes_share_the_work_and_give_the_table_of_one(tmp_path, data):
     "With rows exported on the way, and a tally."
     alone, tally = label_table(run(tmp_path / "alone.sqlite")), module.Tally()
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", PLAN, progress=False, processes=2,
-                           export=tmp_path / "labels" / "mine", tally=tally)
+    store = module.collect(
+        small_space(),
+        data,
+        tmp_path / "s.sqlite",
+        PLAN,
+        progress=False,
+        processes=2,
+        export=tmp_path / "labels" / "mine",
+        tally=tally,
+    )
     assert store.counts() == {"open": 0, "claimed": 0, "done": N, "failed": 0}
     drop = ["seconds", "part"]
     assert label_table(store).drop(columns=drop).equals(alone.drop(columns=drop))
@@ -206,27 +261,47 @@ def test_processes_share_the_work_and_give_the_table_of_one(tmp_path, data):
 def test_a_space_that_cannot_be_sent_is_refused(tmp_path, data):
     space = ConfigSpace("digits", "custom", lambda config, input_dim, classes: None)
     space.add_hyperparameter("hidden", "discrete", 1, 100)
-    with pytest.raises(ConfigError, match="Define its network function in a module, or use processes=1"):
-        module.collect(space, data, tmp_path / "s.sqlite", replace(PLAN, max_params=None), progress=False, processes=2)
+    with pytest.raises(
+        ConfigError, match="Define its network function in a module, or use processes=1"
+    ):
+        module.collect(
+            space,
+            data,
+            tmp_path / "s.sqlite",
+            replace(PLAN, max_params=None),
+            progress=False,
+            processes=2,
+        )
 
 
 def test_nothing_is_begun_that_cannot_be_ended(tmp_path, data):
     plan = replace(PLAN, n=4)
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", plan, progress=False, minutes=0)
+    store = module.collect(
+        small_space(), data, tmp_path / "s.sqlite", plan, progress=False, minutes=0
+    )
     assert store.counts() == {"open": 4, "claimed": 0, "done": 0, "failed": 0}
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", plan, progress=False, minutes=60)
+    store = module.collect(
+        small_space(), data, tmp_path / "s.sqlite", plan, progress=False, minutes=60
+    )
     assert store.counts()["done"] == 4
 
 
 def test_what_is_too_dear_is_left_and_the_smaller_ones_are_begun(tmp_path, data, monkeypatch):
-    "The estimate is replaced by one that grows with the network: those above the limit stay open, in whatever order they come."
+    """The estimate is replaced by one that grows with the network: those above the limit stay open,
+    in whatever order they come."""
     space = ConfigSpace("digits")
     plan = replace(PLAN, n=8, max_params=20_000)
     macs = space.stats(plan.sample(space))["macs"]
     limit = float(np.median(macs))
     measure = module.measure
-    monkeypatch.setattr(module, "measure", lambda make, *a: measure(lambda: small_space().network({"hidden": 1}), *a))  # quicker
-    monkeypatch.setattr(module, "seconds_needed", lambda network, *a: 3600.0 if count_macs(network) > limit else 0.0)
+    monkeypatch.setattr(
+        module,
+        "measure",
+        lambda make, *a: measure(lambda: small_space().network({"hidden": 1}), *a),
+    )  # quicker
+    monkeypatch.setattr(
+        module, "seconds_needed", lambda network, *a: 3600.0 if count_macs(network) > limit else 0.0
+    )
     store = module.collect(space, data, tmp_path / "s.sqlite", plan, progress=False, minutes=30)
     done = [space.stats([config])["macs"][0] for config, *_ in store.rows()]
     assert sorted(done) == sorted(m for m in macs if m <= limit)
@@ -239,7 +314,12 @@ def count_macs(network):
 
     def count(module_, inputs, output):
         total.append(module_.weight[0].numel() * output[0].numel())
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+
+    hooks = [
+        m.register_forward_hook(count)
+        for m in network.modules()
+        if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)
+    ]
     network.eval()(torch.zeros(1, 1, 8, 8))
     for hook in hooks:
         hook.remove()
@@ -251,14 +331,18 @@ def test_the_estimate_is_of_the_order_of_the_truth(data):
     space, how = small_space(), replace(QUICK, epochs=20, hwa_epochs=20)
     network = space.network({"hidden": 50})
     guess = module.seconds_needed(network, data, module.create_rpu_config(), how)
-    truth = module.measure(lambda: space.network({"hidden": 50}), data, protocol=how, progress=False).seconds
+    truth = module.measure(
+        lambda: space.network({"hidden": 50}), data, protocol=how, progress=False
+    ).seconds
     assert truth / 20 < guess < 20 * truth
 
 
 def test_a_worker_whose_parent_is_gone_gives_its_task_back(tmp_path, data):
     store = LabelStore(tmp_path / "s.sqlite", facts_of(data))
     store.add([('{"hidden": 5}', 0)])
-    orphan = module.Collector(small_space(), data, store, module.create_rpu_config(), QUICK, parent=-1)
+    orphan = module.Collector(
+        small_space(), data, store, module.create_rpu_config(), QUICK, parent=-1
+    )
     with pytest.raises(KeyboardInterrupt):
         orphan.run()
     assert store.counts()["open"] == 1
@@ -266,10 +350,17 @@ def test_a_worker_whose_parent_is_gone_gives_its_task_back(tmp_path, data):
 
 
 def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
-    store = module.collect(small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=2, repeats=1), progress=False)
+    store = module.collect(
+        small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=2, repeats=1), progress=False
+    )
     table = label_table(store)
     names = small_space().get_hyperparameters()
-    assert table["seed"].tolist() == [2, 2, 3, 4]  # as many new ones as there are first, then the repeats
+    assert table["seed"].tolist() == [
+        2,
+        2,
+        3,
+        4,
+    ]  # as many new ones as there are first, then the repeats
     assert len(table[names].drop_duplicates()) == 2
     assert table.loc[[0, 2, 3], "acc_digital"].nunique() > 1
     assert table.loc[[0, 2, 3], names].drop_duplicates().shape[0] == 1

@@ -1,4 +1,5 @@
 """Label sets on disk, and a store that several processes write to and any of them may die in."""
+
 import json
 import multiprocessing
 import os
@@ -18,21 +19,43 @@ import pytest
 from analognas.core import ConfigError, FileFormatError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training import labels as labels_module
-from analognas.training.labels import (LABEL_SETS, MAX_DEATHS, STALE_SECONDS, TARGETS, LabelSet, LabelStore,
-                                       StoreUnavailableError, join_label_sets, label_set, label_table, load_label_set,
-                                       save_label_set)
+from analognas.training.labels import (
+    LABEL_SETS,
+    MAX_DEATHS,
+    STALE_SECONDS,
+    TARGETS,
+    LabelSet,
+    LabelStore,
+    StoreUnavailableError,
+    join_label_sets,
+    label_set,
+    label_table,
+    load_label_set,
+    save_label_set,
+)
 
-PROCESSES = multiprocessing.get_context("forkserver")  # imports once; each process is a fork of one that runs no threads
+PROCESSES = multiprocessing.get_context(
+    "forkserver"
+)  # imports once; each process is a fork of one that runs no threads
 PROCESSES.set_forkserver_preload(["analognas.training.labels"])
 
 
 def labels(n=6, **columns) -> LabelSet:
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"width": range(n), "acc_1d": 90 * rng.random(n), "avm": rng.random(n), "std_1d": rng.random(n)} | columns)
+    table = pd.DataFrame(
+        {
+            "width": range(n),
+            "acc_1d": 90 * rng.random(n),
+            "avm": rng.random(n),
+            "std_1d": rng.random(n),
+        }
+        | columns
+    )
     return LabelSet("mine", table, ["width", *columns], {"dataset": "imaginary", "µ": [1, 2]})
 
 
 # ---- label sets -----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -84,8 +107,15 @@ def test_labels_come_back_from_disk(tmp_path):
     before = labels(50)
     path = save_label_set(before, tmp_path)
     after = load_label_set("mine", tmp_path)
-    assert np.allclose(after.labels, before.labels, rtol=1e-5) and after.facts == before.facts and len(after) == 50
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.csv", "mine.json"] and path.name == "mine.csv"
+    assert (
+        np.allclose(after.labels, before.labels, rtol=1e-5)
+        and after.facts == before.facts
+        and len(after) == 50
+    )
+    assert (
+        sorted(p.name for p in tmp_path.iterdir()) == ["mine.csv", "mine.json"]
+        and path.name == "mine.csv"
+    )
 
 
 def damage(folder):
@@ -162,7 +192,9 @@ def test_processes_claim_disjoint_tasks(tmp_path):
     assert all(p.exitcode == 0 for p in processes)
     assert sorted(id for id, _ in claims) == list(range(1, len(TASKS) + 1))
     assert store.counts() == {"open": 0, "claimed": 0, "done": len(TASKS), "failed": 0}
-    assert [(c["width"], s, r["value"]) for c, s, r, _ in store.rows()] == [(i, s, 10 * i + s) for i in range(12) for s in (0, 1)]
+    assert [(c["width"], s, r["value"]) for c, s, r, _ in store.rows()] == [
+        (i, s, 10 * i + s) for i in range(12) for s in (0, 1)
+    ]
 
 
 def hang(path, queue):
@@ -191,7 +223,9 @@ def test_a_killed_process_loses_its_one_task_to_the_next(tmp_path):
         store.finish(id, {"value": config["width"] * 10 + seed}, 0.1)
     while task := store.claim():
         store.finish(task[0], {"value": task[1]["width"] * 10 + task[2]}, 0.1)
-    assert [(c["width"], s, r["value"]) for c, s, r, _ in store.rows()] == [(i, s, 10 * i + s) for i in range(12) for s in (0, 1)]
+    assert [(c["width"], s, r["value"]) for c, s, r, _ in store.rows()] == [
+        (i, s, 10 * i + s) for i in range(12) for s in (0, 1)
+    ]
 
 
 def test_a_claim_of_another_machine_is_left_alone(tmp_path):
@@ -215,14 +249,17 @@ def test_other_facts_are_refused_and_named(tmp_path):
     path = tmp_path / "s.sqlite"
     LabelStore(path, FACTS)
     LabelStore(path, {"times": [1, 2], "dataset": "imaginary"})  # the same facts, as JSON has them
-    for other, says in [({"dataset": "imaginary"}, r"times was \[1, 2\], now None"), (FACTS | {"seed": 1}, "seed was None, now 1"),
-                        (FACTS | {"dataset": "x"}, "dataset was 'imaginary', now 'x'")]:
+    for other, says in [
+        ({"dataset": "imaginary"}, r"times was \[1, 2\], now None"),
+        (FACTS | {"seed": 1}, "seed was None, now 1"),
+        (FACTS | {"dataset": "x"}, "dataset was 'imaginary', now 'x'"),
+    ]:
         with pytest.raises(ConfigError, match=says):
             LabelStore(path, other)
 
 
 def page(raw, n, size=4096):
-    return raw[:n * size] + b"\xa5" * size + raw[(n + 1) * size:]
+    return raw[: n * size] + b"\xa5" * size + raw[(n + 1) * size :]
 
 
 BREAKS = {
@@ -264,10 +301,19 @@ def test_a_database_of_something_else_is_a_format_error(tmp_path):
 
 # ---- from store to set ----------------------------------------------------------------------------------------------
 
+
 def result(acc, **other):
     acc = np.array(acc, float)
-    return {"acc_1d": acc[:, 1].mean(), "avm": acc[:, 0].mean() - acc[:, 2].mean(), "std_1d": 0.5, "acc_digital": 95.0, "acc_hwa": 94.0,
-            "seconds": 1.0, "t_inference": [1.0, 86400.0, 2592000.0], "acc": acc.tolist()} | other
+    return {
+        "acc_1d": acc[:, 1].mean(),
+        "avm": acc[:, 0].mean() - acc[:, 2].mean(),
+        "std_1d": 0.5,
+        "acc_digital": 95.0,
+        "acc_hwa": 94.0,
+        "seconds": 1.0,
+        "t_inference": [1.0, 86400.0, 2592000.0],
+        "acc": acc.tolist(),
+    } | other
 
 
 def test_the_table_is_what_was_measured(tmp_path):
@@ -281,7 +327,11 @@ def test_the_table_is_what_was_measured(tmp_path):
         store.finish(store.claim()[0], result(acc), 1800.0)
     store.finish(store.claim()[0], {"error": "x"}, 5.0, "failed")
     table = label_table(store)
-    assert table.width.tolist() == [3, 4] and table.acc_1d.tolist() == [89, 41] and table.avm.tolist() == [9, 20]
+    assert (
+        table.width.tolist() == [3, 4]
+        and table.acc_1d.tolist() == [89, 41]
+        and table.avm.tolist() == [9, 20]
+    )
     assert table.acc_2592000.tolist() == [82, 30] and table.std_1.tolist() == [np.sqrt(2), 0]
     made = label_set("mine", store, space)
     assert (made.facts["hours"], made.facts["failed"], len(made)) == (1.0, 1, 2)
@@ -300,7 +350,10 @@ def test_a_task_that_kills_its_processes_gives_way_to_the_others(tmp_path):
     assert store.claim()[1] == {"deadly": 0}
     assert store.claim() is None  # and the one above is still ours
     assert store.counts() == {"open": 0, "claimed": 1, "done": 0, "failed": 1}
-    assert store.rows("failed")[0][2]["error"] == f"The process that measured it died {MAX_DEATHS} times."
+    assert (
+        store.rows("failed")[0][2]["error"]
+        == f"The process that measured it died {MAX_DEATHS} times."
+    )
 
 
 # ---- whose claim is it, and does it live? ----------------------------------------------------------------------------

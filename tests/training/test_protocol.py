@@ -1,4 +1,5 @@
 """The recipe: it trains, it repeats, its numbers are what they say, and nonsense is refused before the work begins."""
+
 import json
 import math
 from dataclasses import replace
@@ -13,20 +14,31 @@ from analognas.analog.convert import digital_state
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
-from analognas.training.protocol import Checkpoint, Protocol, measure, some_of, train_digital, train_hardware_aware
+from analognas.training.protocol import (
+    Checkpoint,
+    Protocol,
+    measure,
+    some_of,
+    train_digital,
+    train_hardware_aware,
+)
 
 TINY = Protocol(epochs=3, hwa_epochs=1, n_rep=2, batch_size=32, hwa_batch_size=64)
 
 
 def make():
-    return nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10))
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10)
+    )
 
 
 @pytest.fixture(scope="module")
 def data():
     "A third of digits."
     whole = load_dataset("digits")
-    return Dataset(whole.info, whole.x_train[:480], whole.y_train[:480], *whole.test, "a third of digits")
+    return Dataset(
+        whole.info, whole.x_train[:480], whole.y_train[:480], *whole.test, "a third of digits"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +63,12 @@ def test_numbers_are_what_they_say(data):
     def remember():
         made.append(make())
         return made[-1]
+
     r = measure(remember, data, protocol=TINY, seed=3, progress=False)
     assert len(made) == 1 and r.acc_digital == pytest.approx(share_right(made[0].eval(), data))
-    assert all(type(m) in (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Flatten, nn.Linear) for m in made[0])
+    assert all(
+        type(m) in (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Flatten, nn.Linear) for m in made[0]
+    )
     quiet = create_rpu_config(out_noise=0)
     analog = train_hardware_aware(made[0], data, quiet, TINY, 0, progress=False)
     assert abs(share_right(analog.eval(), data) - r.acc_hwa) < 20
@@ -65,7 +80,10 @@ def test_same_seed_same_result(data, result):
     assert np.array_equal(again.drift.acc, result.drift.acc)
     assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
     other = measure(make, data, protocol=TINY, seed=4, progress=False)
-    assert (other.acc_digital, other.drift.acc.tolist()) != (result.acc_digital, result.drift.acc.tolist())
+    assert (other.acc_digital, other.drift.acc.tolist()) != (
+        result.acc_digital,
+        result.drift.acc.tolist(),
+    )
 
 
 def test_the_users_generator_is_left_alone(data):
@@ -77,7 +95,16 @@ def test_the_users_generator_is_left_alone(data):
 def test_a_measurement_is_json(result):
     read = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert read["acc_1d"] == pytest.approx(np.mean(np.array(read["acc"])[:, 2]))
-    assert set(read) == {"acc_1d", "avm", "std_1d", "acc_digital", "acc_hwa", "seconds", "t_inference", "acc"}
+    assert set(read) == {
+        "acc_1d",
+        "avm",
+        "std_1d",
+        "acc_digital",
+        "acc_hwa",
+        "seconds",
+        "t_inference",
+        "acc",
+    }
 
 
 def test_a_measurement_of_one_chip_is_json_too(data):
@@ -97,7 +124,8 @@ def test_no_epochs_no_training(data):
 
 
 def test_training_follows_plain_pytorch(data):
-    "A second implementation: SGD with momentum and one cycle over full batches, in the order that the seed gives."
+    """A second implementation: SGD with momentum and one cycle over full batches, in the order that
+    the seed gives."""
     torch.manual_seed(0)
     ours, theirs = make(), make()
     theirs.load_state_dict(ours.state_dict())
@@ -105,11 +133,13 @@ def test_training_follows_plain_pytorch(data):
     train_digital(ours, data, protocol, seed=5, progress=False)
     torch.manual_seed(5)
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=2 * 4)  # 480 images: four batches and a rest
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.1, total_steps=2 * 4
+    )  # 480 images: four batches and a rest
     for _ in range(2):
         order = torch.randperm(480)
         for i in range(4):
-            rows = order[100 * i: 100 * i + 100]
+            rows = order[100 * i : 100 * i + 100]
             optimizer.zero_grad()
             nn.CrossEntropyLoss()(theirs(data.x_train[rows]), data.y_train[rows]).backward()
             optimizer.step()
@@ -124,7 +154,9 @@ def test_hardware_aware_training_leaves_the_digital_network(data):
     net = make()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     analog = train_hardware_aware(net, data, protocol=Protocol(hwa_epochs=1), progress=False)
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and not analog.training
+    assert (
+        all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and not analog.training
+    )
     weight = digital_state(analog)["0.weight"]
     assert not torch.allclose(weight.flatten(), net[0].weight.flatten(), atol=1e-3)
 
@@ -143,8 +175,21 @@ def test_training_and_measuring_see_the_lower_resolution(data):
         def forward(self, x):
             sizes.add(tuple(x.shape[1:]))
             return x
-    spied = lambda: nn.Sequential(Spy(), nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))
-    measure(spied, data, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, resolution=4), progress=False)
+
+    spied = lambda: nn.Sequential(
+        Spy(),
+        nn.Conv2d(1, 6, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 10),
+    )
+    measure(
+        spied,
+        data,
+        protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, resolution=4),
+        progress=False,
+    )
     assert sizes == {(1, 4, 4)}
 
 
@@ -154,24 +199,51 @@ def test_a_resolution_beyond_the_data_is_refused(data):
 
 
 def test_a_batch_larger_than_the_data_is_refused(data):
-    for use in (lambda p: train_digital(make(), data, p, progress=False),
-                lambda p: train_hardware_aware(make(), data, None, p, progress=False)):
-        with pytest.raises(ConfigError, match="batch_size 481 is larger than the 480 training examples of digits"):
+    for use in (
+        lambda p: train_digital(make(), data, p, progress=False),
+        lambda p: train_hardware_aware(make(), data, None, p, progress=False),
+    ):
+        with pytest.raises(
+            ConfigError, match="batch_size 481 is larger than the 480 training examples of digits"
+        ):
             use(Protocol(batch_size=481, hwa_batch_size=481, epochs=1, hwa_epochs=1))
 
 
-@pytest.mark.parametrize("field, bad", [
-    *((f, b) for f in ("epochs", "hwa_epochs", "batch_size", "hwa_batch_size", "n_rep", "resolution") for b in (-1, 1.5, None, "3", True)),
-    *((f, 0) for f in ("batch_size", "hwa_batch_size", "n_rep", "lr", "hwa_lr")),
-    *((f, b) for f in ("lr", "hwa_lr", "momentum", "weight_decay") for b in (-0.1, math.nan, math.inf, None, "x")),
-    *(("t_inference", b) for b in ((), (10., 1.), (1., 1.), (1., math.nan), (-1., 86400.), (1., math.inf), (1., "a"), 5)),
-])
+@pytest.mark.parametrize(
+    "field, bad",
+    [
+        *(
+            (f, b)
+            for f in ("epochs", "hwa_epochs", "batch_size", "hwa_batch_size", "n_rep", "resolution")
+            for b in (-1, 1.5, None, "3", True)
+        ),
+        *((f, 0) for f in ("batch_size", "hwa_batch_size", "n_rep", "lr", "hwa_lr")),
+        *(
+            (f, b)
+            for f in ("lr", "hwa_lr", "momentum", "weight_decay")
+            for b in (-0.1, math.nan, math.inf, None, "x")
+        ),
+        *(
+            ("t_inference", b)
+            for b in (
+                (),
+                (10.0, 1.0),
+                (1.0, 1.0),
+                (1.0, math.nan),
+                (-1.0, 86400.0),
+                (1.0, math.inf),
+                (1.0, "a"),
+                5,
+            )
+        ),
+    ],
+)
 def test_a_bad_protocol_is_refused_at_once(field, bad):
     with pytest.raises(ConfigError, match=field):
         Protocol(**{field: bad})
 
 
-@pytest.mark.parametrize("times", [(1.,), (1., 86400.), (1., 2592000.)])
+@pytest.mark.parametrize("times", [(1.0,), (1.0, 86400.0), (1.0, 2592000.0)])
 def test_times_without_a_day_or_a_month_are_refused_before_training(data, times):
     "The labels need both: it is too late to notice after the training."
     made = []
@@ -182,7 +254,9 @@ def test_times_without_a_day_or_a_month_are_refused_before_training(data, times)
 
 
 def test_a_protocol_can_be_compared_and_is_plain():
-    assert Protocol() == Protocol(t_inference=[1, 3600, 86400, 2592000]) and Protocol() != Protocol(epochs=11)
+    assert Protocol() == Protocol(t_inference=[1, 3600, 86400, 2592000]) and Protocol() != Protocol(
+        epochs=11
+    )
     assert hash(Protocol()) == hash(Protocol())
 
 
@@ -191,23 +265,31 @@ def test_any_dataset_of_the_right_kind():
     y = torch.arange(200) % 2
     x = torch.randn(200, 2, 3, 3, generator=rng) + 2 * (2 * y - 1).view(-1, 1, 1, 1)
     mine = Dataset(DatasetInfo("two", (2, 3, 3), 2), x[:150], y[:150], x[150:], y[150:])
-    r = measure(lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 2)), mine, protocol=TINY, progress=False)
+    r = measure(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 2)), mine, protocol=TINY, progress=False
+    )
     assert r.acc_digital > 95 and r.drift.acc_1d > 90
 
 
 # ---- held out -------------------------------------------------------------------------------------------------------
 
+
 def test_a_protocol_that_holds_out_never_looks_at_the_test_part(data):
     "With nonsense in place of the test part the result is the same."
     how = replace(TINY, validation=0.2)
     nonsense = replace(data, x_test=torch.full_like(data.x_test, 1e3))
-    first, second = (measure(make, d, protocol=how, seed=1, progress=False) for d in (data, nonsense))
+    first, second = (
+        measure(make, d, protocol=how, seed=1, progress=False) for d in (data, nonsense)
+    )
     assert np.array_equal(first.drift.acc, second.drift.acc)
     assert first.acc_digital == second.acc_digital
-    assert first.acc_digital * 96 / 100 == pytest.approx(round(first.acc_digital * 96 / 100))  # a fifth of 480 examples
+    assert first.acc_digital * 96 / 100 == pytest.approx(
+        round(first.acc_digital * 96 / 100)
+    )  # a fifth of 480 examples
 
 
 # ---- killed, and gone on with ---------------------------------------------------------------------------------------
+
 
 class Killed(Exception):
     pass
@@ -220,17 +302,27 @@ def killed_after(n):
     def call():
         if next(calls, None) is None:
             raise Killed
+
     return call
 
 
-STEPS = TINY.epochs + 1 + TINY.hwa_epochs + 1 + TINY.n_rep  # epochs, the ends of both trainings, repeats
+STEPS = (
+    TINY.epochs + 1 + TINY.hwa_epochs + 1 + TINY.n_rep
+)  # epochs, the ends of both trainings, repeats
 
 
 @pytest.mark.parametrize("n", range(1, STEPS + 1))
 def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, tmp_path, n):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(n)))
+        measure(
+            make,
+            data,
+            protocol=TINY,
+            seed=3,
+            progress=False,
+            checkpoint=Checkpoint(path, killed_after(n)),
+        )
     rest = Checkpoint(path)
     again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=rest)
     assert np.array_equal(again.drift.acc, result.drift.acc)
@@ -244,16 +336,32 @@ def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, t
 def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(2)))
+        measure(
+            make,
+            data,
+            protocol=TINY,
+            seed=3,
+            progress=False,
+            checkpoint=Checkpoint(path, killed_after(2)),
+        )
     with pytest.raises(ConfigError, match="belongs to another measurement"):
         measure(make, data, protocol=TINY, seed=4, progress=False, checkpoint=Checkpoint(path))
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"no archive", lambda raw: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"no archive", lambda raw: b""]
+)
 def test_a_damaged_checkpoint_starts_over_and_says_so(data, result, tmp_path, caplog, damage):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path, killed_after(3)))
+        measure(
+            make,
+            data,
+            protocol=TINY,
+            seed=3,
+            progress=False,
+            checkpoint=Checkpoint(path, killed_after(3)),
+        )
     path.write_bytes(damage(path.read_bytes()))
     again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path))
     assert np.array_equal(again.drift.acc, result.drift.acc)
@@ -264,8 +372,11 @@ def test_a_checkpoint_that_would_run_code_is_not_run(data, tmp_path):
     class Payload:
         def __reduce__(self):
             return (tmp_path / "ran").touch, ()
+
     torch.save({"about": Payload()}, tmp_path / "c.pt")
-    measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(tmp_path / "c.pt"))
+    measure(
+        make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(tmp_path / "c.pt")
+    )
     assert not (tmp_path / "ran").exists()
 
 
@@ -275,7 +386,15 @@ def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, c
     chip.forward.noise_management = NoiseManagementType.ABS_MAX  # not covered by the fast layers
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(make, data, chip, TINY, 3, False, checkpoint=Checkpoint(path, killed_after(TINY.epochs + 2)))
+        measure(
+            make,
+            data,
+            chip,
+            TINY,
+            3,
+            False,
+            checkpoint=Checkpoint(path, killed_after(TINY.epochs + 2)),
+        )
     rest = Checkpoint(path)
     measure(make, data, chip, TINY, 3, False, checkpoint=rest)
     assert "starts over" in caplog.text

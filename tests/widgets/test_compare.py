@@ -1,4 +1,5 @@
 """Candidates side by side against `measure_drift`, `hardware_cost`, the evaluator, and as a panel."""
+
 import threading
 
 import numpy as np
@@ -13,7 +14,15 @@ from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.protocol import Protocol
-from analognas.widgets.compare import Compare, Entry, architectures, compare, forecast, name_entries, verdict
+from analognas.widgets.compare import (
+    Compare,
+    Entry,
+    architectures,
+    compare,
+    forecast,
+    name_entries,
+    verdict,
+)
 from analognas.widgets.drift_explorer import small_resnet, space_of, train_candidate
 
 WAIT = 120  # seconds, on a machine with other things to do
@@ -22,7 +31,9 @@ CONFIG = small_resnet(8)
 
 @pytest.fixture(scope="module")
 def trained():
-    return train_candidate("trained", CONFIG, protocol=Protocol(epochs=1, hwa_epochs=1, max_train=512))
+    return train_candidate(
+        "trained", CONFIG, protocol=Protocol(epochs=1, hwa_epochs=1, max_train=512)
+    )
 
 
 def record(*last):
@@ -46,8 +57,14 @@ def test_measured_is_measure_drift(trained):
 
 def test_costs_and_prediction_are_the_librarys():
     view, space = compare({"a": CONFIG}), ConfigSpace("digits")
-    cost, said = hardware_cost(space, [CONFIG]).iloc[0], XGBoostEvaluator().bind(space).query(CONFIG)
-    assert row(view, "energy", "a") == f"{1e6 * cost.energy:.3g}" and row(view, "tiles", "a") == f"{cost.tiles:.0f}"
+    cost, said = (
+        hardware_cost(space, [CONFIG]).iloc[0],
+        XGBoostEvaluator().bind(space).query(CONFIG),
+    )
+    assert (
+        row(view, "energy", "a") == f"{1e6 * cost.energy:.3g}"
+        and row(view, "tiles", "a") == f"{cost.tiles:.0f}"
+    )
     assert row(view, "predicted after", "a") == f"{said.acc_1d:.1f} ± {said.std_1d:.1f}"
     assert not view.table[""].str.startswith("measured").any() and "Not measured." in view.alt
 
@@ -62,7 +79,10 @@ def test_verdict_agrees_with_a_bootstrap():
 
 
 def test_verdict_in_words():
-    assert verdict(record(90.0), 80.0).survives is None and "one chip" in verdict(record(90.0), 80.0).words
+    assert (
+        verdict(record(90.0), 80.0).survives is None
+        and "one chip" in verdict(record(90.0), 80.0).words
+    )
     assert "2 of 3 chips reach 90 %" in verdict(record(89.0, 90.0, 91.0), 90.0).words
     with pytest.raises(ConfigError, match="No measurement at"):
         verdict(DriftRecord((1.0, 3600.0), np.ones((2, 2))), 90.0)
@@ -71,7 +91,9 @@ def test_verdict_in_words():
 def test_one_architecture_is_drawn_once():
     other = small_resnet(16)
     configs = {"a": CONFIG, "b": other, "c": dict(CONFIG)}
-    groups = architectures([*(Entry(n, c, space_of(c)) for n, c in configs.items()), Entry("d", record=record(1.0))])
+    groups = architectures(
+        [*(Entry(n, c, space_of(c)) for n, c in configs.items()), Entry("d", record=record(1.0))]
+    )
     assert [[e.name for e in g] for g in groups] == [["a", "c"], ["b"]]
 
 
@@ -79,7 +101,10 @@ def test_a_record_alone_and_with_its_config():
     mine = Entry("mine", CONFIG, space_of(CONFIG), record(95.0, 96.0, 95.5))
     view = compare([mine, Entry("bare", record=record(50.0, 51.0))], settings={"need": 90.0})
     assert row(view, "a month", "mine") == "survives" and row(view, "a month", "bare") == "does not"
-    assert row(view, "energy", "bare") == "" and row(view, "predicted by", "bare") == "config not known"
+    assert (
+        row(view, "energy", "bare") == ""
+        and row(view, "predicted by", "bare") == "config not known"
+    )
     assert "architecture not known" in view.alt
     assert row(compare(record(95.0, 96.0)), "measured loss", "candidate 1") == "3.5"
 
@@ -88,7 +113,9 @@ def test_a_bound_evaluator_stays_bound_to_its_space():
     other = ConfigSpace("CIFAR-10")
     evaluator = ParamsEvaluator().bind(other)
     said = forecast(Entry("a", CONFIG, space_of(CONFIG)), evaluator)
-    assert evaluator.space is other and said.prediction.acc_1d == pytest.approx(np.log10(space_of(CONFIG).stats([CONFIG])["params"][0]))
+    assert evaluator.space is other and said.prediction.acc_1d == pytest.approx(
+        np.log10(space_of(CONFIG).stats([CONFIG])["params"][0])
+    )
 
 
 def test_a_space_nobody_knows_is_said():
@@ -117,11 +144,20 @@ def test_nothing_is_left_after_close(trained):
 
 
 def test_errors_in_words(trained):
-    for settings, says in (({"needs": 3}, "Did you mean 'need'"), ({"need": 101}, "need must be"),
-                           ({"chip": "isac"}, "'isaac'"), ({"preset": "x"}, "preset")):
+    for settings, says in (
+        ({"needs": 3}, "Did you mean 'need'"),
+        ({"need": 101}, "need must be"),
+        ({"chip": "isac"}, "'isaac'"),
+        ({"preset": "x"}, "preset"),
+    ):
         with pytest.raises(ConfigError, match=says):
             compare(trained, settings=settings)
-    for bad, says in ((["narrow"], "must be a config"), ({}, "at least one"), (trained.model, "its test data"), (7, "got int")):
+    for bad, says in (
+        (["narrow"], "must be a config"),
+        ({}, "at least one"),
+        (trained.model, "its test data"),
+        (7, "got int"),
+    ):
         with pytest.raises(ConfigError, match=says):
             Compare(bad)
     assert list(name_entries({"r": record(1.0), "c": CONFIG})) == ["r", "c"]

@@ -1,4 +1,5 @@
 """The drift explorer against `measure_drift`, against the digital network, and as a panel."""
+
 import threading
 
 import numpy as np
@@ -16,8 +17,22 @@ from analognas.core import DAY, MONTH, ConfigError
 from analognas.training.protocol import Protocol, measure
 from analognas.widgets import drift_explorer
 from analognas.widgets.drift_explorer import (
-    KNOBS, TIMES, Candidate, DriftExplorer, as_candidates, explore_drift, full_settings, hardware_of, layer_errors, on_hardware,
-    small_resnet, space_of, states_of, train_candidate, weights_of)
+    KNOBS,
+    TIMES,
+    Candidate,
+    DriftExplorer,
+    as_candidates,
+    explore_drift,
+    full_settings,
+    hardware_of,
+    layer_errors,
+    on_hardware,
+    small_resnet,
+    space_of,
+    states_of,
+    train_candidate,
+    weights_of,
+)
 
 WAIT = 120  # seconds, on a machine with other things to do
 QUICK = Protocol(epochs=1, hwa_epochs=1, max_train=512)
@@ -51,19 +66,31 @@ def shown(view):
 def test_panel_equals_measure_drift(panel, hardened):
     panel.refresh()
     assert panel.wait(WAIT)
-    assert shown(panel.view) == expected(measure_drift(hardened.model, hardened.data, TIMES, n_rep=3, progress=False))
+    assert shown(panel.view) == expected(
+        measure_drift(hardened.model, hardened.data, TIMES, n_rep=3, progress=False)
+    )
     assert panel.view.table.chips.tolist() == [3]
 
 
-@pytest.mark.parametrize("knobs", [
-    {"adc_bits": 5, "g_max": 15.0}, {"preset": "reram"}, {"drift_compensation": False}, {"preset": "hermes", "seed": 3}])
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"adc_bits": 5, "g_max": 15.0},
+        {"preset": "reram"},
+        {"drift_compensation": False},
+        {"preset": "hermes", "seed": 3},
+    ],
+)
 def test_explore_equals_measure_drift_on_other_hardware(hardened, knobs):
     seed, chip = knobs.get("seed", 0), {k: v for k, v in knobs.items() if k != "seed"}
     model = to_analog(hardened_digital(hardened), create_rpu_config(**chip))
-    for layer, trained in zip(analog_layers(model).values(), analog_layers(hardened.model).values()):
+    for layer, trained in zip(
+        analog_layers(model).values(), analog_layers(hardened.model).values()
+    ):
         layer.input_range.data.copy_(trained.input_range)
     assert shown(explore_drift(hardened, knobs | {"n_rep": 2})) == expected(
-        measure_drift(model, hardened.data, TIMES, n_rep=2, seed=seed, progress=False))
+        measure_drift(model, hardened.data, TIMES, n_rep=2, seed=seed, progress=False)
+    )
 
 
 def hardened_digital(candidate):
@@ -75,16 +102,28 @@ def hardened_digital(candidate):
 @pytest.mark.parametrize("which", ["hardened", "digital"])
 def test_ideal_hardware_is_digital_at_all_times(which, request):
     candidate = request.getfixturevalue(which)
-    acc = accuracy(hardened_digital(candidate) if which == "hardened" else candidate.model, *candidate.data)
-    assert shown(explore_drift(candidate, {"preset": "ideal", "n_rep": 2})) == [f"{acc:.1f} ± 0.0"] * len(TIMES)
+    acc = accuracy(
+        hardened_digital(candidate) if which == "hardened" else candidate.model, *candidate.data
+    )
+    assert shown(explore_drift(candidate, {"preset": "ideal", "n_rep": 2})) == [
+        f"{acc:.1f} ± 0.0"
+    ] * len(TIMES)
 
 
 def test_first_estimate_is_the_first_chip_on_some_images(hardened, monkeypatch):
     explorer = drift_explorer.Answers([hardened])
     first, *_, last = explorer.answers({"n_rep": 4}, lambda: False)
-    assert "1 chip, 64 of 360 test images" in first.alt and "4 chips, all 360 test images" in last.alt
-    again = next(iter(explorer.answers({"n_rep": 4, "t_inference": MONTH}, lambda: pytest.fail("all is known"))))
-    assert again.table.equals(last.table)     # another time: nothing is measured anew
+    assert (
+        "1 chip, 64 of 360 test images" in first.alt and "4 chips, all 360 test images" in last.alt
+    )
+    again = next(
+        iter(
+            explorer.answers(
+                {"n_rep": 4, "t_inference": MONTH}, lambda: pytest.fail("all is known")
+            )
+        )
+    )
+    assert again.table.equals(last.table)  # another time: nothing is measured anew
 
 
 def test_newest_change_wins(panel):
@@ -99,7 +138,9 @@ def test_newest_change_wins(panel):
 def test_a_newer_question_ends_refinement(hardened, monkeypatch):
     explorer, reads = drift_explorer.Answers([hardened]), []
     read = drift_explorer.Run.read
-    monkeypatch.setattr(drift_explorer.Run, "read", lambda self: (reads.append(len(self.data[1])), read(self))[1])
+    monkeypatch.setattr(
+        drift_explorer.Run, "read", lambda self: (reads.append(len(self.data[1])), read(self))[1]
+    )
     views = list(explorer.answers({"n_rep": 50}, lambda: reads.count(360) >= 3))
     assert len(views) == 1 and reads.count(64) == len(TIMES) and reads.count(360) == 3
 
@@ -119,7 +160,9 @@ def test_preset_sets_all_knobs_in_one_question(panel):
 
 def test_layer_error_by_hand(digital):
     weights = weights_of(digital)
-    network = on_hardware(weights, create_rpu_config(read_noise_scale=0.0, drift_compensation=False, tile_size=8))
+    network = on_hardware(
+        weights, create_rpu_config(read_noise_scale=0.0, drift_compensation=False, tile_size=8)
+    )
     with torch_seed(0):
         program(network)
         drift(network, DAY)
@@ -133,8 +176,12 @@ def test_layer_error_by_hand(digital):
 
 def test_other_tiles_get_the_largest_range(hardened):
     whole = analog_layers(hardened.model)
-    for name, layer in analog_layers(on_hardware(weights_of(hardened), create_rpu_config(tile_size=8))).items():
-        assert np.allclose(layer.input_range.detach(), float(whole[name].input_range.detach().max()))
+    for name, layer in analog_layers(
+        on_hardware(weights_of(hardened), create_rpu_config(tile_size=8))
+    ).items():
+        assert np.allclose(
+            layer.input_range.detach(), float(whole[name].input_range.detach().max())
+        )
 
 
 def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
@@ -148,15 +195,33 @@ def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
 
 def test_what_a_candidate_can_be(hardened):
     config = small_resnet(8)
-    measured = measure(lambda: space_of(config).network(config), drift_explorer.load_dataset("digits"), None, QUICK, progress=False)
-    found = as_candidates({"network": hardened.model, "measured": measured, "candidate": hardened}, hardened.data)
-    assert [c.name for c in found] == ["network", "measured", "candidate"] and found[1].record is measured.drift
+    measured = measure(
+        lambda: space_of(config).network(config),
+        drift_explorer.load_dataset("digits"),
+        None,
+        QUICK,
+        progress=False,
+    )
+    found = as_candidates(
+        {"network": hardened.model, "measured": measured, "candidate": hardened}, hardened.data
+    )
+    assert [c.name for c in found] == ["network", "measured", "candidate"] and found[
+        1
+    ].record is measured.drift
     assert as_candidates(hardened)[0].model is hardened.model
 
 
-@pytest.mark.parametrize("bad, says", [
-    ("narrow", "must be a config"), ([], "at least one candidate"), (nn.Linear(2, 2), "its test data"), (3, "mapping from names; got int"),
-    ({}, "at least one candidate"), ({"out_channel0": 3}, "'M' is missing")])
+@pytest.mark.parametrize(
+    "bad, says",
+    [
+        ("narrow", "must be a config"),
+        ([], "at least one candidate"),
+        (nn.Linear(2, 2), "its test data"),
+        (3, "mapping from names; got int"),
+        ({}, "at least one candidate"),
+        ({"out_channel0": 3}, "'M' is missing"),
+    ],
+)
 def test_bad_candidates_in_words(bad, says):
     with pytest.raises(ConfigError, match=says):
         DriftExplorer(bad)
@@ -168,9 +233,14 @@ def test_names_are_told_apart(hardened):
 
 
 def test_bad_settings_in_words(hardened):
-    for settings, says in (({"gmax": 3}, "Did you mean 'g_max'"), ({"preset": "pmc"}, "'pcm'"),
-                           ({"t_inference": 5.0}, "t_inference must be one of"), ({"n_rep": 0}, "n_rep"),
-                           ({"shown": "other"}, "candidate 'other'"), ({"dac_bits": 1}, "dac_bits")):
+    for settings, says in (
+        ({"gmax": 3}, "Did you mean 'g_max'"),
+        ({"preset": "pmc"}, "'pcm'"),
+        ({"t_inference": 5.0}, "t_inference must be one of"),
+        ({"n_rep": 0}, "n_rep"),
+        ({"shown": "other"}, "candidate 'other'"),
+        ({"dac_bits": 1}, "dac_bits"),
+    ):
         with pytest.raises(ConfigError, match=says):
             explore_drift(hardened, settings)
 
@@ -180,7 +250,7 @@ def test_errors_appear_in_the_panel(hardened):
     panel = DriftExplorer(Candidate("odd", nn.Sequential(nn.Flatten(), nn.ReLU()), (x, y)))
     panel.refresh()
     assert panel.wait(WAIT)
-    assert "role=\"alert\"" in panel._status.value and "no analog layers" in panel._status.value
+    assert 'role="alert"' in panel._status.value and "no analog layers" in panel._status.value
     panel.close()
 
 
@@ -188,7 +258,7 @@ def test_nothing_is_left_after_close(hardened):
     widgets, threads = len(live_widgets), threading.active_count()
     panel = DriftExplorer(hardened, n_rep=100)
     panel.refresh()
-    panel.close()                                # in the middle of things
+    panel.close()  # in the middle of things
     assert len(live_widgets) == widgets and threading.active_count() == threads
 
 
@@ -197,12 +267,29 @@ def test_two_panels_do_not_disturb_each_other(hardened):
     for panel in panels:
         panel.controls["read_noise_scale"].value = 2.0
     assert all(panel.wait(WAIT) for panel in panels)
-    assert shown(panels[0].view) == shown(panels[1].view) == shown(explore_drift(hardened, {"read_noise_scale": 2.0, "n_rep": 3}))
+    assert (
+        shown(panels[0].view)
+        == shown(panels[1].view)
+        == shown(explore_drift(hardened, {"read_noise_scale": 2.0, "n_rep": 3}))
+    )
     for panel in panels:
         panel.close()
 
 
 def test_hardware_of_takes_every_knob():
-    settings = full_settings({"preset": "pcm", "g_max": 17.0, "tile_size": 33, "dac_bits": 5, "drift_compensation": False}, ["a"])
+    settings = full_settings(
+        {
+            "preset": "pcm",
+            "g_max": 17.0,
+            "tile_size": 33,
+            "dac_bits": 5,
+            "drift_compensation": False,
+        },
+        ["a"],
+    )
     config = hardware_of(settings)
-    assert config.noise_model.g_converter.g_max == 17.0 and config.mapping.max_input_size == 33 and config.drift_compensation is None
+    assert (
+        config.noise_model.g_converter.g_max == 17.0
+        and config.mapping.max_input_size == 33
+        and config.drift_compensation is None
+    )

@@ -1,4 +1,5 @@
 """The panel over a search: what it starts is the same search as without it, and nothing that happens to it loses anything."""
+
 import json
 import os
 import subprocess
@@ -32,7 +33,9 @@ SPACE = ConfigSpace("digits")
 
 
 class Gate(ParamsEvaluator):
-    "Measures one architecture at a time, and only as many as it was let through; breaks at a given question."
+    """Measures one architecture at a time, and only as many as it was let through; breaks at a
+    given question."""
+
     measured = True
 
     def __init__(self, let_through=10**9, breaks_at=None):
@@ -54,7 +57,10 @@ def panel(tmp_path):
     def make(evaluator, directory=tmp_path / "runs", **settings):
         panel = SearchDashboard(SPACE, evaluator, directory)
         made.append(panel)
-        for name, value in ({"population_size": 6, "nb_iter": 2, "T_AVM": "", "max_nb_param": "0.5", "seed": "4"} | settings).items():
+        for name, value in (
+            {"population_size": 6, "nb_iter": 2, "T_AVM": "", "max_nb_param": "0.5", "seed": "4"}
+            | settings
+        ).items():
             panel.controls[name].value = value
         assert panel.wait(60)
         return panel
@@ -81,7 +87,12 @@ def status(panel):
 
 def plain(runs=2, evaluator=None, path=None, **limits):
     "The search of these tests without a panel."
-    optimizer = EAOptimizer(evaluator or Gate(), nb_iter=2, population_size=6, **{"max_nb_param": 0.5, "T_AVM": None} | limits)
+    optimizer = EAOptimizer(
+        evaluator or Gate(),
+        nb_iter=2,
+        population_size=6,
+        **{"max_nb_param": 0.5, "T_AVM": None} | limits,
+    )
     worker = Worker(SPACE, optimizer, runs=runs, seed=4, run_dir=path, progress=False)
     worker.search()
     return worker
@@ -89,16 +100,27 @@ def plain(runs=2, evaluator=None, path=None, **limits):
 
 # ---- the same search ------------------------------------------------------------------------------------------------
 
+
 def test_the_panel_runs_the_search_that_a_worker_runs(panel, tmp_path):
     mine = panel(Gate())
-    assert "ready." in status(mine) and "2 × 18 architectures, and as many at random" in status(mine)
+    assert "ready." in status(mine) and "2 × 18 architectures, and as many at random" in status(
+        mine
+    )
     mine.buttons["start"].click()
     assert mine.wait(120)
     alone = plain(path=tmp_path / "alone")
     pd.testing.assert_frame_equal(read_evaluations(mine.path), alone.evaluations)
-    assert f"finished: best {alone.best_acc:.2f} %, {len(alone.evaluations)} architectures evaluated" in status(mine)
-    assert mine.view.table["acc_1d (%)"][0] == alone.best_acc and mine.view.alt == show_run(alone).alt == show_run(mine.path).alt
-    mine_settings, theirs = (json.loads((p / "settings.json").read_text()) for p in (mine.path, tmp_path / "alone"))
+    assert (
+        f"finished: best {alone.best_acc:.2f} %, {len(alone.evaluations)} architectures evaluated"
+        in status(mine)
+    )
+    assert (
+        mine.view.table["acc_1d (%)"][0] == alone.best_acc
+        and mine.view.alt == show_run(alone).alt == show_run(mine.path).alt
+    )
+    mine_settings, theirs = (
+        json.loads((p / "settings.json").read_text()) for p in (mine.path, tmp_path / "alone")
+    )
     assert mine_settings == theirs
 
 
@@ -107,9 +129,13 @@ def test_paused_and_stopped_and_gone_on_with_it_is_still_the_same(panel, tmp_pat
     mine = panel(gate)
     mine.buttons["start"].click()
     until(lambda: "running: 7 of" in status(mine), "seven evaluations")
-    assert mine.controls["seed"].disabled and mine.buttons["start"].disabled and not mine.buttons["stop"].disabled
+    assert (
+        mine.controls["seed"].disabled
+        and mine.buttons["start"].disabled
+        and not mine.buttons["stop"].disabled
+    )
     mine.buttons["pause"].click()
-    gate.passes.release(5)                       # one is under way, and finished; then nothing new begins
+    gate.passes.release(5)  # one is under way, and finished; then nothing new begins
     until(lambda: "paused at 8 of" in status(mine), "the pause")
     time.sleep(0.3)
     assert gate.asked == 8 and mine.buttons["pause"].description == "continue"
@@ -136,13 +162,14 @@ def test_what_is_pressed_while_the_evaluator_loads_is_not_forgotten(panel):
     mine.buttons["start"].click()
     until(lambda: mine.search.worker is not None)
     mine.buttons["pause"].click()
-    free.set()                                   # the worker now begins, and sets its own switch to go
+    free.set()  # the worker now begins, and sets its own switch to go
     until(lambda: "paused at" in status(mine), "the pause")
     mine.buttons["stop"].click()
     assert mine.wait(60) and "stopped at" in status(mine)
 
 
 # ---- what happens to panel and kernel -------------------------------------------------------------------------------
+
 
 def test_closing_stops_the_search_and_leaks_nothing(tmp_path):
     before, threads = len(live_widgets), threading.active_count()
@@ -170,7 +197,7 @@ def test_closing_while_paused_or_while_an_evaluation_takes_long_does_not_hang(tm
         mine.buttons["pause"].click()
         gate.passes.release(1)
         until(lambda: "paused at 4" in status(mine))
-    mine.close()                                 # if not paused, it still waits at the gate
+    mine.close()  # if not paused, it still waits at the gate
     gate.passes.release(10**6)
     mine.search.join(60)
     assert mine.search.over and len(read_evaluations(mine.search.worker.run_dir)) == 4
@@ -196,15 +223,26 @@ Worker(ConfigSpace("digits"), optimizer, runs=2, seed=4, run_dir=sys.argv[1], pr
 
 def test_a_killed_run_is_opened_and_gone_on_with(panel, tmp_path):
     killed = tmp_path / "killed"
-    assert subprocess.run([sys.executable, "-c", KILLED, str(killed)], env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == 9
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", KILLED, str(killed)], env=os.environ | {"OMP_NUM_THREADS": "1"}
+        ).returncode
+        == 9
+    )
     mine = panel(Gate(), nb_iter=50, max_nb_param="3")
     mine.controls["path"].value = f" {killed} "
     mine.buttons["open"].click()
     assert mine.wait(60) and "stopped at 13 of 72" in status(mine)
-    assert [mine.settings[n] for n in ("nb_iter", "max_nb_param", "T_AVM")] == [2, "0.5", ""]   # its own, not those before
+    assert [mine.settings[n] for n in ("nb_iter", "max_nb_param", "T_AVM")] == [
+        2,
+        "0.5",
+        "",
+    ]  # its own, not those before
     mine.buttons["pause"].click()
     until(lambda: "finished" in status(mine), "the end")
-    pd.testing.assert_frame_equal(read_evaluations(killed), plain(path=tmp_path / "alone").evaluations)
+    pd.testing.assert_frame_equal(
+        read_evaluations(killed), plain(path=tmp_path / "alone").evaluations
+    )
 
 
 def test_a_panel_made_on_a_run_directory_shows_it(tmp_path):
@@ -212,26 +250,40 @@ def test_a_panel_made_on_a_run_directory_shows_it(tmp_path):
     mine = SearchDashboard(SPACE, Gate(), tmp_path / "alone")
     mine.refresh()
     assert mine.wait(60) and f"finished: best {alone.best_acc:.2f} %" in status(mine)
-    assert mine.view.alt == show_run(alone).alt and mine.controls["path"].options == (str(tmp_path / "alone"),)
+    assert mine.view.alt == show_run(alone).alt and mine.controls["path"].options == (
+        str(tmp_path / "alone"),
+    )
     mine.close()
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name, value, said", [
-    ("max_nb_param", "many", "the limit of parameters must be a number"), ("seed", "1.5", "seed must be a whole number"),
-    ("seed", "", "seed must be"),
-    ("T_AVM", "-3", "T_AVM must be a finite number at least 0"), ("limit", "x", "the limit of tiles must be a number")])
-def test_settings_that_are_not_possible_are_said_and_cost_nothing(panel, tmp_path, name, value, said):
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("max_nb_param", "many", "the limit of parameters must be a number"),
+        ("seed", "1.5", "seed must be a whole number"),
+        ("seed", "", "seed must be"),
+        ("T_AVM", "-3", "T_AVM must be a finite number at least 0"),
+        ("limit", "x", "the limit of tiles must be a number"),
+    ],
+)
+def test_settings_that_are_not_possible_are_said_and_cost_nothing(
+    panel, tmp_path, name, value, said
+):
     mine = panel(Gate(), limit_of="tiles")
     mine.buttons["start"].click()
     assert mine.wait(120)
     view, kept, runs = mine.view, mine.path, len(list((tmp_path / "runs").iterdir()))
     mine.controls[name].value = value
     assert mine.wait(60) and said in status(mine) and 'role="alert"' in status(mine)
-    mine.buttons["start"].click()                # nobody should, but somebody will
+    mine.buttons["start"].click()  # nobody should, but somebody will
     assert mine.wait(60) and said in status(mine)
-    assert (mine.path, len(list((tmp_path / "runs").iterdir()))) == (kept, runs) and mine.view.alt == view.alt
+    assert (mine.path, len(list((tmp_path / "runs").iterdir()))) == (
+        kept,
+        runs,
+    ) and mine.view.alt == view.alt
     mine.controls[name].value = "1"
     assert mine.wait(60) and "finished" in status(mine) and 'role="status"' in status(mine)
 
@@ -250,7 +302,9 @@ def test_an_evaluator_that_breaks_is_reported_and_gone_on_with(panel, tmp_path):
     assert len(read_evaluations(mine.path)) == 11
     mine.buttons["pause"].click()
     until(lambda: "finished" in status(mine), "the end")
-    pd.testing.assert_frame_equal(read_evaluations(mine.path), plain(path=tmp_path / "alone").evaluations)
+    pd.testing.assert_frame_equal(
+        read_evaluations(mine.path), plain(path=tmp_path / "alone").evaluations
+    )
 
 
 def test_limits_that_nothing_meets(panel):
@@ -259,7 +313,9 @@ def test_limits_that_nothing_meets(panel):
     assert mine.wait(120) and "No run found an allowed architecture" in status(mine)
 
 
-@pytest.mark.parametrize("text, said", [("", "Which run?"), ("nowhere/at/all", "holds no search to go on with")])
+@pytest.mark.parametrize(
+    "text, said", [("", "Which run?"), ("nowhere/at/all", "holds no search to go on with")]
+)
 def test_a_path_that_is_no_run(panel, text, said):
     mine = panel(Gate())
     mine.controls["path"].value = text
@@ -291,17 +347,45 @@ def test_a_run_of_another_evaluator_is_shown_and_refused(panel, tmp_path):
 
 # ---- controls -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["ea_optimized", "ea", "regularized_evolution", "local_search", "predictor_guided", "nsga2",
-                                  "random_search"])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ea_optimized",
+        "ea",
+        "regularized_evolution",
+        "local_search",
+        "predictor_guided",
+        "nsga2",
+        "random_search",
+    ],
+)
 def test_settings_go_through_the_directory_and_back(name):
-    chosen = {"optimizer": name, "population_size": 12, "nb_iter": 5, "nb_evaluations": 70, "mutation_prob_width": 0.3,
-              "mutation_prob_depth": 0.4, "mutation_prob_other": 0.5, "k_std": 1.5, "max_nb_param": "0.7", "T_AVM": "", "std_1d": "2",
-              "limit_of": "tiles", "limit": "40", "inside": True}
+    chosen = {
+        "optimizer": name,
+        "population_size": 12,
+        "nb_iter": 5,
+        "nb_evaluations": 70,
+        "mutation_prob_width": 0.3,
+        "mutation_prob_depth": 0.4,
+        "mutation_prob_other": 0.5,
+        "k_std": 1.5,
+        "max_nb_param": "0.7",
+        "T_AVM": "",
+        "std_1d": "2",
+        "limit_of": "tiles",
+        "limit": "40",
+        "inside": True,
+    }
     optimizer = optimizer_for(chosen, ParamsEvaluator())
     recorded = json.loads(json.dumps(worker_module.search_settings(SPACE, optimizer, 3, 9, False)))
     back = settings_from(recorded)
     known = known_settings(name)
-    expected = {k: v for k, v in chosen.items() if k not in OPTIMIZER_SETTINGS or k in known} | {"runs": 3, "seed": "9", "baseline": False}
+    expected = {k: v for k, v in chosen.items() if k not in OPTIMIZER_SETTINGS or k in known} | {
+        "runs": 3,
+        "seed": "9",
+        "baseline": False,
+    }
     assert {k: back[k] for k in expected} == expected
     assert optimizer.constraints.limits == {"std_1d": 2.0, "tiles": 40.0}
     assert all(getattr(optimizer, n) == chosen[n] for n in known)
@@ -312,9 +396,13 @@ def test_only_what_an_optimizer_knows_can_be_set(panel):
     for name in ("random_search", "ea", "local_search", "ea_optimized"):
         mine.controls["optimizer"].value = name
         assert mine.wait(60)
-        assert {n for n in OPTIMIZER_SETTINGS if not mine.controls[n].disabled} == set(known_settings(name))
+        assert {n for n in OPTIMIZER_SETTINGS if not mine.controls[n].disabled} == set(
+            known_settings(name)
+        )
         assert mine.controls["baseline"].disabled == (name == "random_search")
-    assert set(OPTIMIZERS) - {"successive_halving"} == {value for _, value in mine.controls["optimizer"].options}
+    assert set(OPTIMIZERS) - {"successive_halving"} == {
+        value for _, value in mine.controls["optimizer"].options
+    }
 
 
 def test_every_control_and_button_says_what_it_is(panel):
@@ -324,11 +412,15 @@ def test_every_control_and_button_says_what_it_is(panel):
 
 
 def test_a_local_search_from_the_panel(panel, tmp_path):
-    mine = panel(ParamsEvaluator(), optimizer="local_search", nb_evaluations=30, runs=1, baseline=False)
+    mine = panel(
+        ParamsEvaluator(), optimizer="local_search", nb_evaluations=30, runs=1, baseline=False
+    )
     mine.buttons["start"].click()
     assert mine.wait(60)
     optimizer = LocalSearch(ParamsEvaluator(), 30, max_nb_param=0.5)
-    alone = Worker(SPACE, optimizer, runs=1, seed=4, run_dir=tmp_path / "alone", baseline=False, progress=False)
+    alone = Worker(
+        SPACE, optimizer, runs=1, seed=4, run_dir=tmp_path / "alone", baseline=False, progress=False
+    )
     alone.search()
     pd.testing.assert_frame_equal(read_evaluations(mine.path), alone.evaluations)
 

@@ -1,4 +1,5 @@
 """The panel of a search space: controls for any hyperparameter, numbers as their modules give them, and nothing left behind."""
+
 import ast
 import html
 import re
@@ -17,7 +18,14 @@ from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.hyperparameter import Hyperparameter
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.widgets.base import close_widgets
-from analognas.widgets.space_explorer import SpaceExplorer, add_in_words, explore_space, find_judge, knob, start_config
+from analognas.widgets.space_explorer import (
+    SpaceExplorer,
+    add_in_words,
+    explore_space,
+    find_judge,
+    knob,
+    start_config,
+)
 
 WAIT = 60  # seconds until a test gives up
 
@@ -44,7 +52,13 @@ def shown(panel):
 
 def mlp(config, input_dim, classes):
     from torch import nn
-    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(input_dim)), config["width"]), nn.ReLU(), nn.Linear(config["width"], classes))
+
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(int(np.prod(input_dim)), config["width"]),
+        nn.ReLU(),
+        nn.Linear(config["width"], classes),
+    )
 
 
 def own_space():
@@ -63,25 +77,44 @@ def test_shows_what_the_plain_function_shows(panel):
 def test_numbers_are_those_of_their_modules():
     space, config = ConfigSpace("KWS"), start_config(ConfigSpace("KWS"))
     table = explore_space(space, config, chip="isaac").table.set_index("of this network")
-    cost, evaluator = hardware_cost(space, [config], "isaac").iloc[0], XGBoostEvaluator().bind(space)
-    assert table.remark["parameters"] == f"{sum(p.numel() for p in space.network(config).parameters()):,}"
+    cost, evaluator = (
+        hardware_cost(space, [config], "isaac").iloc[0],
+        XGBoostEvaluator().bind(space),
+    )
+    assert (
+        table.remark["parameters"]
+        == f"{sum(p.numel() for p in space.network(config).parameters()):,}"
+    )
     assert table.value["crossbar tiles"] == f"{cost.tiles:,.0f}"
-    assert float(table.value["latency"].split()[0]) == pytest.approx(1000 * cost.latency, rel=1e-2)   # ms
-    assert table.value["accuracy after 1 day"].split() == [f"{evaluator.query(config).acc_1d:.2f}", "%"]
+    assert float(table.value["latency"].split()[0]) == pytest.approx(
+        1000 * cost.latency, rel=1e-2
+    )  # ms
+    assert table.value["accuracy after 1 day"].split() == [
+        f"{evaluator.query(config).acc_1d:.2f}",
+        "%",
+    ]
     low, high = (end[0, 0] for end in evaluator.interval([config]))
-    assert table.remark["accuracy after 1 day"] == f"90 % of measurements between {low:.2f} and {high:.2f}"
+    assert (
+        table.remark["accuracy after 1 day"]
+        == f"90 % of measurements between {low:.2f} and {high:.2f}"
+    )
 
 
-@pytest.mark.parametrize("hyp", (
-    Hyperparameter("a", "discrete", min_value=1, max_value=9),
-    Hyperparameter("b", "discrete", min_value=2, max_value=20, step=3),
-    Hyperparameter("c", "discrete", min_value=1, max_value=1000, log=True),
-    Hyperparameter("d", "discrete", range=(8, 12, 64)),
-    Hyperparameter("e", "continuous", min_value=0.5, max_value=0.8, step=0.05),
-    Hyperparameter("f", "continuous", min_value=-1, max_value=1),
-    Hyperparameter("g", "continuous", min_value=1e-5, max_value=0.1, log=True),
-    Hyperparameter("h", "categorical", range=("relu", "gelu", 3)),
-    Hyperparameter("i", "continuous", range=(0.1, 0.5))), ids=str)
+@pytest.mark.parametrize(
+    "hyp",
+    (
+        Hyperparameter("a", "discrete", min_value=1, max_value=9),
+        Hyperparameter("b", "discrete", min_value=2, max_value=20, step=3),
+        Hyperparameter("c", "discrete", min_value=1, max_value=1000, log=True),
+        Hyperparameter("d", "discrete", range=(8, 12, 64)),
+        Hyperparameter("e", "continuous", min_value=0.5, max_value=0.8, step=0.05),
+        Hyperparameter("f", "continuous", min_value=-1, max_value=1),
+        Hyperparameter("g", "continuous", min_value=1e-5, max_value=0.1, log=True),
+        Hyperparameter("h", "categorical", range=("relu", "gelu", 3)),
+        Hyperparameter("i", "continuous", range=(0.1, 0.5)),
+    ),
+    ids=str,
+)
 def test_any_hyperparameter_gets_a_control_that_keeps_its_value(hyp):
     before = len(live_widgets)
     space = own_space()
@@ -108,7 +141,11 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
 def test_only_what_matters_is_shown(panel):
     for M in (1, 5, 2):
         panel._knobs["M"].value = M
-        assert shown(panel) == ["out_channel0", "M", *(f"{h}{m}" for m in range(1, M + 1) for h in ("R", "convblock", "widenfact", "B"))]
+        assert shown(panel) == [
+            "out_channel0",
+            "M",
+            *(f"{h}{m}" for m in range(1, M + 1) for h in ("R", "convblock", "widenfact", "B")),
+        ]
         assert panel.config == panel.space.canonical(panel.config)
 
 
@@ -160,6 +197,7 @@ def test_the_same_seed_draws_the_same():
         config = panel.config
         panel.close()
         return config
+
     assert draws(1) == draws(1) != draws(2)
 
 
@@ -174,13 +212,24 @@ def test_reset_goes_back_to_the_start(panel):
 
 
 def test_a_hyperparameter_of_ones_own(panel):
-    panel._form["name"].value, panel._form["type"].value, panel._form["values"].value = "dropout", "continuous", "0 to 0.5 step 0.1"
+    panel._form["name"].value, panel._form["type"].value, panel._form["values"].value = (
+        "dropout",
+        "continuous",
+        "0 to 0.5 step 0.1",
+    )
     panel.add()
     assert panel.wait(WAIT)
-    assert str(panel.space["dropout"]) == "dropout: continuous, 0 to 0.5 in steps of 0.1" and "dropout" in panel.config
-    assert "The network stays as it is" in status(panel) and "No prediction" in status(panel) and "differs in dropout" in status(panel)
+    assert (
+        str(panel.space["dropout"]) == "dropout: continuous, 0 to 0.5 in steps of 0.1"
+        and "dropout" in panel.config
+    )
+    assert (
+        "The network stays as it is" in status(panel)
+        and "No prediction" in status(panel)
+        and "differs in dropout" in status(panel)
+    )
     assert "tiles of 256×256" in panel.view.alt
-    panel.add()     # once more: the name is taken
+    panel.add()  # once more: the name is taken
     assert "⚠" in status(panel) and "already has a hyperparameter 'dropout'" in status(panel)
 
 
@@ -189,25 +238,43 @@ def test_the_space_given_is_not_changed():
     panel = SpaceExplorer(space)
     panel._form["name"].value, panel._form["values"].value = "kernel", "3, 5"
     panel.add()
-    assert "kernel" in panel.space.get_hyperparameters() and "kernel" not in space.get_hyperparameters()
+    assert (
+        "kernel" in panel.space.get_hyperparameters()
+        and "kernel" not in space.get_hyperparameters()
+    )
     panel.close()
 
 
-@pytest.mark.parametrize("type, text, said", (
-    ("discrete", "1 to 5", "x: discrete, 1 to 5 in steps of 1"), ("continuous", "-1.5 to 2e1", "x: continuous, -1.5 to 20.0"),
-    ("continuous", "0.1 to 0.9 step 0.1", "x: continuous, 0.1 to 0.9 in steps of 0.1"),
-    ("discrete", "8,4, 16", "x: discrete, one of 4, 8, 16"),
-    ("categorical", "relu, gelu", "x: categorical, one of relu, gelu"), ("categorical", "relu", "x: categorical, one of relu")))
+@pytest.mark.parametrize(
+    "type, text, said",
+    (
+        ("discrete", "1 to 5", "x: discrete, 1 to 5 in steps of 1"),
+        ("continuous", "-1.5 to 2e1", "x: continuous, -1.5 to 20.0"),
+        ("continuous", "0.1 to 0.9 step 0.1", "x: continuous, 0.1 to 0.9 in steps of 0.1"),
+        ("discrete", "8,4, 16", "x: discrete, one of 4, 8, 16"),
+        ("categorical", "relu, gelu", "x: categorical, one of relu, gelu"),
+        ("categorical", "relu", "x: categorical, one of relu"),
+    ),
+)
 def test_values_in_words(type, text, said):
     space = ConfigSpace(search_space="custom")
     add_in_words(space, "x", type, text)
     assert str(space["x"]) == said
 
 
-@pytest.mark.parametrize("type, text, said", (
-    ("discrete", "", "must read like"), ("discrete", ",", "must read like"), ("discrete", "5 to 1", "min_value 5 above max_value 1"),
-    ("discrete", "0.5 to 3", "whole number"), ("continuous", "a, b", "finite number"), ("categorical", "1 to 3", "values listed"),
-    ("discrete", "1 to 5 step 0", "above 0"), ("discrete", "3, 3", "none twice")))
+@pytest.mark.parametrize(
+    "type, text, said",
+    (
+        ("discrete", "", "must read like"),
+        ("discrete", ",", "must read like"),
+        ("discrete", "5 to 1", "min_value 5 above max_value 1"),
+        ("discrete", "0.5 to 3", "whole number"),
+        ("continuous", "a, b", "finite number"),
+        ("categorical", "1 to 3", "values listed"),
+        ("discrete", "1 to 5 step 0", "above 0"),
+        ("discrete", "3, 3", "none twice"),
+    ),
+)
 def test_values_that_make_no_sense(type, text, said):
     with pytest.raises(ConfigError, match=said):
         add_in_words(ConfigSpace(search_space="custom"), "x", type, text)
@@ -217,7 +284,9 @@ def test_a_space_that_no_evaluator_knows_is_still_drawn():
     panel = SpaceExplorer(own_space())
     assert panel.wait(WAIT)
     assert "No prediction. No shipped evaluator knows the 'custom' family" in status(panel)
-    assert "Network for own" in panel.view.alt and "predictions" in set(panel.view.table["of this network"])
+    assert "Network for own" in panel.view.alt and "predictions" in set(
+        panel.view.table["of this network"]
+    )
     panel.close()
 
 
@@ -234,10 +303,16 @@ def test_predictions_outside_the_fitted_range_are_called_that(panel):
     for name, value in (("out_channel0", 64), ("M", 5), ("R1", 16), ("B1", 5)):
         panel._knobs[name].value = value
     assert panel.wait(WAIT)
-    assert "Outside the fitted range: " in status(panel) and "The prediction is a guess." in panel.view.alt
+    assert (
+        "Outside the fitted range: " in status(panel)
+        and "The prediction is a guess." in panel.view.alt
+    )
     trust = panel.view.table.set_index("of this network").loc["trust"]
     assert trust.value == "outside the fitted range"
-    assert f"params {panel.space.stats([panel.config])['params'][0] / 1e6:.1f} M (fitted on" in trust.remark
+    assert (
+        f"params {panel.space.stats([panel.config])['params'][0] / 1e6:.1f} M (fitted on"
+        in trust.remark
+    )
 
 
 def test_the_config_is_text_that_python_reads(panel):
@@ -264,7 +339,10 @@ def test_other_evaluators():
     view = explore_space(space, config, Forgetful())
     assert "not in label set 'mine'" in view.alt and "tiles of 256×256" in view.alt
     other = XGBoostEvaluator(WEIGHTS / "digits").bind(space)
-    assert "No prediction" in explore_space(NASBench201Space(), start_config(NASBench201Space()), other).alt
+    assert (
+        "No prediction"
+        in explore_space(NASBench201Space(), start_config(NASBench201Space()), other).alt
+    )
     assert other.space is space
 
 
@@ -282,10 +360,17 @@ def test_bad_input_is_named():
 def test_a_panel_starts_with_what_the_evaluator_knows(dataset):
     space = ConfigSpace(dataset)
     assert not XGBoostEvaluator().bind(space).query(start_config(space)).outside
-    assert not XGBoostEvaluator().bind(NASBench201Space()).query(start_config(NASBench201Space())).outside
+    assert (
+        not XGBoostEvaluator()
+        .bind(NASBench201Space())
+        .query(start_config(NASBench201Space()))
+        .outside
+    )
 
 
 def test_a_knob_alone_can_be_closed():
     before = len(live_widgets)
-    close_widgets(knob(Hyperparameter("lr", "continuous", min_value=1e-4, max_value=1, log=True), 1e-2))
+    close_widgets(
+        knob(Hyperparameter("lr", "continuous", min_value=1e-4, max_value=1, log=True), 1e-2)
+    )
     assert len(live_widgets) == before
