@@ -215,7 +215,10 @@ def check_direction(root: Path) -> Iterator[str]:
 def explain(source: Path | None, numbers: dict[Path, int], own: int) -> str:
     "Why an import is not allowed, and what to do."
     if source in numbers:
-        return f"whose notebook {numbers[source]:02} does not stand before {own:02}. Move the code, or renumber."
+        return (
+            f"whose notebook {numbers[source]:02} does not stand before {own:02}. Move the "
+            "code, or renumber."
+        )
     return "which is not one module. Name the module that defines it."
 
 

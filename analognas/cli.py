@@ -383,7 +383,9 @@ def _collect_arguments(commands, formats) -> None:
     )
     collect.add_argument(
         "--plan",
-        help="how each is trained: full, cpu or quick; the dearest that suits the device if left out",
+        help=(
+            "how each is trained: full, cpu or quick; the dearest that suits the device if left out"
+        ),
     )
     collect.add_argument(
         "--store",
@@ -436,7 +438,10 @@ def _bench_arguments(commands, formats) -> None:
     bench.add_argument(
         "--seeds",
         type=int,
-        help="search: runs of each optimizer (100 if left out); baselines: trainings of each network (1)",
+        help=(
+            "search: runs of each optimizer (100 if left out); baselines: trainings of each "
+            "network (1)"
+        ),
     )
     bench.set_defaults(call=_bench)
 

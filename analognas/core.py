@@ -142,7 +142,8 @@ def check_times(
     times = tuple(float(check_number("each time in t_inference", t, low=0)) for t in t_inference)
     if not times or list(times) != sorted(set(times)):
         raise ConfigError(
-            f"t_inference must hold at least one time, in ascending order and none twice; got {times}."
+            "t_inference must hold at least one time, in ascending order and none twice; got "
+            f"{times}."
         )
     return times
 

@@ -70,13 +70,15 @@ def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
     worker.result_summary()
     report = compare_with_truth(worker, truth)
     print(
-        f"\nAgainst the published measurements (cells as six digits, percent and percentage points, rank among {len(truth.label_set):,}):"
+        "\nAgainst the published measurements (cells as six digits, percent and percentage "
+        f"points, rank among {len(truth.label_set):,}):"
     )
     print(report.T.to_string(float_format="{:.2f}".format))
     for name, results in (("search", worker.results), ("random search", worker.baselines)):
         mean, error = mean_truth(results, truth)
         print(
-            f"published 1-day accuracy of the winner, mean over {len(results)} runs of {name}: {mean:.2f} ± {error:.2f} %"
+            f"published 1-day accuracy of the winner, mean over {len(results)} runs of {name}: "
+            f"{mean:.2f} ± {error:.2f} %"
         )
     write_atomic(worker.directory.path / "against_published.csv", report.to_csv())
     save_figure(plot_best_so_far(worker.evaluations), worker.directory.path / "search.png")
@@ -101,12 +103,14 @@ def measure_part(
         }
     )
     print(
-        f"\nThe winner on scikit-learn's digits ({DEMO_CHANNELS} channels, {DEMO_CELLS} cells a stage), digital {found.acc_digital:.2f} %; "
+        f"\nThe winner on scikit-learn's digits ({DEMO_CHANNELS} channels, {DEMO_CELLS} cells a "
+        f"stage), digital {found.acc_digital:.2f} %; "
         f"after hardware-aware training, {len(drift.acc)} programmings:"
     )
     print(table.to_string(index=False, float_format="{:.2f}".format))
     print(
-        f"1-day accuracy {drift.acc_1d:.2f} %, AVM (1 s to 30 days) {drift.avm:.2f} points, 1-day std {drift.std_1d:.2f} points: "
+        f"1-day accuracy {drift.acc_1d:.2f} %, AVM (1 s to 30 days) {drift.avm:.2f} points, 1-day "
+        f"std {drift.std_1d:.2f} points: "
         f"measured, in {found.seconds:.0f} s"
     )
     write_atomic(worker.directory.path / "drift.csv", table.to_csv(index=False))

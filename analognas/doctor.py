@@ -43,7 +43,8 @@ def wanted(
 ) -> Requirement:  # what analognas asks of it
     """analognas's own requirement on a package, from its installed metadata.
 
-    Raises `PackageNotFoundError` if analognas is not installed, `LookupError` if it does not require the package."""
+    Raises `PackageNotFoundError` if analognas is not installed, `LookupError` if it does not
+    require the package."""
     for line in importlib.metadata.requires("analognas") or []:
         requirement = Requirement(line)
         if requirement.name == package:

@@ -28,7 +28,8 @@ def find_lessons() -> Path:
         if (place / PAGE).exists():
             return place
     raise ConfigError(
-        f"The lessons are not installed: neither {places[0]} nor {places[1]} holds them. Install analognas again, or use a checkout."
+        f"The lessons are not installed: neither {places[0]} nor {places[1]} holds them. Install "
+        "analognas again, or use a checkout."
     )
 
 
@@ -44,7 +45,8 @@ def copy_lessons(folder: str | Path) -> list[Path]:
                 copies.append(Path(shutil.copyfile(lesson, folder / lesson.name)))
     except OSError as e:
         raise ConfigError(
-            f"The lessons cannot be copied to {folder}: {e}. Choose another folder: analognas lab --folder DIR."
+            f"The lessons cannot be copied to {folder}: {e}. Choose another folder: analognas lab "
+            "--folder DIR."
         ) from e
     return copies
 

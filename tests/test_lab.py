@@ -35,7 +35,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_an_installed_package_would_bring_the_lessons():
     "setup.py names every notebook of the tutorials as data, where `find_lessons` looks for them."
     code = (
-        "import runpy, setuptools; setuptools.setup = lambda **kw: print(*kw['data_files'][0][1], kw['data_files'][0][0]); "
+        "import runpy, setuptools; setuptools.setup = lambda **kw: print(*kw['data_files'][0][1], "
+        "kw['data_files'][0][0]); "
         "runpy.run_path('setup.py')"
     )
     told = subprocess.run(

@@ -22,7 +22,8 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 
 def notebook(*sources: str, metadata: dict | None = None) -> str:
-    "A clean notebook as nbdev would leave it; a source that begins like a heading, `# Core`, is a Markdown cell."
+    """A clean notebook as nbdev would leave it; a source that begins like a heading, `# Core`, is a
+    Markdown cell."""
     cells = []
     for n, source in enumerate(sources):
         cell = {
@@ -299,8 +300,10 @@ def test_links_that_lead_somewhere_and_code_are_let_through(tree):
     write(
         tree / "nbs" / "tutorials" / "a.ipynb",
         notebook(
-            f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), [here](#A), "
-            f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), [web](https://example.org/00_x.ipynb), "
+            f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), "
+            "[here](#A), "
+            f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), "
+            "[web](https://example.org/00_x.ipynb), "
             "`f[0](x)`, the table above\n\n```\nopen 99_gone.ipynb\n```"
         ),
     )
@@ -343,7 +346,8 @@ def test_readme_from_notebook(tree):
         notebook(
             "#| hide\nsecret = 1",
             "#| default_exp nothing",
-            "# See [start](tutorials/start.ipynb#top), [packing](../settings.ini), [web](https://example.org/x) and "
+            "# See [start](tutorials/start.ipynb#top), [packing](../settings.ini), "
+            "[web](https://example.org/x) and "
             '`f[0](x)`; <img src="images/plan.png"> ![plan](images/plan.png)',
             "#| echo: true\nplot()",
         ),

@@ -123,7 +123,8 @@ def _on_tiles(module: nn.Module, config, name: str) -> nn.Module:
         return convert_to_analog(module, config, ensure_analog_root=False).train(module.training)
     except (TorchTileConfigError, ValueError, NotImplementedError) as e:
         raise ConfigError(
-            f"Neither the fast layers nor aihwkit's tiles can simulate {name or type(module).__name__} ({reason}): {e}"
+            "Neither the fast layers nor aihwkit's tiles can simulate "
+            f"{name or type(module).__name__} ({reason}): {e}"
         ) from e
 
 

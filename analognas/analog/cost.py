@@ -156,7 +156,8 @@ def hardware_cost(
     configs: Sequence[Mapping],  # n configs of that space
     chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
 ) -> pd.DataFrame:  # n rows; seconds and joules per inference
-    """`tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy` (J) and `chips` needed, for each config.
+    """`tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy` (J) and
+    `chips` needed, for each config.
 
     A lower bound: digital work and moving data are free, and layers work one after another.
     Raises `ConfigError` for an unknown chip or a bad config."""

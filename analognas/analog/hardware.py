@@ -180,7 +180,8 @@ def create_rpu_config(
             )
         if twice := [k for k in device if k in given]:
             raise ConfigError(
-                f"A noise_model of your own brings its own {', '.join(twice)}; give one or the other."
+                f"A noise_model of your own brings its own {', '.join(twice)}; give one or the "
+                "other."
             )
     config = TorchInferenceRPUConfig()
     _converters(config, values.dac_bits, values.adc_bits, values.out_noise)

@@ -314,7 +314,8 @@ class AnalogConv2d(AnalogLayer):
     def __init__(self, digital: nn.Conv2d, rpu_config):
         if digital.padding_mode != "zeros" or isinstance(digital.padding, str):
             raise ConfigError(
-                f"Analog convolutions pad with zeros, by numbers; got padding={digital.padding!r}, mode {digital.padding_mode!r}."
+                "Analog convolutions pad with zeros, by numbers; got "
+                f"padding={digital.padding!r}, mode {digital.padding_mode!r}."
             )
         kernel, stride, padding, dilation = (
             (v[0], v[1])
@@ -329,7 +330,10 @@ class AnalogConv2d(AnalogLayer):
         return self.over_tiles(x) if x.ndim == 4 else self.over_tiles(x.unsqueeze(0)).squeeze(0)
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, stride={self.op.stride}, padding={self.op.padding}, tiles={len(self.blocks) * self.op.groups}"
+        return (
+            f"{tuple(self.weight.shape)}, stride={self.op.stride}, padding={self.op.padding}, "
+            f"tiles={len(self.blocks) * self.op.groups}"
+        )
 
 
 class AnalogLinear(AnalogLayer):

@@ -129,7 +129,8 @@ def drift(
             continue
         if layer.hardware is None:
             raise ConfigError(
-                f"{name or 'The layer'} is not programmed: call program(model) before drift(model, t)."
+                f"{name or 'The layer'} is not programmed: call program(model) before "
+                "drift(model, t)."
             )
         for state in layer.hardware:
             state.alpha = torch.stack([d.drift(t_inference) for d in state.devices])

@@ -62,22 +62,26 @@ class Dataset:
                 or len(x) == 0
             ):
                 raise ConfigError(
-                    f"{self.info.name}, {split}: expected inputs (N, {', '.join(map(str, self.info.input_dim))}) and N "
+                    f"{self.info.name}, {split}: expected inputs (N, "
+                    f"{', '.join(map(str, self.info.input_dim))}) and N "
                     f"labels; got {tuple(x.shape)} and {tuple(y.shape)}."
                 )
             if not x.is_floating_point() or y.is_floating_point() or y.dtype == torch.bool:
                 raise ConfigError(
-                    f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; got {x.dtype} and {y.dtype}."
+                    f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; "
+                    f"got {x.dtype} and {y.dtype}."
                 )
             if not torch.isfinite(x).all():
                 raise ConfigError(f"{self.info.name}, {split}: inputs hold NaN or infinity.")
             if int(y.min()) < 0 or int(y.max()) >= self.info.classes:
                 raise ConfigError(
-                    f"{self.info.name}, {split}: labels must be 0 to {self.info.classes - 1}; got {int(y.min())} to {int(y.max())}."
+                    f"{self.info.name}, {split}: labels must be 0 to {self.info.classes - 1}; got "
+                    f"{int(y.min())} to {int(y.max())}."
                 )
         if self.groups is not None and self.groups.shape != self.y_train.shape:
             raise ConfigError(
-                f"{self.info.name}: groups must have one number for each of the {len(self.y_train)} training "
+                f"{self.info.name}: groups must have one number for each of the "
+                f"{len(self.y_train)} training "
                 f"examples; got shape {tuple(self.groups.shape)}."
             )
 

@@ -82,7 +82,8 @@ def load_folder(
     root = Path(root)
     if missing := [str(root / s) for s in ("train", "test") if not (root / s).is_dir()]:
         raise FileFormatError(
-            f"Not an image folder: {missing[0]} is missing. Expected {root}/train/CLASS/*.jpg and {root}/test/CLASS/*.jpg."
+            f"Not an image folder: {missing[0]} is missing. Expected {root}/train/CLASS/*.jpg and "
+            f"{root}/test/CLASS/*.jpg."
         )
     files = {split: _folder_files(root, split) for split in ("train", "test")}
     names = list(classes or files["train"])
@@ -187,7 +188,8 @@ def download(url: str, checksum: str, path: Path) -> Path:
             raw = answer.read()
         if (got := md5(raw, usedforsecurity=False).hexdigest()) != checksum:
             raise FileFormatError(
-                f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was kept."
+                f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was "
+                "kept."
             )
         write_atomic(path, raw)
     return path
@@ -196,11 +198,13 @@ def download(url: str, checksum: str, path: Path) -> Path:
 def load_cifar10(
     root: str | Path | None, download_it: bool = False, on_error: str = "raise"
 ) -> Dataset:
-    "CIFAR-10 from the binary archive (packed or not) or an image folder; `FileFormatError` says what was looked for."
+    """CIFAR-10 from the binary archive (packed or not) or an image folder; `FileFormatError` says
+    what was looked for."""
     info = DATASETS["CIFAR-10"]
     if root is None and not download_it:
         raise ConfigError(
-            "CIFAR-10 needs root=..., a folder with the binary archive or with train/ and test/; or download=True."
+            "CIFAR-10 needs root=..., a folder with the binary archive or with train/ and test/; "
+            "or download=True."
         )
     place = (
         download(CIFAR10_URL, CIFAR10_MD5, cache_dir() / CIFAR10_URL.rsplit("/", 1)[1])
@@ -217,7 +221,8 @@ def load_cifar10(
             else ""
         )
         raise FileFormatError(
-            f"No CIFAR-10 under {place}: neither cifar-10-binary.tar.gz, nor cifar-10-batches-bin/, nor train/ and test/.{pickled} "
+            f"No CIFAR-10 under {place}: neither cifar-10-binary.tar.gz, nor "
+            f"cifar-10-batches-bin/, nor train/ and test/.{pickled} "
             f"The binary version is at {CIFAR10_URL}."
         )
     parts = {
@@ -271,11 +276,13 @@ def load_vww(
 ) -> Dataset:
     """Load Visual Wake Words from one of two layouts.
 
-    COCO's: train2017/, val2017/ (the test part) and annotations/instances_{train,val}2017.json. Or an image folder:
-    {train,test}/{no_person,person}/. Raises `FileFormatError` that says what was looked for."""
+    COCO's: train2017/, val2017/ (the test part) and annotations/instances_{train,val}2017.json.
+    Or an image folder: {train,test}/{no_person,person}/. Raises `FileFormatError` that says what
+    was looked for."""
     if root is None:
         raise ConfigError(
-            "VWW needs root=..., a folder with COCO's train2017/, val2017/ and annotations/, or an image folder with "
+            "VWW needs root=..., a folder with COCO's train2017/, val2017/ and annotations/, or "
+            "an image folder with "
             "train/ and test/, each with no_person/ and person/."
         )
     root = Path(root)
@@ -299,7 +306,8 @@ def _coco_part(root: Path, split: str, on_error: str) -> tuple[list[Path], np.nd
     names = sorted(n for n in labels if (folder / n).is_file())
     if len(names) < len(labels) and on_error == "raise":
         raise FileFormatError(
-            f"{len(labels) - len(names)} of {len(labels)} images that {file} names are not in {folder}, the first: "
+            f"{len(labels) - len(names)} of {len(labels)} images that {file} names are not in "
+            f"{folder}, the first: "
             f"{min(set(labels) - set(names))}. on_error='skip' goes on without them."
         )
     return [folder / n for n in names], np.array([labels[n] for n in names])

@@ -51,7 +51,8 @@ def load_dataset(
 ) -> Dataset:
     """Load a dataset: a name, or for an image folder (or VWW in another size) a `DatasetInfo`.
 
-    Raises `ConfigError` for an unknown name or a missing `root`, `FileFormatError` for files that are not what they should be."""
+    Raises `ConfigError` for an unknown name or a missing `root`, `FileFormatError` for files
+    that are not what they should be."""
     info = (
         dataset_info(name)
         if isinstance(name, DatasetInfo)

@@ -44,7 +44,8 @@ def read_clip(file: Path) -> np.ndarray:
         raise FileFormatError(f"{file} cannot be read as a wave file: {e!r}.") from e
     if form != (RATE, 1, 16):
         raise FileFormatError(
-            f"{file} has {form[0]} samples a second, {form[1]} channels and {form[2]} bits; expected {RATE}, 1 and 16."
+            f"{file} has {form[0]} samples a second, {form[1]} channels and {form[2]} bits; "
+            f"expected {RATE}, 1 and 16."
         )
     if len(raw) < 2 * n or n == 0:
         raise FileFormatError(f"{file} is truncated: {len(raw) // 2} of {n} samples.")
@@ -87,7 +88,8 @@ def _clips(root: Path) -> list[tuple[Path, int, int]]:
     by_word = {d.name: sorted(d.glob("*.wav")) for d in sorted(root.iterdir()) if d.is_dir()}
     if missing := [w for w in WORDS if not by_word.get(w)]:
         raise FileFormatError(
-            f"{root} is not Speech Commands: no clips of {', '.join(missing)}. Expected {root}/WORD/*.wav."
+            f"{root} is not Speech Commands: no clips of {', '.join(missing)}. Expected "
+            f"{root}/WORD/*.wav."
         )
     clips = [(f, 0, CLASSES.index(w)) for w in CLASSES for f in by_word.get(w, [])]
     size = sum(len(by_word[w]) for w in WORDS) // len(WORDS)
@@ -160,7 +162,8 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     for part, name in ((~test, "training"), (test, "test")):
         if absent := sorted(set(range(len(CLASSES))) - set(y[part])):
             raise FileFormatError(
-                f"The {name} part of {root} has no clips of {', '.join(CLASSES[c] for c in absent)}."
+                f"The {name} part of {root} has no clips of "
+                f"{', '.join(CLASSES[c] for c in absent)}."
             )
     speakers = np.unique([speaker(f) for f, _, _ in clips], return_inverse=True)[1][found["kept"]]
     source = f"Speech Commands ({root.name}), split by {how}; librosa MFCC"

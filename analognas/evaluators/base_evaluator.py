@@ -68,7 +68,8 @@ def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> Tau:
     predicted, measured = np.asarray(predicted, float), np.asarray(measured, float)
     if predicted.shape != measured.shape or predicted.ndim != 1 or len(predicted) < 5:
         raise ConfigError(
-            f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, {measured.shape}."
+            f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, "
+            f"{measured.shape}."
         )
     if not (np.isfinite(predicted).all() and np.isfinite(measured).all()):
         raise ConfigError("tau needs finite scores; got NaN or infinity.")
@@ -102,7 +103,8 @@ def repeat_ceiling(
     again = len(network) - len(times)
     if again < 1:
         raise ConfigError(
-            f"A ceiling needs networks that were measured more than once; all {len(network)} labels are of different ones."
+            f"A ceiling needs networks that were measured more than once; all {len(network)} "
+            "labels are of different ones."
         )
     z = norm.ppf((rankdata(labels) - 0.5) / len(labels))
     squares = ((z - (np.bincount(network, z) / times)[network]) ** 2).sum()

@@ -33,12 +33,14 @@ _ONE_AT_A_TIME = threading.Lock()
 class MeasuredEvaluator(Evaluator):
     """Trains and measures architectures by a protocol and remembers them by their canonical form.
 
-    `store` is an SQLite file that keeps every measurement as it is made: a killed process loses the one under way, and an evaluator
-    with the same store goes on from there. Raises `ConfigError` if the store was made differently; an error in a network's training
-    is raised with the config it happened to, and what was measured before it is kept.
+    `store` is an SQLite file that keeps every measurement as it is made: a killed process loses
+    the one under way, and an evaluator with the same store goes on from there. Raises
+    `ConfigError` if the store was made differently; an error in a network's training is raised
+    with the config it happened to, and what was measured before it is kept.
 
-    It can be sent to other processes, its data with it. Each machine has its own file then, of the same name. Threads may ask it too, but it
-    measures for one of them at a time: processes are what makes measuring faster."""
+    It can be sent to other processes, its data with it. Each machine has its own file then, of
+    the same name. Threads may ask it too, but it measures for one of them at a time: processes
+    are what makes measuring faster."""
 
     measured = True
     growing = (
@@ -78,7 +80,8 @@ class MeasuredEvaluator(Evaluator):
         )
 
     def __getstate__(self) -> dict:
-        "For another process: the chip is made there anew, and the folder stays with the object that made it."
+        """For another process: the chip is made there anew, and the folder stays with the object
+        that made it."""
         return {
             k: v for k, v in self.__dict__.items() if k not in ("_rpu_config", "_folder", "store")
         } | {"temporary": self._folder is not None}
@@ -96,11 +99,13 @@ class MeasuredEvaluator(Evaluator):
     def _accept(self, space: ConfigSpace) -> None:
         if space.info != self.data.info:
             raise ConfigError(
-                f"The space builds networks for {space.info}, the data are {self.data.info}. Bind space.for_dataset(data.info)."
+                f"The space builds networks for {space.info}, the data are {self.data.info}. Bind "
+                "space.for_dataset(data.info)."
             )
         if not space.builds_networks:
             raise ConfigError(
-                "This space cannot build networks, so none can be measured: give ConfigSpace a `network` function."
+                "This space cannot build networks, so none can be measured: give ConfigSpace a "
+                "`network` function."
             )
         facts = describe_measurements(space, self.data, self.protocol, self.preset, self.device) | {
             "seed": self.seed
@@ -143,7 +148,8 @@ class MeasuredEvaluator(Evaluator):
         return [found.to_dict()[t] for t in TARGETS]
 
     def labels(self, name: str = "measured") -> LabelSet:
-        "Everything measured so far, as a label set: `XGBoostEvaluator().fit(evaluator.labels(), space)`."
+        """Everything measured so far, as a label set: `XGBoostEvaluator().fit(evaluator.labels(),
+        space)`."""
         if self.space is None:
             raise ConfigError(
                 "Nothing has been measured: bind the evaluator to a space and ask it first."

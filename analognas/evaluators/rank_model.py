@@ -136,8 +136,10 @@ def randomised_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
 
 
 def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    """scikit-learn's kernel ridge regression, by Nyström's method, with the Matérn kernel of standardised features. The principal components of
-    the columns are fitted, each with a penalty of its own (generalised cross-validation): what the columns share stands out, the rest is smoothed."""
+    """scikit-learn's kernel ridge regression, by Nyström's method, with the Matérn kernel of
+    standardised features. The principal components of the columns are fitted, each with a
+    penalty of its own (generalised cross-validation): what the columns share stands out, the
+    rest is smoothed."""
     kernel = Matern(REACH * np.sqrt(X.shape[1]), nu=2.5)
     smooth = RidgeCV(np.logspace(-3, 2, 16), alpha_per_target=True)
     return (

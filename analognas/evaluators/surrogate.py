@@ -160,7 +160,8 @@ def _check_description(about: Mapping, names: list[str], learner: Learner) -> No
         if columns != names:
             raise FileFormatError(
                 f"{what} is for other features than this version computes ("
-                f"{', '.join(sorted(set(names) ^ set(columns or []))[:8])}): fit the evaluator again"
+                f"{', '.join(sorted(set(names) ^ set(columns or []))[:8])}): fit the evaluator "
+                "again"
             )
     if np.array(list(about["features"].values()), float).shape != (len(names), 2):
         raise FileFormatError("about.json holds feature ranges of the wrong shape")
@@ -195,10 +196,13 @@ class BorrowedLabelsWarning(UserWarning):
 
 # %% ../../nbs/43_evaluators.surrogate.ipynb #8dd9e3ba
 class SurrogateEvaluator(Evaluator):
-    """A `RankModel` of 1-day accuracy, AVM and 1-day standard deviation. Subclasses say which `learner` is in it.
+    """A `RankModel` of 1-day accuracy, AVM and 1-day standard deviation.
 
-    Raises `ConfigError` for a space it knows nothing about and `FileFormatError` for damaged weights; warns `BorrowedLabelsWarning`
-    when it answers about another dataset than its labels'."""
+    Subclasses say which `learner` is in it.
+
+    Raises `ConfigError` for a space it knows nothing about and `FileFormatError` for damaged
+    weights; warns `BorrowedLabelsWarning` when it answers about another dataset than its
+    labels'."""
 
     checks_configs = True
     learner: type[Learner]
@@ -229,7 +233,8 @@ class SurrogateEvaluator(Evaluator):
             )
         if len(labels) < MIN_ROWS:
             raise ConfigError(
-                f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least {MIN_ROWS}."
+                f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least "
+                f"{MIN_ROWS}."
             )
         labels = labels.take(
             range(len(labels))
@@ -277,7 +282,8 @@ class SurrogateEvaluator(Evaluator):
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))
             raise ConfigError(
-                f"This evaluator was fitted on label set {self.about['label_set']!r} of a {self._fitted.search_space} space; "
+                f"This evaluator was fitted on label set {self.about['label_set']!r} of a "
+                f"{self._fitted.search_space} space; "
                 f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
                 f"{type(self).__name__}().fit(labels, space)."
             )
@@ -286,10 +292,14 @@ class SurrogateEvaluator(Evaluator):
                 space.dataset
             )  # a search binds several times; saying it once is enough
             warnings.warn(
-                f"No evaluator has been fitted for {space.dataset} yet: borrowing the one fitted on "
-                f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is a guess here and its "
-                f"percentages are those of {self._fitted.dataset}. To measure labels of {space.dataset} and learn from them: "
-                f"analognas collect {space.dataset} --root FOLDER --export labels/{space.dataset}, then "
+                f"No evaluator has been fitted for {space.dataset} yet: borrowing the one fitted "
+                "on "
+                f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is "
+                "a guess here and its "
+                f"percentages are those of {self._fitted.dataset}. To measure labels of "
+                f"{space.dataset} and learn from them: "
+                f"analognas collect {space.dataset} --root FOLDER --export "
+                f"labels/{space.dataset}, then "
                 f"{type(self).__name__}().fit(load_label_set({space.dataset!r}, 'labels'), space).",
                 BorrowedLabelsWarning,
                 stacklevel=3,
@@ -298,7 +308,8 @@ class SurrogateEvaluator(Evaluator):
     def _shipped(self, space: ConfigSpace) -> Path:
         "The folder of weights to take if none was named."
         raise ConfigError(
-            f"{type(self).__name__} comes without weights: fit it, {type(self).__name__}().fit(labels, space)."
+            f"{type(self).__name__} comes without weights: fit it, "
+            f"{type(self).__name__}().fit(labels, space)."
         )
 
     def _predict(self, configs: Sequence[Mapping]):

@@ -20,9 +20,12 @@ from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/42_evaluators.table.ipynb #8a7da21f
 class TableEvaluator(Evaluator):
-    """Looks architectures up in a label set. Several measurements of one architecture are averaged.
+    """Looks architectures up in a label set.
 
-    Asked about an architecture that was not measured, it raises `ConfigError`: a truth is not guessed."""
+    Several measurements of one architecture are averaged.
+
+    Asked about an architecture that was not measured, it raises `ConfigError`: a truth is not
+    guessed."""
 
     measured = True
 
@@ -33,7 +36,8 @@ class TableEvaluator(Evaluator):
         names = space.get_hyperparameters()
         if set(names) != set(self.label_set.hyperparameters):
             raise ConfigError(
-                f"Label set {self.label_set.name!r} describes architectures by {self.label_set.hyperparameters}; "
+                f"Label set {self.label_set.name!r} describes architectures by "
+                f"{self.label_set.hyperparameters}; "
                 f"this space by {names}."
             )
         if (made_on := self.label_set.facts.get("space")) and (
@@ -63,7 +67,8 @@ class TableEvaluator(Evaluator):
         keys = [self.space.key(c) for c in configs]
         if unknown := [k for k in keys if k not in self._values]:
             raise ConfigError(
-                f"{len(unknown)} of {len(keys)} architectures are not in label set {self.label_set.name!r}, first {unknown[0]}."
+                f"{len(unknown)} of {len(keys)} architectures are not in label set "
+                f"{self.label_set.name!r}, first {unknown[0]}."
             )
         return np.array([self._values[k] for k in keys]), np.zeros(len(keys), bool)
 

@@ -35,7 +35,8 @@ def shipped_weights(space: ConfigSpace) -> Path:
     if not family:
         raise ConfigError(
             f"No shipped evaluator knows the {space.search_space!r} family; shipped: "
-            f"{sorted({s['search_space'] for s in known.values()})}. Fit one: XGBoostEvaluator().fit(labels, space)."
+            f"{sorted({s['search_space'] for s in known.values()})}. Fit one: "
+            "XGBoostEvaluator().fit(labels, space)."
         )
     return (same or family)[0]
 
@@ -43,8 +44,9 @@ def shipped_weights(space: ConfigSpace) -> Path:
 class XGBoostEvaluator(SurrogateEvaluator):
     """Boosted trees for 1-day accuracy, AVM and 1-day standard deviation.
 
-    Without `folder`, shipped weights are chosen when the evaluator is bound to a space. Raises `ConfigError` for a space it knows
-    nothing about and `FileFormatError` for damaged weights; warns `BorrowedLabelsWarning` when it answers about another dataset."""
+    Without `folder`, shipped weights are chosen when the evaluator is bound to a space. Raises
+    `ConfigError` for a space it knows nothing about and `FileFormatError` for damaged weights;
+    warns `BorrowedLabelsWarning` when it answers about another dataset."""
 
     learner = Trees
 
@@ -56,8 +58,9 @@ class XGBoostEvaluator(SurrogateEvaluator):
         configs: Sequence[Mapping],  # n configs of the bound space
         target: str = "acc_1d",  # or "avm", "std_1d"
     ) -> pd.DataFrame:  # shape (n, features + 1): one column per feature, then "base"
-        """SHAP values in normal scores (standard deviations of the labels' ranks); a row adds up to the score that the prediction
-        is made from. "base" is the same in every row: the mean score of what the trees were taught with."""
+        """SHAP values in normal scores (standard deviations of the labels' ranks); a row adds up to
+        the score that the prediction is made from. "base" is the same in every row: the mean
+        score of what the trees were taught with."""
         self.query_pop(configs[:0])  # binds
         k = TARGETS.index(check_choice("target", target, TARGETS))
         names, X = self._fitted.features(configs)

@@ -19,8 +19,8 @@ from .style import PALETTE, new_axes, style
 
 # %% ../../nbs/71_plots.accuracy.ipynb #84e70116
 def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
-    """One row per candidate and time: `t_inference` (s), mean, standard deviation, ends of the 95 % interval of the mean (percent),
-    which end at 0 and 100: two or three repeats say little."""
+    """One row per candidate and time: `t_inference` (s), mean, standard deviation, ends of the 95 %
+    interval of the mean (percent), which end at 0 and 100: two or three repeats say little."""
     rows = []
     for name, r in records.items():
         n = len(r.acc)
@@ -170,7 +170,8 @@ def alt_distribution(
     for name, part in distribution_data(records, t_inference).groupby("candidate", sort=False):
         q = np.quantile(part.acc, [0, 0.25, 0.5, 0.75, 1])
         said.append(
-            f"{name}{': ' if name else ''}{len(part)} repeats from {q[0]:.2f} to {q[4]:.2f} %, median {q[2]:.2f} %, "
+            f"{name}{': ' if name else ''}{len(part)} repeats from {q[0]:.2f} to {q[4]:.2f} %, "
+            f"median {q[2]:.2f} %, "
             f"the middle half between {q[1]:.2f} and {q[3]:.2f} %."
         )
     return f"Accuracy {format_time(t_inference)} after programming. " + " ".join(said)

@@ -228,8 +228,9 @@ def architecture_data(
     # one of `analog.cost.CHIPS`, or your own: the size of its tiles counts
     chip: str | Chip = "hermes",
 ) -> pd.DataFrame:  # in the order of the network, from the input on
-    """One row per run of equal blocks: name, group, kind, repeats, branches, channels `c_in` and `c_out`, `height` and `width` of its
-    output (pixels), shortcut; and `params`, `macs` and `tiles` of all repeats together. A bad config or chip raises `ConfigError`."""
+    """One row per run of equal blocks: name, group, kind, repeats, branches, channels `c_in` and
+    `c_out`, `height` and `width` of its output (pixels), shortcut; and `params`, `macs` and
+    `tiles` of all repeats together. A bad config or chip raises `ConfigError`."""
     layers = _layers(space, config, find_chip(chip))
     rows = []
     for block in _blocks(space, config, layers):
@@ -567,7 +568,10 @@ def _count(n: float) -> str:
 
 def _costs_in_words(data: pd.DataFrame, chip: Chip) -> str:
     params, macs, tiles = data[["params", "macs", "tiles"]].sum()
-    return f"{_count(params)} parameters, {_count(macs)} MACs, {tiles:,} tiles of {chip.rows}×{chip.cols}"
+    return (
+        f"{_count(params)} parameters, {_count(macs)} MACs, {tiles:,} tiles of "
+        f"{chip.rows}×{chip.cols}"
+    )
 
 
 def _is_cell(space: ConfigSpace, data: pd.DataFrame) -> TypeGuard[NASBench201Space]:
@@ -588,7 +592,8 @@ def plot_architecture(
     ax = ax or new_axes(5.2 if cell else 3.6, 7.5)
     width = _axes_width(ax)
     ax.set_title(
-        f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: {_costs_in_words(data, chip)}",
+        f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: "
+        f"{_costs_in_words(data, chip)}",
         size=_font(width) + 1,
     )
     if cell:
@@ -642,4 +647,7 @@ def alt_architecture(
         what = f"{space.skeleton['cells_per_stage']} cells in each of three stages of {widths}; a cell has {_edges_in_words(cell_of(config))}"
     else:
         what = "; ".join(map(_blocks_in_words, inner.itertuples()))
-    return f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: {what}; in all {_costs_in_words(data, chip)}."
+    return (
+        f"{_FAMILIES.get(space.search_space, 'Network')} for {space.dataset}: {what}; in all "
+        f"{_costs_in_words(data, chip)}."
+    )

@@ -53,7 +53,8 @@ def _noise_model(hardware: Any) -> BaseNoiseModel:
     model = getattr(config, "noise_model", None)
     if not isinstance(model, BaseNoiseModel):
         raise ConfigError(
-            f"hardware must be one of {', '.join(PRESETS)}, or an rpu_config from create_rpu_config; got {type(hardware).__name__}."
+            f"hardware must be one of {', '.join(PRESETS)}, or an rpu_config from "
+            f"create_rpu_config; got {type(hardware).__name__}."
         )
     return model
 
@@ -93,13 +94,15 @@ def _devices_of(model: BaseNoiseModel, weights: Any) -> list[Tensor]:
     if w.numel() == 0 or not bool(torch.isfinite(w).all()):
         bad = int((~w.isfinite()).sum())
         raise ConfigError(
-            f"weights must be finite numbers, at least one; got an array of shape {tuple(w.shape)}, of which {bad} are not."
+            "weights must be finite numbers, at least one; got an array of shape "
+            f"{tuple(w.shape)}, of which {bad} are not."
         )
     targets, _ = model.g_converter.convert_to_conductances(w)
     devices = [targets] if isinstance(targets, Tensor) else list(targets)
     if len(devices) > 2:
         raise ConfigError(
-            f"Weights of one device or of a pair can be shown; {type(model.g_converter).__name__} uses {len(devices)}."
+            f"Weights of one device or of a pair can be shown; {type(model.g_converter).__name__} "
+            f"uses {len(devices)}."
         )
     if not all(bool(torch.isfinite(g).all()) for g in devices):
         raise ConfigError(
@@ -201,13 +204,16 @@ def alt_conductances(data: pd.DataFrame) -> str:
     }
     square = float((data.target**2).sum())
     kept = (
-        f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target is left."
+        f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target "
+        "is left."
         if square
         else ""
     )
     return (
-        f"{len(data):,} weights with targets from {data.target.min():.3g} to {data.target.max():.3g} µS. Root mean square distance from the "
-        f"target: programmed {miss['programmed']:.2f} µS, drifted {miss['drifted']:.2f} µS, read {miss['read']:.2f} µS.{kept}"
+        f"{len(data):,} weights with targets from {data.target.min():.3g} to "
+        f"{data.target.max():.3g} µS. Root mean square distance from the "
+        f"target: programmed {miss['programmed']:.2f} µS, drifted {miss['drifted']:.2f} µS, read "
+        f"{miss['read']:.2f} µS.{kept}"
     )
 
 # %% ../../nbs/73_plots.devices.ipynb #2d3a2e29
@@ -322,13 +328,15 @@ def alt_device_drift(data: pd.DataFrame) -> str:
     "The figure in words."
     first, last = data.t_inference.min(), data.t_inference.max()
     words = [
-        f"{data.device.nunique()} devices from {format_time(first)} to {format_time(last)} after programming."
+        f"{data.device.nunique()} devices from {format_time(first)} to {format_time(last)} after "
+        "programming."
     ]
     for target, part in data.groupby("target", sort=False):
         ends = part[part.t_inference == last].g
         exponent = f", {nu}" if (nu := _nu_words(part)) else ""
         words.append(
-            f"Target {target:.3g} µS: mean {part[part.t_inference == first].g.mean():.3g} µS at first, {ends.mean():.3g} µS at last, single "
+            f"Target {target:.3g} µS: mean {part[part.t_inference == first].g.mean():.3g} µS at "
+            f"first, {ends.mean():.3g} µS at last, single "
             f"devices between {ends.min():.3g} and {ends.max():.3g} µS{exponent}."
         )
     return " ".join(words)
@@ -405,10 +413,14 @@ def alt_noise(data: pd.DataFrame) -> str:
         return f"{np.interp(share * part.target.max(), part.target, part['std']):.2g}"
 
     words = [
-        f"{source}{'' if source == 'programming' else f' at {format_time(t)}'} {at(part, 0.1)}, {at(part, 0.5)} and {at(part, 1.0)} µS"
+        f"{source}{'' if source == 'programming' else f' at {format_time(t)}'} {at(part, 0.1)}, "
+        f"{at(part, 0.5)} and {at(part, 1.0)} µS"
         for (source, t), part in data.groupby(["source", "t_inference"], sort=False)
     ]
-    return f"Standard deviations at a tenth, half and all of the largest target ({data.target.max():.3g} µS): {'; '.join(words)}."
+    return (
+        "Standard deviations at a tenth, half and all of the largest target "
+        f"({data.target.max():.3g} µS): {'; '.join(words)}."
+    )
 
 # %% ../../nbs/73_plots.devices.ipynb #61bfd651
 def plot_sensitivity(
@@ -456,7 +468,10 @@ def alt_sensitivity(table: pd.DataFrame) -> str:
         f"{name} {100 * share:.0f} % (accuracy {_points(lost)} points)"
         for name, share, lost in zip(top.index, top.share, top.acc_loss, strict=True)
     ]
-    return f"{len(table)} layers. The largest shares of the output's squared error: {', '.join(words)}."
+    return (
+        f"{len(table)} layers. The largest shares of the output's squared error: "
+        f"{', '.join(words)}."
+    )
 
 # %% ../../nbs/73_plots.devices.ipynb #2f337a90
 QUANTILE = 0.999  # of absolute values: what counts as the largest
@@ -490,7 +505,8 @@ def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict:
     c = Converters.of(layer.rpu_config.forward)
     if c.perfect or not np.isfinite([c.inp_bound, c.out_bound]).all():
         raise ConfigError(
-            f"{name} has converters without a range: nothing is clipped, and there is no range to be used."
+            f"{name} has converters without a range: nothing is clipped, and there is no range to "
+            "be used."
         )
     if isinstance(layer, AnalogConv2d):
         x = x if x.ndim == 4 else x.unsqueeze(0)
@@ -599,7 +615,9 @@ def alt_ranges(data: pd.DataFrame) -> str:
     "The figure in words."
     clip, adc = data.loc[data.inputs_clipped.idxmax()], data.loc[data.adc_used.idxmin()]
     return (
-        f"{len(data)} layers. The DAC clips {100 * data.inputs_clipped.mean():.2f} % of a layer's inputs on average, at most "
-        f"{100 * clip.inputs_clipped:.2f} % ({clip.layer}). The ADC's range is used to {100 * data.adc_used.mean():.0f} % on average, at least "
+        f"{len(data)} layers. The DAC clips {100 * data.inputs_clipped.mean():.2f} % of a layer's "
+        "inputs on average, at most "
+        f"{100 * clip.inputs_clipped:.2f} % ({clip.layer}). The ADC's range is used to "
+        f"{100 * data.adc_used.mean():.0f} % on average, at least "
         f"{100 * adc.adc_used:.0f} % ({adc.layer}: {adc.adc_levels:.0f} steps)."
     )

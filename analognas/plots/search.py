@@ -103,7 +103,10 @@ def alt_best_so_far(evaluations: pd.DataFrame) -> str:
         )
         error = f" ± {marks.error.iloc[-1]:.2f} (standard error of {runs} runs)" if runs > 1 else ""
         said.append(f"{METHOD_NAMES.get(str(method), method)}: {line}{error}.")
-    return f"Best 1-day accuracy so far over architectures evaluated. {' '.join(said) or 'Nothing feasible was found.'}"
+    return (
+        "Best 1-day accuracy so far over architectures evaluated. "
+        f"{' '.join(said) or 'Nothing feasible was found.'}"
+    )
 
 # %% ../../nbs/72_plots.search.ipynb #bdfb7eb3
 def _with_front(
@@ -282,8 +285,10 @@ def alt_pareto(
     volume, box = front.hypervolume(), float(np.prod(np.abs(front.values - worst).max(axis=0)))
     share = f", {100 * volume / box:.1f} % of the rectangle up to the best of both" if box else ""
     return (
-        f"{count}The Pareto front has {data.front.sum():,} of them, from {between}. Its hypervolume over the worst feasible values "
-        f"({up} {_figures(worst[0])}, {across} {_figures(worst[1])}) is {_figures(volume)} {with_unit(up)} × {with_unit(across)}{share}."
+        f"{count}The Pareto front has {data.front.sum():,} of them, from {between}. Its "
+        "hypervolume over the worst feasible values "
+        f"({up} {_figures(worst[0])}, {across} {_figures(worst[1])}) is {_figures(volume)} "
+        f"{with_unit(up)} × {with_unit(across)}{share}."
     )
 
 # %% ../../nbs/72_plots.search.ipynb #8e0ab01a
@@ -420,7 +425,8 @@ def alt_parallel(evaluations: pd.DataFrame, columns: Sequence[str] | None = None
     top = evaluations.loc[data.accuracy.nlargest(max(1, len(data) // 10)).index]
     show = lambda v: f"{v:.4g}" if isinstance(v, (float, np.floating)) else f"{v}"
     said = (
-        f"The best feasible one has {', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}."
+        "The best feasible one has "
+        f"{', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}."
         if len(best)
         else "None is feasible."
     )
@@ -428,7 +434,10 @@ def alt_parallel(evaluations: pd.DataFrame, columns: Sequence[str] | None = None
         f"{n} {lo}" if lo == hi else f"{n} {lo} to {hi}"
         for n, (lo, hi) in ((n, _ends(top[n])) for n in names)
     )
-    return f"{len(data):,} evaluations as lines over {', '.join(names)}. {said} The most accurate tenth has {ranges}."
+    return (
+        f"{len(data):,} evaluations as lines over {', '.join(names)}. {said} The most accurate "
+        f"tenth has {ranges}."
+    )
 
 # %% ../../nbs/72_plots.search.ipynb #6cc91951
 def agreement_data(
@@ -452,7 +461,8 @@ def agreement_data(
     shapes = {v.shape for v in table.values()}
     if len(shapes) != 1 or len(shapes.pop()) != 1:
         raise ConfigError(
-            f"One value of each for every architecture is needed; got shapes {', '.join(f'{n} {v.shape}' for n, v in table.items())}."
+            "One value of each for every architecture is needed; got shapes "
+            f"{', '.join(f'{n} {v.shape}' for n, v in table.items())}."
         )
     return pd.DataFrame(table)
 
@@ -516,8 +526,10 @@ def alt_agreement(
         f"{_figures(gap.abs().median())} {unit}".rstrip(),
     )
     return (
-        f"Predicted against measured {axis_label(quantity)} of {tau.n:,} architectures: Kendall's tau {tau.tau:.2f} (95 % interval "
-        f"{tau.low:.2f} to {tau.high:.2f}), predictions lie {mean} {'above' if gap.mean() >= 0 else 'below'} the measurements on average, "
+        f"Predicted against measured {axis_label(quantity)} of {tau.n:,} architectures: Kendall's "
+        f"tau {tau.tau:.2f} (95 % interval "
+        f"{tau.low:.2f} to {tau.high:.2f}), predictions lie {mean} "
+        f"{'above' if gap.mean() >= 0 else 'below'} the measurements on average, "
         f"and {middle} off in the median."
     )
 
@@ -531,7 +543,8 @@ def attribution_data(
     shap = shap.drop(columns="base", errors="ignore")
     if shap.shape != np.shape(values):
         raise ConfigError(
-            f"SHAP values of shape {shap.shape} do not belong to features of shape {np.shape(values)}."
+            f"SHAP values of shape {shap.shape} do not belong to features of shape "
+            f"{np.shape(values)}."
         )
     ranks, shap_ranks = rankdata(values, axis=0), rankdata(shap.to_numpy(), axis=0)
     both = [np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(ranks.T, shap_ranks.T, strict=True)]

@@ -100,8 +100,8 @@ def sample_admitted(
             return found[:n]
         seen += batch
     raise InfeasibleError(
-        f"Only {len(found)} of {len(seen):,} random architectures respect the limits ({constraints})."
-        + _nearest(space, seen, constraints)
+        f"Only {len(found)} of {len(seen):,} random architectures respect the limits "
+        f"({constraints})." + _nearest(space, seen, constraints)
     )
 
 
@@ -134,7 +134,8 @@ def feasible_start(history: History, n: int, rng: np.random.Generator) -> Propos
     if found:  # a small feasible region: start with what there is
         return list(found.values())
     raise InfeasibleError(
-        f"None of {len(history):,} evaluated architectures meets the constraints ({history.constraints}). {nearest_miss(history)}"
+        f"None of {len(history):,} evaluated architectures meets the constraints "
+        f"({history.constraints}). {nearest_miss(history)}"
     )
 
 
@@ -187,7 +188,8 @@ class Optimizer(ABC):
     ):
         if not isinstance(surrogate, Evaluator):
             raise ConfigError(
-                f"An optimizer needs an Evaluator, such as XGBoostEvaluator(); got {type(surrogate).__name__}."
+                "An optimizer needs an Evaluator, such as XGBoostEvaluator(); got "
+                f"{type(surrogate).__name__}."
             )
         self.surrogate, self.k_std = surrogate, float(check_number("k_std", k_std, low=0))
         self.constraints = Constraints(max_nb_param, T_AVM) if constraints is None else constraints
@@ -227,8 +229,10 @@ class Optimizer(ABC):
         # called with the records of each new batch
         on_evaluated: Callable[[list[dict]], None] | None = None,
     ) -> SearchResult:  # best architecture and all evaluations
-        """Search once. Ctrl-C ends it early with the best so far. Raises `InfeasibleError` if nothing allowed was found, and
-        `ConfigError` if the evaluator knows nothing about this space."""
+        """Search once.
+
+        Ctrl-C ends it early with the best so far. Raises `InfeasibleError` if nothing allowed
+        was found, and `ConfigError` if the evaluator knows nothing about this space."""
         evaluator, search, interrupted = self.surrogate.bind(cs), Search(self, cs, rng), False
         try:
             while configs := search.ask():
@@ -305,8 +309,8 @@ class Search:
         "The best so far. `InfeasibleError` if nothing that is allowed was found."
         if (best := self.history.best) is None:
             raise InfeasibleError(
-                f"None of {len(self.history)} evaluated architectures meets the constraints ({self.history.constraints}). "
-                + nearest_miss(self.history)
+                f"None of {len(self.history)} evaluated architectures meets the constraints "
+                f"({self.history.constraints}). " + nearest_miss(self.history)
             )
         return SearchResult(
             best["config"],

@@ -167,8 +167,10 @@ ACQUISITIONS = ("ei", "thompson")
 
 
 class BOptimizer(BudgetedOptimizer):
-    """Bayesian optimization with a Gaussian process, for evaluators that measure. Bad sizes raise `ConfigError`, and the first step
-    `MissingExtraError` without BoTorch. The last batch may be smaller, so that `nb_evaluations` is never exceeded."""
+    """Bayesian optimization with a Gaussian process, for evaluators that measure.
+
+    Bad sizes raise `ConfigError`, and the first step `MissingExtraError` without BoTorch. The
+    last batch may be smaller, so that `nb_evaluations` is never exceeded."""
 
     def __init__(
         self,

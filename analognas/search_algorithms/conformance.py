@@ -108,14 +108,17 @@ class Watched(Search):
             self.proposed += [dict(c) for c in batch]
             records = yield batch
         raise AssertionError(
-            f"the search does not end: {MOST_BATCHES:,} batches, {len(self.history)} different architectures"
+            f"the search does not end: {MOST_BATCHES:,} batches, {len(self.history)} different "
+            "architectures"
         )
 
 # %% ../../nbs/60_search_algorithms.conformance.ipynb #487180dc
 def drive(
     optimizer: Optimizer, p: Problem, recorded: str = "[]", asks: int = 1
 ) -> tuple[Watched, int]:
-    """A search to its end, each time asking `asks` times. Architectures in `recorded`, the JSON text of a list of records, are answered from there;
+    """A search to its end, each time asking `asks` times.
+
+    Architectures in `recorded`, the JSON text of a list of records, are answered from there;
     returned is also how many questions were left to the evaluator."""
     search, questions = Watched(optimizer, p.space), 0
     known = {p.space.key(r["config"]): [r[name] for name in ANSWERS] for r in json.loads(recorded)}

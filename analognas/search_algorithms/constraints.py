@@ -64,7 +64,8 @@ def known_quantities(
         found[RUNG] = np.array([c[RUNG] for c in configs])
     if missing := set(names) & set(STATS) - set(found):
         raise ConfigError(
-            f"This space cannot tell {', '.join(sorted(missing))}: of its networks only {', '.join(found)} are known."
+            f"This space cannot tell {', '.join(sorted(missing))}: of its networks only "
+            f"{', '.join(found)} are known."
         )
     if rest := set(names) - set(STATS) - {RUNG}:
         table = hardware_cost(space, configs, chip)

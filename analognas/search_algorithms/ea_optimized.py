@@ -64,7 +64,9 @@ def breed(
 
 # %% ../../nbs/53_search_algorithms.ea_optimized.ipynb #e3e90613
 class Evolution(Optimizer):
-    "A population, parents by tournament, children by steps. Bad sizes and probabilities raise `ConfigError`."
+    """A population, parents by tournament, children by steps.
+
+    Bad sizes and probabilities raise `ConfigError`."""
 
     def __init__(
         self,
@@ -86,7 +88,8 @@ class Evolution(Optimizer):
         )
         if not any(self.mutation_prob.values()):
             raise ConfigError(
-                "At least one mutation probability must be above 0, or children never differ from their parents."
+                "At least one mutation probability must be above 0, or children never differ from "
+                "their parents."
             )
 
     def parent(self, population: Sequence[Mapping], rng: np.random.Generator) -> dict:
@@ -97,7 +100,8 @@ class Evolution(Optimizer):
     def mutate(
         self, space: ConfigSpace, config: Mapping, rng: np.random.Generator, at_least: int = 1
     ) -> dict:
-        "A child: a step in width, depth and the rest, each with its probability; `at_least` 1 of them, or 0."
+        """A child: a step in width, depth and the rest, each with its probability; `at_least` 1 of
+        them, or 0."""
         possible = [
             r
             for r, p in self.mutation_prob.items()
@@ -105,7 +109,8 @@ class Evolution(Optimizer):
         ]
         if not possible:
             raise ConfigError(
-                f"This space has no hyperparameter whose mutation probability is above 0: {self.mutation_prob}."
+                "This space has no hyperparameter whose mutation probability is above 0: "
+                f"{self.mutation_prob}."
             )
         chosen = [r for r in possible if rng.random() < self.mutation_prob[r]]
         for role in chosen or [possible[rng.integers(len(possible))]] * at_least:

@@ -34,9 +34,11 @@ def without_rung(config: Mapping) -> dict:
 
 # %% ../../nbs/61_search_algorithms.halving.ipynb #930af5ed
 class Rungs(Evaluator):
-    """Several evaluators of the same architectures, from the cheapest to the one that counts; a config's rung says which of them answers.
+    """Several evaluators of the same architectures, from the cheapest to the one that counts; a
+    config's rung says which of them answers.
 
-    Bind it to a space of `with_rungs`. Raises `ConfigError` for fewer than two evaluators, or a space with another number of rungs."""
+    Bind it to a space of `with_rungs`. Raises `ConfigError` for fewer than two evaluators, or a
+    space with another number of rungs."""
 
     checks_configs = True
     growing = ("rows", "hours")
@@ -51,7 +53,8 @@ class Rungs(Evaluator):
     def _accept(self, space: ConfigSpace) -> None:
         if [h.size() for h in space.hyperparameters if h.name == RUNG] != [len(self.evaluators)]:
             raise ConfigError(
-                f"These are {len(self.evaluators)} rungs; bind them to with_rungs(space, {len(self.evaluators)})."
+                f"These are {len(self.evaluators)} rungs; bind them to with_rungs(space, "
+                f"{len(self.evaluators)})."
             )
         plain = space.for_dataset(space.info)
         plain.remove_hyperparameter(RUNG)
@@ -103,10 +106,11 @@ class Rungs(Evaluator):
 
 # %% ../../nbs/61_search_algorithms.halving.ipynb #f1a7f5c0
 class SuccessiveHalving(Optimizer):
-    """Evaluates `nb_start` random architectures on the first rung, and on each further rung the best 1/`eta` of the one before.
+    """Evaluates `nb_start` random architectures on the first rung, and on each further rung the
+    best 1/`eta` of the one before.
 
-    `evaluator` is `Rungs`, the space one of `with_rungs`. Raises `ConfigError` for another evaluator, or a start too small to leave one
-    architecture for the last rung."""
+    `evaluator` is `Rungs`, the space one of `with_rungs`. Raises `ConfigError` for another
+    evaluator, or a start too small to leave one architecture for the last rung."""
 
     def __init__(
         self,
@@ -120,7 +124,8 @@ class SuccessiveHalving(Optimizer):
     ):
         if not isinstance(evaluator, Rungs):
             raise ConfigError(
-                f"SuccessiveHalving needs Rungs([cheap, ..., thorough]) as its evaluator; got {type(evaluator).__name__}."
+                "SuccessiveHalving needs Rungs([cheap, ..., thorough]) as its evaluator; got "
+                f"{type(evaluator).__name__}."
             )
         super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
         self.eta, last = (

@@ -33,7 +33,8 @@ def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
     "At least two different names of `QUANTITIES`, else `ConfigError`."
     if isinstance(objectives, str) or len(objectives) < 2 or len(set(objectives)) < len(objectives):
         raise ConfigError(
-            f"objectives must be at least two different quantities, such as ('acc_1d', 'params'); got {objectives!r}."
+            "objectives must be at least two different quantities, such as ('acc_1d', 'params'); "
+            f"got {objectives!r}."
         )
     return tuple(check_choice("objective", name, QUANTITIES) for name in objectives)
 
@@ -104,7 +105,8 @@ class ParetoFront:
         reference = self.worst if reference is None else reference
         if set(reference) != set(self.objectives):
             raise ConfigError(
-                f"A reference point has one value for each of {', '.join(self.objectives)}; got {dict(reference)}."
+                f"A reference point has one value for each of {', '.join(self.objectives)}; got "
+                f"{dict(reference)}."
             )
         corner = [check_number(f"reference of {n}", reference[n]) for n in self.objectives]
         return float(
@@ -154,8 +156,9 @@ def pareto_front(
     objectives: Sequence[str] = ("acc_1d", "params"),  # names of `QUANTITIES`
     chip: str | Chip = "hermes",  # for tiles, latency and energy
 ) -> ParetoFront:
-    """The non-dominated among all feasible evaluations, whichever optimizer made them; architectures that are equal in every objective all
-    stay. `InfeasibleError` if nothing was feasible."""
+    """The non-dominated among all feasible evaluations, whichever optimizer made them;
+    architectures that are equal in every objective all stay. `InfeasibleError` if nothing was
+    feasible."""
     names, history = (
         check_objectives(objectives),
         result.history if isinstance(result, SearchResult) else result,
@@ -280,10 +283,13 @@ def misses(constraints: Constraints, records: Sequence[Mapping]) -> np.ndarray:
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #fdd84e10
 class NSGA2(BudgetedOptimizer):
-    """Searches for the Pareto front with NSGA-II; see `pareto_front` for what it found. A run starts with `population_size` random
-    architectures and evaluates `nb_evaluations` in all, fewer only if the allowed part of a space is smaller.
+    """Searches for the Pareto front with NSGA-II; see `pareto_front` for what it found.
 
-    Objectives are the quantities themselves; `k_std` only decides which architecture the result calls the best."""
+    A run starts with `population_size` random architectures and evaluates `nb_evaluations` in
+    all, fewer only if the allowed part of a space is smaller.
+
+    Objectives are the quantities themselves; `k_std` only decides which architecture the result
+    calls the best."""
 
     def __init__(
         self,

@@ -79,8 +79,9 @@ def favourites(
 
 # %% ../../nbs/56_search_algorithms.predictor_guided.ipynb #6eefce1d
 class PredictorGuided(BudgetedOptimizer):
-    """Evaluates what random forests, fitted to all evaluations so far, think best; `nb_evaluations` in all, fewer only if the allowed part of a
-    space is smaller. For evaluators that measure. Bad sizes raise `ConfigError`."""
+    """Evaluates what random forests, fitted to all evaluations so far, think best; `nb_evaluations`
+    in all, fewer only if the allowed part of a space is smaller. For evaluators that measure.
+    Bad sizes raise `ConfigError`."""
 
     def __init__(
         self,

@@ -54,7 +54,8 @@ def make_new_directory(dataset: str) -> Path:
             continue
         except OSError as e:
             raise ConfigError(
-                f"The run directory {path} cannot be written: {e.strerror}. Name another one: run_dir=..."
+                f"The run directory {path} cannot be written: {e.strerror}. Name another one: "
+                "run_dir=..."
             ) from e
         return path
     raise ConfigError(
@@ -88,7 +89,8 @@ def refuse_other_search(path: Path, old: Mapping, new: Mapping) -> None:
     if differences := settings_differences(old, new):
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise ConfigError(
-            f"{path} is already in use by another search: {'; '.join(differences[:4])}{more}. Choose a new run directory."
+            f"{path} is already in use by another search: {'; '.join(differences[:4])}{more}. "
+            "Choose a new run directory."
         )
 
 
@@ -101,7 +103,8 @@ def warn_of_versions(path: Path, old: Mapping, new: Mapping) -> None:
         if then.get(p) != now.get(p)
     ]:
         warnings.warn(
-            f"{path} was begun with other versions, so the result may differ: {'; '.join(changed)}.",
+            f"{path} was begun with other versions, so the result may differ: "
+            f"{'; '.join(changed)}.",
             stacklevel=4,
         )
 
@@ -153,11 +156,13 @@ def say_what_is_wrong(path: Path, e: sqlite3.Error) -> ConfigError | FileFormatE
     "What SQLite has to complain of a run directory's database, as one of our errors."
     if isinstance(e, sqlite3.OperationalError) and "no such" not in str(e):
         return ConfigError(
-            f"{path} cannot be written: {e}. Everything answered before is kept in it. See that the disk has room and the "
+            f"{path} cannot be written: {e}. Everything answered before is kept in it. See that "
+            "the disk has room and the "
             "directory can be written, then run the same command again: it goes on from there."
         )
     return FileFormatError(
-        f"{path} is damaged, or was written by another version: {e}. It is left as it is; what can be saved of it, "
+        f"{path} is damaged, or was written by another version: {e}. It is left as it is; what "
+        "can be saved of it, "
         f"`sqlite3 {path.name} .recover` prints. Choose a new run directory to begin anew."
     )
 
@@ -165,7 +170,8 @@ def say_what_is_wrong(path: Path, e: sqlite3.Error) -> ConfigError | FileFormatE
 class Evaluations(Database):
     """The table of evaluations. Configs are canonical and written as JSON, which is their key.
 
-    A claim bears a token beside the process's number, because numbers come again: in a container that was started anew, for one."""
+    A claim bears a token beside the process's number, because numbers come again: in a container
+    that was started anew, for one."""
 
     def __init__(self, path: Path):
         super().__init__(path)
@@ -177,7 +183,9 @@ class Evaluations(Database):
         super().close()
 
     def begin(self, settings: Mapping) -> dict | None:
-        "Make the tables and note the settings; or return those that were noted before. Of processes that begin together, one is first."
+        """Make the tables and note the settings; or return those that were noted before.
+
+        Of processes that begin together, one is first."""
         with self.transaction() as db:
             for statement in EVALUATIONS_SCHEMA.split(";"):
                 db.execute(statement)
@@ -187,7 +195,9 @@ class Evaluations(Database):
             return None
 
     def add(self, method: str, run: int, configs: Sequence[str]) -> list[int]:
-        "Ask for evaluations, in this order; those asked for before stay as they are. Returns their ids."
+        """Ask for evaluations, in this order; those asked for before stay as they are.
+
+        Returns their ids."""
         mine = [(method, run, c) for c in configs]
         with self.transaction() as db:
             db.executemany(
@@ -197,7 +207,9 @@ class Evaluations(Database):
             return [db.execute(find, one).fetchone()[0] for one in mine]
 
     def claim(self, ids: Iterator[int], n: int) -> list[int]:
-        "Take the next `n` of these that are open, as far as there are any. Claims of processes that are gone are open again."
+        """Take the next `n` of these that are open, as far as there are any.
+
+        Claims of processes that are gone are open again."""
         host, pid, mine = socket.gethostname(), os.getpid(), []
         _AT_WORK.add(self.token)
         with self.transaction() as db:
@@ -217,7 +229,9 @@ class Evaluations(Database):
         return mine
 
     def release(self, ids: Sequence[int] | None = None) -> None:
-        "Give claimed evaluations back, unanswered. None gives back all, whoever claimed them: for when another machine is gone for good."
+        """Give claimed evaluations back, unanswered.
+
+        None gives back all, whoever claimed them: for when another machine is gone for good."""
         with self.transaction() as db:
             db.execute(GIVE_BACK) if ids is None else db.executemany(
                 f"{GIVE_BACK} and id = ?", [(id,) for id in ids]
@@ -236,7 +250,8 @@ class Evaluations(Database):
         ]
         with self.transaction() as db:
             db.executemany(
-                f"update evaluation set state = 'done', {' = ?, '.join(EVALUATION_COLUMNS)} = ?, seconds = ? "
+                f"update evaluation set state = 'done', {' = ?, '.join(EVALUATION_COLUMNS)} = ?, "
+                "seconds = ? "
                 "where id = ? and state != 'done'",
                 rows,
             )
@@ -256,14 +271,16 @@ class Evaluations(Database):
         "Who works at this moment: (host, process, number of evaluations)."
         with self.transaction("deferred") as db:
             return db.execute(
-                "select host, pid, count(*) from evaluation where state = 'claimed' group by host, pid"
+                "select host, pid, count(*) from evaluation where state = 'claimed' group by "
+                "host, pid"
             ).fetchall()
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #5cc3d25f
 class RunDirectory:
     """The files of one search, which goes on if it is there already.
 
-    Raises `ConfigError` if the directory holds something else or cannot be written, `FileFormatError` if its database is damaged."""
+    Raises `ConfigError` if the directory holds something else or cannot be written,
+    `FileFormatError` if its database is damaged."""
 
     def __init__(
         self,
@@ -278,12 +295,14 @@ class RunDirectory:
             make_database(self.evaluations.path)
         except OSError as e:
             raise ConfigError(
-                f"The run directory {self.path} cannot be written: {e.strerror}. Choose another one."
+                f"The run directory {self.path} cannot be written: {e.strerror}. Choose another "
+                "one."
             ) from e
         old = self.evaluations.begin(self.settings)
         if old is None and begun:
             raise FileFormatError(
-                f"{self.evaluations.path} is empty, although a search was begun here. Choose a new run directory."
+                f"{self.evaluations.path} is empty, although a search was begun here. Choose a "
+                "new run directory."
             )
         if old is not None:
             refuse_other_search(self.path, old, self.settings)
@@ -295,7 +314,8 @@ class RunDirectory:
         "Is this very search there already? Something else is refused, and nothing touched."
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(
-                f"{self.path} is already in use: it is a file. Choose a new run directory, or leave it out to get one."
+                f"{self.path} is already in use: it is a file. Choose a new run directory, or "
+                "leave it out to get one."
             )
         if not self.path.exists():
             return False
@@ -309,12 +329,14 @@ class RunDirectory:
             for n in names
         ):
             raise ConfigError(
-                f"{self.path} is already in use. Choose a new run directory, or leave it out to get one."
+                f"{self.path} is already in use. Choose a new run directory, or leave it out to "
+                "get one."
             )
         return False
 
     def write_best(self, run: int, config: Mapping) -> Path:
-        "`best_results_{run}.csv`: one hyperparameter and its value per line, as AnalogNAS wrote it."
+        """`best_results_{run}.csv`: one hyperparameter and its value per line, as AnalogNAS wrote
+        it."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(config.items())
         return self.write_file(f"best_results_{run}.csv", text.getvalue())
@@ -329,13 +351,18 @@ class RunDirectory:
             return write_atomic(self.path / name, data)
         except OSError as e:
             raise ConfigError(
-                f"{self.path / name} cannot be written: {e.strerror}. Evaluations are kept in {self.evaluations.path}. See that the "
-                "disk has room and the directory can be written, then run the same command again: it goes on from there."
+                f"{self.path / name} cannot be written: {e.strerror}. Evaluations are kept in "
+                f"{self.evaluations.path}. See that the "
+                "disk has room and the directory can be written, then run the same command again: "
+                "it goes on from there."
             ) from e
 
 
 def make_database(path: Path) -> None:
-    "A database with a write-ahead log. Several processes may do this at once: SQLite has only one of them switch the log on, and refuses the others."
+    """A database with a write-ahead log.
+
+    Several processes may do this at once: SQLite has only one of them switch the log on, and
+    refuses the others."""
     for wait in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, None):
         try:
             with closing(sqlite3.connect(path, timeout=60)) as db:

@@ -91,7 +91,8 @@ def make_optimizer(optimizer: str | Optimizer, evaluator: Evaluator | None) -> O
     kind = find_optimizer(optimizer)
     if evaluator is None:
         raise ConfigError(
-            f"optimizer {optimizer!r} by name needs an evaluator as well: Worker(cs, optimizer={optimizer!r}, evaluator=...)."
+            f"optimizer {optimizer!r} by name needs an evaluator as well: Worker(cs, "
+            f"optimizer={optimizer!r}, evaluator=...)."
         )
     return kind(evaluator)
 
@@ -114,7 +115,8 @@ def optimizer_from(settings: Mapping, surrogate: Evaluator) -> Optimizer:
     if name is None or limits["allowed"] is not None:
         why = f"a rule of your own ({limits['allowed']})" if name else "an optimizer of your own"
         raise ConfigError(
-            f"This search was made with {why}, which is code and not in the run directory. Give it again: "
+            f"This search was made with {why}, which is code and not in the run directory. Give "
+            "it again: "
             "Worker.resume(run_dir, optimizer=...)."
         )
     kind = find_optimizer(name)
@@ -283,7 +285,8 @@ class Patience:
                 for host, pid, n in self.directory.evaluations.claims()
             )
             warnings.warn(
-                f"Waiting for evaluations that others have begun: {who}. If a machine is gone for good, end all that use this directory, "
+                f"Waiting for evaluations that others have begun: {who}. If a machine is gone for "
+                "good, end all that use this directory, "
                 f"then Worker.resume({str(self.directory.path)!r}, take_over=True).",
                 stacklevel=2,
             )
@@ -317,8 +320,10 @@ class SearchDriver:
                 search.tell(self.settle(configs, search.history, method, run))
         except BrokenExecutor as e:
             raise BrokenExecutor(
-                f"The executor broke, as it does when one of its processes is killed or runs out of memory ({e}). What was answered "
-                f"before is kept in {self.directory.path}. Run the same search again with a new executor: it goes on."
+                "The executor broke, as it does when one of its processes is killed or runs out "
+                f"of memory ({e}). What was answered "
+                f"before is kept in {self.directory.path}. Run the same search again with a new "
+                "executor: it goes on."
             ) from e
         except (KeyboardInterrupt, Stopped):
             if search.history.best is None:
@@ -354,7 +359,8 @@ class SearchDriver:
                     tasks.hand_out(asked, open_ids)
                 if tasks.error is not None:
                     tasks.error.add_note(
-                        f"What was answered before is kept in {self.directory.path}: the same search goes on from there."
+                        f"What was answered before is kept in {self.directory.path}: the same "
+                        "search goes on from there."
                     )
                     raise tasks.error
                 known = table.answers(list(asked))
@@ -446,17 +452,20 @@ def summary_lines(report: Report, baseline: bool) -> list[str]:
     s, optimizer, config = report.summary(), report.optimizer, report.winner.best_config
     size = "" if s["params"] is None else f"{s['params']:,} parameters; "
     lines = [
-        f"Best architecture of {s['runs']} run(s) of {type(optimizer).__name__}, {sum(s['evaluations']):,} evaluations, "
+        f"Best architecture of {s['runs']} run(s) of {type(optimizer).__name__}, "
+        f"{sum(s['evaluations']):,} evaluations, "
         f"{optimizer.constraints}:",
         f"  { {n: v for n, v in config.items() if report.space.is_active(n, config)} }",
-        f"  {size}{'measured' if s['measured'] else 'predicted'} 1-day accuracy {s['acc_1d']:.2f} %, AVM {s['avm']:.2f} points, "
+        f"  {size}{'measured' if s['measured'] else 'predicted'} 1-day accuracy {s['acc_1d']:.2f} "
+        f"%, AVM {s['avm']:.2f} points, "
         f"1-day std {s['std_1d']:.2f} points",
         f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)",
     ]
     if s["random_search_mean_best"] is not None:
         p = "" if s["wilcoxon_p"] is None else f"; Wilcoxon p = {s['wilcoxon_p']:.2g}"
         lines.append(
-            f"  random search, same budget and constraints: mean best {s['random_search_mean_best']:.2f} % "
+            "  random search, same budget and constraints: mean best "
+            f"{s['random_search_mean_best']:.2f} % "
             f"± {s['random_search_std_err']:.2f}{p}"
         )
     elif baseline:
@@ -470,18 +479,21 @@ def caveats(stat: Mapping, outside: bool) -> list[str]:
     if "held_out" in stat:
         tau = stat["held_out"]["surrogate"]["acc_1d"]
         said.append(
-            f"  the evaluator ranks held-out architectures of label set {stat['label_set']!r} ({stat['rows']} rows) with "
+            f"  the evaluator ranks held-out architectures of label set {stat['label_set']!r} "
+            f"({stat['rows']} rows) with "
             f"Kendall tau {tau['tau']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
         )
     if outside:
         said.append(
-            "  caution: the best architecture lies outside the range of the labels the evaluator was fitted on"
+            "  caution: the best architecture lies outside the range of the labels the evaluator "
+            "was fitted on"
         )
     return said
 
 
 def progress_table(evaluations: pd.DataFrame, k_std: float = 0.0) -> pd.DataFrame:
-    "From a worker's `evaluations`: method, run, evaluation (from 1), and the best score so far, NaN before something allowed was found."
+    """From a worker's `evaluations`: method, run, evaluation (from 1), and the best score so far,
+    NaN before something allowed was found."""
     table = evaluations[["method", "run"]].copy()
     each = table.groupby(["method", "run"], sort=False)
     score = (evaluations.acc_1d - k_std * evaluations.std_1d).where(evaluations.feasible, -np.inf)
@@ -589,10 +601,12 @@ class Findings:
         space: ConfigSpace | None = None,
         device: str = "cpu",  # where to train and measure, such as cuda
     ):
-        """Train the best architecture digitally and hardware-aware, program it, and measure it over a month.
+        """Train the best architecture digitally and hardware-aware, program it, and measure it over
+        a month.
 
-        Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the hardware-aware trained weights in
-        `network.pt`, the `state_dict` of the digital network: `torch.load(path, weights_only=True)`."""
+        Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the
+        hardware-aware trained weights in `network.pt`, the `state_dict` of the digital network:
+        `torch.load(path, weights_only=True)`."""
         config, space = self.best_config, self.config_space if space is None else space
         self.measurement, facts, weights = train_and_measure(
             config, space, data, protocol, rpu_config, seed, self.progress, device
@@ -671,7 +685,8 @@ def shipped_evaluator(space: ConfigSpace, recorded: Mapping) -> Evaluator:
     from analognas.evaluators.xgboost import XGBoostEvaluator  # xgboost takes a while to import
 
     wanted = (
-        f"This search was made with {recorded.get('evaluator')}, which is not in the run directory. Give it again: "
+        f"This search was made with {recorded.get('evaluator')}, which is not in the run "
+        "directory. Give it again: "
         "Worker.resume(run_dir, evaluator=...)."
     )
     if recorded.get("evaluator") != XGBoostEvaluator.__name__:
@@ -688,7 +703,8 @@ def read_settings(run_dir: str | Path) -> dict:
     path = Path(run_dir) / SETTINGS
     if not path.exists():
         raise ConfigError(
-            f"{run_dir} holds no search to go on with: it has no {SETTINGS}. Check the path, or begin one: Worker(...).search()."
+            f"{run_dir} holds no search to go on with: it has no {SETTINGS}. Check the path, or "
+            "begin one: Worker(...).search()."
         )
     settings = read_json(path)
     if missing := [
@@ -706,16 +722,19 @@ def read_settings(run_dir: str | Path) -> dict:
         if k not in settings
     ]:
         raise FileFormatError(
-            f"{path} lacks {', '.join(missing)}: it was not written by this version, or has been changed."
+            f"{path} lacks {', '.join(missing)}: it was not written by this version, or has been "
+            "changed."
         )
     return settings
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #e2b76cf9
 class Worker(Findings):
-    """Runs a search `runs` times and keeps everything in a run directory (see `run_directory.RunDirectory`), from which it goes on after a crash.
+    """Runs a search `runs` times and keeps everything in a run directory (see
+    `run_directory.RunDirectory`), from which it goes on after a crash.
 
-    After `search()`: `best_config`, `best_acc`, `best_arch`, `std_err`, `evaluations`. Raises `ConfigError` for an unknown optimizer,
-    a bad number of runs, or a run directory that another search uses or that cannot be written."""
+    After `search()`: `best_config`, `best_acc`, `best_arch`, `std_err`, `evaluations`. Raises
+    `ConfigError` for an unknown optimizer, a bad number of runs, or a run directory that another
+    search uses or that cannot be written."""
 
     def __init__(
         self,
@@ -744,7 +763,8 @@ class Worker(Findings):
             raise ConfigError(f"cs must be a ConfigSpace; got {type(cs).__name__}.")
         if executor is not None and not isinstance(executor, Executor):
             raise ConfigError(
-                f"executor must be a concurrent.futures.Executor, such as Dask's client.get_executor(); got {type(executor).__name__}."
+                "executor must be a concurrent.futures.Executor, such as Dask's "
+                f"client.get_executor(); got {type(executor).__name__}."
             )
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = int(check_number("runs", runs, low=1, integer=True))
@@ -791,7 +811,8 @@ class Worker(Findings):
             raise InfeasibleError(f"No run found an allowed architecture. {self.failures[0]}")
         if self.interrupted:
             print(
-                f"Interrupted; what {len(self.results)} of {self.runs} runs found so far is in {self.directory.path}. search() goes on."
+                f"Interrupted; what {len(self.results)} of {self.runs} runs found so far is in "
+                f"{self.directory.path}. search() goes on."
             )
 
     def _search_all(self) -> None:

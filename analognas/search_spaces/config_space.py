@@ -107,7 +107,8 @@ class HyperparameterList:
             parent = self[hyp.active_from[0]]
             if parent.active_from is not None or parent.type == "categorical":
                 raise ConfigError(
-                    f"{hyp.name!r} cannot depend on {parent.name!r}: it must be ordered and always active."
+                    f"{hyp.name!r} cannot depend on {parent.name!r}: it must be ordered and "
+                    "always active."
                 )
         self._hyperparameters[hyp.name] = hyp
 
@@ -153,8 +154,9 @@ class HyperparameterList:
         return [h for h in self.hyperparameters if h.active_from and h.active_from[0] == name]
 
     def compute_cs_size(self) -> int:
-        """Number of different architectures: products over independent hyperparameters, and for one that others depend on, the sum
-        over its values of the product of those active there. A continuum without a step counts as 101 values."""
+        """Number of different architectures: products over independent hyperparameters, and for one
+        that others depend on, the sum over its values of the product of those active there. A
+        continuum without a step counts as 101 values."""
         size = 1
         for hyp in self.hyperparameters:
             children = self._children(hyp.name)
@@ -233,8 +235,8 @@ class ConfigAlgebra(HyperparameterList):
             raise ConfigError("Bad config: " + "; ".join(wrong) + ".")
 
     def columns(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
-        """The canonical forms of n configs as one array per hyperparameter, shape (n,); numbers as floats. A bad config raises
-        `ConfigError`, as `validate` does."""
+        """The canonical forms of n configs as one array per hyperparameter, shape (n,); numbers as
+        floats. A bad config raises `ConfigError`, as `validate` does."""
         columns = self._columns_as_written(configs)
         if columns is None:
             for config in configs:
@@ -272,8 +274,10 @@ class ConfigAlgebra(HyperparameterList):
     def with_value(
         self, config: Mapping, name: str, value, rng: np.random.Generator | None = None
     ) -> dict:
-        """The canonical config with one value changed. Hyperparameters that this makes active are drawn from `rng`, or take
-        their middle value without one."""
+        """The canonical config with one value changed.
+
+        Hyperparameters that this makes active are drawn from `rng`, or take their middle value
+        without one."""
         new = dict(config) | {name: value}
         for child in self._children(name):
             if self.is_active(child.name, new) and not self.is_active(child.name, config):
@@ -290,8 +294,9 @@ class ConfigAlgebra(HyperparameterList):
         ]
 
     def distance(self, a: Mapping, b: Mapping) -> float:
-        """Gower's distance in [0, 1]: the mean over hyperparameters of how far apart the values are, as a share of the range; one if
-        the hyperparameter is active in only one of the two, or its category differs."""
+        """Gower's distance in [0, 1]: the mean over hyperparameters of how far apart the values
+        are, as a share of the range; one if the hyperparameter is active in only one of the two,
+        or its category differs."""
         total = 0.0
         for n, h in self._hyperparameters.items():
             live = self.is_active(n, a), self.is_active(n, b)
@@ -393,9 +398,10 @@ def _side_by_side(networks: Sequence[Sequence[tuple]]) -> Iterator[LayerShape]:
 class ConfigSpace(ConfigSampling):
     """A search space: hyperparameters, and the dataset whose networks they describe.
 
-    `search_space="resnet-like"` starts with the 22 hyperparameters of AnalogNAS, `"custom"` with none; both can be changed with
-    `add_hyperparameter`, `add_hyperparameter_range` and `remove_hyperparameter`. A space of one's own brings `network`, a function
-    `(config, input_dim, classes) -> torch.nn.Module`.
+    `search_space="resnet-like"` starts with the 22 hyperparameters of AnalogNAS, `"custom"` with
+    none; both can be changed with `add_hyperparameter`, `add_hyperparameter_range` and
+    `remove_hyperparameter`. A space of one's own brings `network`, a function `(config,
+    input_dim, classes) -> torch.nn.Module`.
 
     Unknown names, values and types raise `ConfigError`, which names them and what is allowed."""
 
@@ -458,8 +464,10 @@ class ConfigSpace(ConfigSampling):
         return Network(config, self.info.input_dim, self.info.classes)
 
     def stats(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
-        """`params`, `macs` and `depth` of each config, shape (n,). By arithmetic for the ResNet-like family; for a network of one's
-        own only `params`, counted on the built network."""
+        """`params`, `macs` and `depth` of each config, shape (n,).
+
+        By arithmetic for the ResNet-like family; for a network of one's own only `params`,
+        counted on the built network."""
         traits = self.traits(self.columns(configs))
         if traits:
             return {k: traits[k] for k in STATS}
@@ -470,8 +478,8 @@ class ConfigSpace(ConfigSampling):
         }
 
     def analog_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
-        """What of n networks goes on crossbars, one kind of layer at a time: arrays of shape (n,). By arithmetic for the ResNet-like
-        family; a network of one's own is built and run once."""
+        """What of n networks goes on crossbars, one kind of layer at a time: arrays of shape (n,).
+        By arithmetic for the ResNet-like family; a network of one's own is built and run once."""
         columns = self.columns(configs)
         if self._network is None and self.search_space == RESNET_LIKE:
             return network_layers(columns, self.info.input_dim, self.info.classes)
@@ -480,9 +488,11 @@ class ConfigSpace(ConfigSampling):
         )
 
     def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All that can be computed of architectures from their hyperparameters (see `columns`), shape (n,) each; `STATS` first.
+        """All that can be computed of architectures from their hyperparameters (see `columns`),
+        shape (n,) each; `STATS` first.
 
-        For the ResNet-like family see `network_traits`; for a network of one's own nothing, until a subclass says more."""
+        For the ResNet-like family see `network_traits`; for a network of one's own nothing,
+        until a subclass says more."""
         if self._network is None and self.search_space == RESNET_LIKE:
             return network_traits(columns, self.info.input_dim, self.info.classes)
         return {}
@@ -490,7 +500,8 @@ class ConfigSpace(ConfigSampling):
     def features(self, configs: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
         """What surrogates are fitted on: names, and a matrix of shape (n, number of names).
 
-        The columns of `encode`, then `traits` (parameters and MACs as logarithms), or `stats` where there are none."""
+        The columns of `encode`, then `traits` (parameters and MACs as logarithms), or `stats`
+        where there are none."""
         columns, plain = self.columns(configs), self.feature_names
         computed = self.traits(columns) or self.stats(configs)
         computed = {
@@ -542,8 +553,10 @@ class ConfigSpace(ConfigSampling):
 
     def _headline(self) -> str:
         return (
-            f"{self.search_space} space for {self.dataset} (input {'x'.join(map(str, self.info.input_dim))}, "
-            f"{self.info.classes} classes): {len(self)} hyperparameters, {_short(self.compute_cs_size())} architectures"
+            f"{self.search_space} space for {self.dataset} (input "
+            f"{'x'.join(map(str, self.info.input_dim))}, "
+            f"{self.info.classes} classes): {len(self)} hyperparameters, "
+            f"{_short(self.compute_cs_size())} architectures"
         )
 
     def __repr__(self) -> str:

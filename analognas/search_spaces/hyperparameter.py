@@ -61,7 +61,8 @@ class Declaration:
         values = tuple(_plain(v) for v in self.range or ())
         if not values or len(set(values)) != len(values):
             raise ConfigError(
-                f"The range of {self.name!r} must list at least one value and none twice; got {list(values)}."
+                f"The range of {self.name!r} must list at least one value and none twice; got "
+                f"{list(values)}."
             )
         if self.type != "categorical":
             for v in values:
@@ -82,7 +83,8 @@ class Declaration:
             raise ConfigError(f"{self.name!r} has min_value {low!r} above max_value {high!r}.")
         if self.log and (low <= 0 or self.step is not None):
             raise ConfigError(
-                f"{self.name!r}: log needs min_value above 0 and no step; got {low!r}, step {self.step!r}."
+                f"{self.name!r}: log needs min_value above 0 and no step; got {low!r}, step "
+                f"{self.step!r}."
             )
         step = 1 if whole and not self.log and self.step is None else self.step
         if (
@@ -159,8 +161,9 @@ class KnobValues(Declaration):
         return {v: v for v in self.values}, {int, float} if numbers else set(map(type, self.values))
 
     def column(self, values: list) -> np.ndarray | None:
-        """Many allowed values in their one form, shape (n,): numbers as floats, others as objects. None if one of them is not allowed or
-        is written so that only `normalise` knows it: this is the quick way for the usual case."""
+        """Many allowed values in their one form, shape (n,): numbers as floats, others as objects.
+        None if one of them is not allowed or is written so that only `normalise` knows it: this
+        is the quick way for the usual case."""
         kinds = set(map(type, values))
         if self.values is None:
             numbers = np.array(values, float) if kinds <= {int, float} else None

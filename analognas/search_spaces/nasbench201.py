@@ -126,8 +126,8 @@ class NASBench201Space(ConfigSpace):
         return np.column_stack([columns[name] for name in EDGE_NAMES]).astype(int)
 
     def traits(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`stats`, what stands on the edges, nodes and paths of each cell (`cell_features`), and what its untrained network does
-        (`proxies_of`); nothing for a network of one's own."""
+        """`stats`, what stands on the edges, nodes and paths of each cell (`cell_features`), and
+        what its untrained network does (`proxies_of`); nothing for a network of one's own."""
         if self._network is not None:
             return {}
         cells = self._cells(columns)
@@ -171,11 +171,15 @@ TABLE_FACTS = {
     "paper": "Bessalah et al., AnalogNAS-Bench, arXiv:2506.18495 (2025)",
     "times": TABLE_TIMES,
     "protocol": (
-        "CIFAR-10, hardware-aware training, simulated phase-change memory; mean and standard deviation of test "
-        "accuracy over 25 repeats at 60 s, 1 h, 1 day and 30 days. avm is accuracy at 60 s minus accuracy at 30 days: "
+        "CIFAR-10, hardware-aware training, simulated phase-change memory; mean and standard "
+        "deviation of test "
+        "accuracy over 25 repeats at 60 s, 1 h, 1 day and 30 days. avm is accuracy at 60 s minus "
+        "accuracy at 30 days: "
         "there is no 1 s. According to the published example script (IBM/analog-nas, "
-        "analognasbench/training_script.py): 200 epochs digital, then 200 with noise; each network is programmed once, "
-        "and the 25 repeats draw new read noise, but neither new programming noise nor new drift exponents; test "
+        "analognasbench/training_script.py): 200 epochs digital, then 200 with noise; each "
+        "network is programmed once, "
+        "and the 25 repeats draw new read noise, but neither new programming noise nor new drift "
+        "exponents; test "
         "images are randomly cropped and flipped."
     ),
 }
@@ -246,7 +250,8 @@ def _read_published() -> dict[str, np.ndarray]:
     found = hashlib.sha256(raw).hexdigest()
     if found != TABLE_SHA256:
         raise FileFormatError(
-            f"{path} is not the data file of analog-nasbench {TABLE_VERSION}: {len(raw)} bytes with "
+            f"{path} is not the data file of analog-nasbench {TABLE_VERSION}: {len(raw)} bytes "
+            "with "
             f"SHA-256 {found}, expected {TABLE_SHA256}. Truncated, or another version?"
         )
     return _parse_published(raw)
@@ -289,12 +294,14 @@ def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 # %% ../../nbs/17_search_spaces.nasbench201.ipynb #ad0ca0a4
 def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
-    """AnalogNAS-Bench: the six operations, accuracies (percent) and their standard deviations (points) of every cell.
+    """AnalogNAS-Bench: the six operations, accuracies (percent) and their standard deviations
+    (points) of every cell.
 
-    Columns: `edge_01`..`edge_23`; `baseline_acc`, digital; `acc_60`, `acc_3600`, `acc_86400`, `acc_2592000` and
-    `std_...`, analog after hardware-aware training; and `acc_1d`, `avm`, `std_1d`, where `avm` starts at 60 s. `attrs`
-    says where it comes from. The first call reads the package analog-nasbench, later ones a file in `cache_dir()`.
-    Raises `MissingExtraError` without the package, and `FileFormatError` if a file is not what it should be."""
+    Columns: `edge_01`..`edge_23`; `baseline_acc`, digital; `acc_60`, `acc_3600`, `acc_86400`,
+    `acc_2592000` and `std_...`, analog after hardware-aware training; and `acc_1d`, `avm`,
+    `std_1d`, where `avm` starts at 60 s. `attrs` says where it comes from. The first call reads
+    the package analog-nasbench, later ones a file in `cache_dir()`. Raises `MissingExtraError`
+    without the package, and `FileFormatError` if a file is not what it should be."""
     path = cache_dir() / f"analog-nasbench-{TABLE_VERSION}.npz"
     if not path.exists():
         _write_cache(path, _read_published())

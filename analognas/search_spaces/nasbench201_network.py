@@ -77,8 +77,9 @@ class Reduction(nn.Module):
 class CellNetwork(nn.Module):
     """The network of a cell in the skeleton of NAS-Bench-201 (Dong and Yang, ICLR 2020).
 
-    Input (N, *input_dim), output (N, classes). Every operation of the cell is built and runs, also one that never
-    reaches the output. Raises `ConfigError` if an edge is missing from the config or carries no known operation."""
+    Input (N, *input_dim), output (N, classes). Every operation of the cell is built and runs,
+    also one that never reaches the output. Raises `ConfigError` if an edge is missing from the
+    config or carries no known operation."""
 
     def __init__(
         self,

@@ -73,10 +73,11 @@ class ResidualBlock(nn.Module):
 
 # %% ../../nbs/12_search_spaces.resnet_macro_architecture.ipynb #4cd8a445
 class Network(nn.Module):
-    """The network of a ResNet-like configuration: stem, groups of residual blocks, global average pooling, classifier.
+    """The network of a ResNet-like configuration: stem, groups of residual blocks, global average
+    pooling, classifier.
 
-    Input (N, *input_dim), output (N, classes). Raises `ConfigError` if the configuration lacks one of the 22 names
-    or an active value is not a positive whole number where one is needed."""
+    Input (N, *input_dim), output (N, classes). Raises `ConfigError` if the configuration lacks
+    one of the 22 names or an active value is not a positive whole number where one is needed."""
 
     def __init__(
         self,

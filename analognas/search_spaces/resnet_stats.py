@@ -52,7 +52,8 @@ def check_names(config: Mapping) -> None:
     missing = [name for name in HYPERPARAMETERS if name not in config]
     if missing:
         raise ConfigError(
-            f"The ResNet-like architecture needs {', '.join(missing)}, which the configuration lacks."
+            f"The ResNet-like architecture needs {', '.join(missing)}, which the configuration "
+            "lacks."
         )
 
 # %% ../../nbs/11_search_spaces.resnet_stats.ipynb #af6eaafb
@@ -172,7 +173,8 @@ def network_traits(
     input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
     classes: int = 10,  # classes
 ) -> dict[str, np.ndarray]:  # numbers, shape (n,); "params", "macs" and "depth" first
-    """Count parameters, MACs, depth, blocks, branches, widths, layers and 512 x 512 tiles of each architecture.
+    """Count parameters, MACs, depth, blocks, branches, widths, layers and 512 x 512 tiles of each
+    architecture.
 
     Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)

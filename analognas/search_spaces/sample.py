@@ -53,7 +53,8 @@ def sample_distinct(
         stats = space.stats(batch) if limits else {}
         if unknown := limits.keys() - stats.keys():
             raise ConfigError(
-                f"Cannot cap {', '.join(sorted(unknown))}: of this space only {', '.join(sorted(stats))} are known."
+                f"Cannot cap {', '.join(sorted(unknown))}: of this space only "
+                f"{', '.join(sorted(stats))} are known."
             )
         small = np.all(
             [np.ones(len(batch), bool)] + [stats[k] <= v for k, v in limits.items()], axis=0
@@ -102,8 +103,10 @@ def sample_evenly(
         if nearest < 0 or distance[nearest] > NEAR:
             caps = f"{max_macs:,.0f} macs" if max_macs is not None else "no limit of macs"
             raise InfeasibleError(
-                f"No architecture of about {np.exp(target):,.0f} parameters is left after {rounds * POOL:,} draws "
-                f"with {caps}: narrow the range {min_params:,.0f} to {max_params:,.0f}, or raise the cap."
+                f"No architecture of about {np.exp(target):,.0f} parameters is left after "
+                f"{rounds * POOL:,} draws "
+                f"with {caps}: narrow the range {min_params:,.0f} to {max_params:,.0f}, or raise "
+                "the cap."
             )
         free[nearest] = False
         chosen.append(pool[nearest])
@@ -121,7 +124,8 @@ def _pool_within(
         stats = space.stats(batch)
         if unknown := {"params", "macs"} - stats.keys():
             raise ConfigError(
-                f"Of this space {', '.join(sorted(unknown))} are not known, only {', '.join(sorted(stats))}."
+                f"Of this space {', '.join(sorted(unknown))} are not known, only "
+                f"{', '.join(sorted(stats))}."
             )
         small = stats["params"] <= max_params
         if max_macs is not None:

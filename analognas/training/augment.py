@@ -44,7 +44,8 @@ class Augment:
         Raises `ConfigError` for another number of dimensions."""
         if x.dim() != 4:
             raise ConfigError(
-                f"Augmentation needs a batch of shape (n, channels, height, width); got {tuple(x.shape)}."
+                "Augmentation needs a batch of shape (n, channels, height, width); got "
+                f"{tuple(x.shape)}."
             )
         if self.crop or self.shift:
             down = _draw(x, max(self.crop, self.shift), generator)

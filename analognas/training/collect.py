@@ -76,11 +76,13 @@ class Plan:
             self.max_params is None or self.max_params < self.min_params
         ):
             raise ConfigError(
-                f"min_params {self.min_params} needs a max_params that is not smaller; got {self.max_params}."
+                f"min_params {self.min_params} needs a max_params that is not smaller; got "
+                f"{self.max_params}."
             )
         if self.protocol.n_rep < 2:
             raise ConfigError(
-                f"Labels need a spread over repeats: n_rep must be at least 2; got {self.protocol.n_rep}."
+                "Labels need a spread over repeats: n_rep must be at least 2; got "
+                f"{self.protocol.n_rep}."
             )
 
     def sample(self, space: ConfigSpace) -> list[dict]:
@@ -498,7 +500,8 @@ def _side_by_side(
             process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as e:
         raise ConfigError(
-            f"This space cannot be sent to other processes ({e}). Define its network function in a module, or use processes=1."
+            f"This space cannot be sent to other processes ({e}). Define its network function in "
+            "a module, or use processes=1."
         ) from e
     try:
         while any(process.is_alive() for process in crew):
@@ -574,10 +577,13 @@ def collect(
     reopen: bool = False,  # try tasks that failed once more?
     tally: Tally | None = None,  # filled with what was done, also when interrupted
 ) -> LabelStore:  # the filled store
-    """Measure the architectures of a plan. Resumable, and several processes may run the same call at once.
+    """Measure the architectures of a plan.
 
-    An architecture that fails is recorded with its error and does not stop the rest. A kill costs one epoch of the network under way.
-    Raises `ConfigError`, before any task is claimed, for a device that does not work or a store that was collected differently."""
+    Resumable, and several processes may run the same call at once.
+
+    An architecture that fails is recorded with its error and does not stop the rest. A kill
+    costs one epoch of the network under way. Raises `ConfigError`, before any task is claimed,
+    for a device that does not work or a store that was collected differently."""
     plan = find_plan(data.info.name, None, device)[1] if plan is None else plan
     check_number("processes", processes, low=1, high=1024, integer=True)
     if minutes is not None:

@@ -68,7 +68,8 @@ class LabelSet:
         bad = self.table.index[~np.isfinite(numbers).all(axis=1)].tolist()
         if bad:
             raise ConfigError(
-                f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]} (text counts as NaN)."
+                f"Label set {self.name!r} has NaN or infinite labels in rows {bad[:10]} (text "
+                "counts as NaN)."
             )
 
     def __len__(self) -> int:
@@ -86,8 +87,9 @@ class LabelSet:
 
     @property
     def measured(self) -> np.ndarray:
-        """The labels, and whatever else was measured of each architecture, shape (n, k): further columns of accuracies and spreads
-        (`acc_...`, `std_...`, `baseline_acc`) that are complete and no target over again. Learning from all is easier than from three."""
+        """The labels, and whatever else was measured of each architecture, shape (n, k): further
+        columns of accuracies and spreads (`acc_...`, `std_...`, `baseline_acc`) that are
+        complete and no target over again. Learning from all is easier than from three."""
         more = [
             c
             for c in self.table.columns.drop(list(TARGETS))

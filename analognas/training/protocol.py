@@ -83,7 +83,8 @@ class Protocol:
         object.__setattr__(self, "t_inference", check_times(self.t_inference))
         if missing := {DAY, MONTH} - set(self.t_inference):
             raise ConfigError(
-                f"t_inference must hold 1 day ({DAY:g} s) and 30 days ({MONTH:g} s), which the labels are read at; "
+                f"t_inference must hold 1 day ({DAY:g} s) and 30 days ({MONTH:g} s), which the "
+                "labels are read at; "
                 f"{sorted(missing)} missing from {self.t_inference}."
             )
         for f in fields(self):
@@ -104,7 +105,8 @@ def some_of(
     x, y = examples
     if resolution > min(x.shape[2:]):
         raise ConfigError(
-            f"resolution must be at most that of the data, {x.shape[2]} x {x.shape[3]}; got {resolution}."
+            f"resolution must be at most that of the data, {x.shape[2]} x {x.shape[3]}; got "
+            f"{resolution}."
         )
     if 0 < at_most < len(x):
         kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:at_most]
@@ -182,7 +184,8 @@ class Checkpoint:
             return
         if told != self.state["about"]:
             raise ConfigError(
-                f"The checkpoint {self.path} belongs to another measurement: {told}, not {self.state['about']}. "
+                f"The checkpoint {self.path} belongs to another measurement: {told}, not "
+                f"{self.state['about']}. "
                 "Delete it to start over."
             )
         self.state = state
@@ -264,7 +267,8 @@ def _fit(
     steps = len(x) // batch_size
     if steps == 0:
         raise ConfigError(
-            f"batch_size {batch_size} is larger than the {len(x)} training examples of {data.info.name}."
+            f"batch_size {batch_size} is larger than the {len(x)} training examples of "
+            f"{data.info.name}."
         )
     if epochs == 0:
         return
@@ -333,7 +337,8 @@ def train_hardware_aware(
         on_kit = not _fast_only(analog)
         if on_kit and checkpoint is not None and checkpoint.path is not None:
             logging.getLogger("analognas").warning(
-                "aihwkit's own tiles cannot be kept in a checkpoint: if this process is killed, hardware-aware training starts over."
+                "aihwkit's own tiles cannot be kept in a checkpoint: if this process is killed, "
+                "hardware-aware training starts over."
             )
             checkpoint = Checkpoint(None, checkpoint.after_epoch)
         kind = AnalogSGD if on_kit else torch.optim.SGD  # aihwkit's tiles need theirs
@@ -405,9 +410,12 @@ def measure(
     # where to go on from, if a process was killed; None keeps nothing
     checkpoint: Checkpoint | None = None,
 ) -> Measurement:  # accuracies and the trained network
-    """Train digitally, train hardware-aware, program and drift. The same seed gives the same result on the same machine.
+    """Train digitally, train hardware-aware, program and drift.
 
-    With a `checkpoint` a process that is killed loses one epoch at most, and the result is the same."""
+    The same seed gives the same result on the same machine.
+
+    With a `checkpoint` a process that is killed loses one epoch at most, and the result is the
+    same."""
     check_device(device)
     kept = checkpoint or Checkpoint()
     kept.open({"protocol": asdict(protocol), "seed": seed, "dataset": data.info.name})

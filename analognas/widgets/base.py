@@ -62,9 +62,11 @@ _DRAWING = threading.Lock()  # matplotlib's caches of fonts and text are shared 
 
 # %% ../../nbs/75_widgets.base.ipynb #aeacff77
 class Latest:
-    """Works through `work(item)`, a generator, in a thread; a newer item ends the older one's work at its next `yield`.
+    """Works through `work(item)`, a generator, in a thread; a newer item ends the older one's work
+    at its next `yield`.
 
-    A generator can so give a rough answer first and better ones after it. `work` has to deal with its errors itself."""
+    A generator can so give a rough answer first and better ones after it. `work` has to deal
+    with its errors itself."""
 
     def __init__(self, work: Callable[[Any], Iterator[object]], name: str):
         self._work, self._changed, self._busy, self._closed = (

@@ -142,7 +142,8 @@ def forecast(entry: Entry, evaluator: Evaluator | None = None) -> Forecast:
         return Forecast(None, str(e))
     return Forecast(
         asked.query(entry.config),
-        f"{type(asked).__name__}, labels of {asked.get_evaluator_stat().get('label_set', 'its own')}",
+        f"{type(asked).__name__}, labels of "
+        f"{asked.get_evaluator_stat().get('label_set', 'its own')}",
     )
 
 

@@ -86,12 +86,14 @@ class Candidate:
     def __post_init__(self):
         if not isinstance(self.model, nn.Module):
             raise ConfigError(
-                f"The model of candidate {self.name!r} must be a torch.nn.Module; got {type(self.model).__name__}."
+                f"The model of candidate {self.name!r} must be a torch.nn.Module; got "
+                f"{type(self.model).__name__}."
             )
         x, y = self.data
         if len(x) != len(y) or len(x) == 0:
             raise ConfigError(
-                f"Candidate {self.name!r}: inputs and labels must be equally many and not empty; got {len(x)} and {len(y)}."
+                f"Candidate {self.name!r}: inputs and labels must be equally many and not empty; "
+                f"got {len(x)} and {len(y)}."
             )
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #4021fb05
@@ -181,7 +183,8 @@ def name_candidates(
         candidates = [candidates]
     if not isinstance(candidates, Mapping | Sequence):
         raise ConfigError(
-            f"Candidates must be a sequence, or a mapping from names; got {type(candidates).__name__}."
+            "Candidates must be a sequence, or a mapping from names; got "
+            f"{type(candidates).__name__}."
         )
     if not isinstance(candidates, Mapping):
         names = [
@@ -194,13 +197,15 @@ def name_candidates(
     for name, c in candidates.items():
         if not (isinstance(c, Candidate | Measurement | nn.Module) or _is_config(c)):
             raise ConfigError(
-                f"{name!r} must be a config, a torch.nn.Module, a Measurement or a Candidate; got {type(c).__name__}."
+                f"{name!r} must be a config, a torch.nn.Module, a Measurement or a Candidate; got "
+                f"{type(c).__name__}."
             )
         if _is_config(c):
             space_of(c).validate(c)
         if isinstance(c, Measurement | nn.Module) and data is None:
             raise ConfigError(
-                f"{name!r} is a trained network: give its test data too, data=(inputs, labels) or a Dataset."
+                f"{name!r} is a trained network: give its test data too, data=(inputs, labels) or "
+                "a Dataset."
             )
     if not candidates:
         raise ConfigError("There must be at least one candidate.")
@@ -299,7 +304,8 @@ def weights_of(candidate: Candidate) -> Weights:
         name for name, layer in analog_layers(probe).items() if not isinstance(layer, AnalogLayer)
     ]:
         raise ConfigError(
-            f"Candidate {candidate.name!r} has layers that only aihwkit's slow tiles can simulate: {', '.join(slow)}."
+            f"Candidate {candidate.name!r} has layers that only aihwkit's slow tiles can "
+            f"simulate: {', '.join(slow)}."
         )
     if ranges.keys() != analog_layers(probe).keys():
         ranges = _calibrated(digital, x)
@@ -414,7 +420,8 @@ def full_settings(
     )
     if s["t_inference"] not in s["times"]:
         raise ConfigError(
-            f"t_inference must be one of the times measured at, {s['times']} s; got {s['t_inference']!r}."
+            f"t_inference must be one of the times measured at, {s['times']} s; got "
+            f"{s['t_inference']!r}."
         )
     for key, low in (("n_rep", 1), ("n_images", 1), ("seed", 0)):
         check_number(key, s[key], low=low, integer=True)
@@ -609,7 +616,8 @@ class Explorer(Bench):
             f"{n} {e.max():.1f} % (layer {e.argmax() + 1} of {len(e)})" for n, e in errors.items()
         )
         alt = (
-            f"On {s['preset']} hardware, {seen}. {alt_drift(records, digital)} {s['shown']}, layer {layer}, {when} after programming: "
+            f"On {s['preset']} hardware, {seen}. {alt_drift(records, digital)} {s['shown']}, "
+            f"layer {layer}, {when} after programming: "
             f"{alt_conductances(devices)} Largest error of a layer's weights: {worst}."
         )
         return View(
@@ -630,7 +638,10 @@ class Explorer(Bench):
                 )
             ),
         )
-        return f"{n} chip{'s' if n > 1 else ''}, {'all ' if images == of else f'{images} of '}{of:,} test images"
+        return (
+            f"{n} chip{'s' if n > 1 else ''}, "
+            f"{'all ' if images == of else f'{images} of '}{of:,} test images"
+        )
 
 # %% ../../nbs/78_widgets.drift_explorer.ipynb #d1dd86b4
 class Answers(Explorer):

@@ -581,7 +581,10 @@ def finished_words(record: RunRecord) -> str:
         if len(record.best)
         else "nothing allowed was found"
     )
-    return f"finished: {best}, {len(record.evaluations):,} architectures evaluated, all kept in {record.path}."
+    return (
+        f"finished: {best}, {len(record.evaluations):,} architectures evaluated, all kept in "
+        f"{record.path}."
+    )
 
 
 def error_words(e: Exception) -> str:
@@ -772,7 +775,9 @@ class SteeredSearch(Panel):
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #cc40cab6
 class SearchDashboard(SteeredSearch):
-    "Drives a `Worker`: choose, start, pause, stop, open again. Whatever happens to the panel, the run directory has everything."
+    """Drives a `Worker`: choose, start, pause, stop, open again.
+
+    Whatever happens to the panel, the run directory has everything."""
 
     title = "Search for an architecture"
 
@@ -808,7 +813,8 @@ class SearchDashboard(SteeredSearch):
             return
         if not text.strip():
             raise ConfigError(
-                "Which run? Type the path of its directory beside 'run directory', or choose one from the list there."
+                "Which run? Type the path of its directory beside 'run directory', or choose one "
+                "from the list there."
             )
         record = read_run(text.strip())
         self.path, self.search = record.path, None
@@ -919,5 +925,6 @@ class SearchDashboard(SteeredSearch):
             else ""
         )
         self.say(
-            f"{self._state(record, False)} 'start' searches anew: {worker.runs} × {worker.optimizer.budget:,} architectures{beside}."
+            f"{self._state(record, False)} 'start' searches anew: {worker.runs} × "
+            f"{worker.optimizer.budget:,} architectures{beside}."
         )

@@ -499,7 +499,9 @@ class ConfigPanel(Panel):
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #2d89ab84
 class SpaceExplorer(ConfigPanel):
-    "Move hyperparameters, see the network, its costs and what the evaluator expects. Raises `ConfigError` for a space that builds no networks."
+    """Move hyperparameters, see the network, its costs and what the evaluator expects.
+
+    Raises `ConfigError` for a space that builds no networks."""
 
     title = "Explore a search space"
 
@@ -511,7 +513,8 @@ class SpaceExplorer(ConfigPanel):
     ):
         if space is not None and not space.builds_networks:
             raise ConfigError(
-                "SpaceExplorer draws networks, and this custom space cannot build any: give ConfigSpace a `network` function."
+                "SpaceExplorer draws networks, and this custom space cannot build any: give "
+                "ConfigSpace a `network` function."
             )
         self._given, self._evaluator, self._rng = space, evaluator, as_rng(seed)
         self._judged: tuple[ConfigSpace, Judge] | None = None
@@ -570,7 +573,8 @@ class SpaceExplorer(ConfigPanel):
             "values": number(
                 "values",
                 None,
-                "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in 3, 5, 7",
+                "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in "
+                "3, 5, 7",
             ),
         }
         self._form["name"].placeholder, self._form["values"].placeholder = (
@@ -600,7 +604,8 @@ class SpaceExplorer(ConfigPanel):
         )
 
     def sample(self) -> None:
-        "Show a random architecture; with the box ticked, one that the evaluator was fitted for, if there is one among 300."
+        """Show a random architecture; with the box ticked, one that the evaluator was fitted for,
+        if there is one among 300."""
         drawn = self.space.sample_arch_uniformly(
             300 if self.controls["known"].value else 1, self._rng
         )

@@ -45,7 +45,8 @@ def measure_winner(worker: Worker) -> None:
     for t, mean, std in zip(drift.t_inference, drift.mean, drift.std, strict=True):
         print(f"{format_time(t):>8} after programming: {mean:.2f} % ± {std:.2f}")
     print(
-        f"predicted after a day {worker.best_acc:.2f} %, measured {drift.acc_1d:.2f} ± {drift.std_1d:.2f} %"
+        f"predicted after a day {worker.best_acc:.2f} %, measured {drift.acc_1d:.2f} ± "
+        f"{drift.std_1d:.2f} %"
     )
     save_figure(plot_drift({"winner": drift}), worker.directory.path / "drift.png")
 

@@ -55,7 +55,8 @@ def custom(build, input_dim=(1, 8, 8), values=(1,)):
 
 
 def counted(space, config):
-    "Rows, columns and products of every layer of the built network, by hooks of its own: (weights per output, outputs, products)."
+    """Rows, columns and products of every layer of the built network, by hooks of its own: (weights
+    per output, outputs, products)."""
     net, seen = space.network(config).eval(), []
     for m in net.modules():
         if isinstance(m, ANALOG):
@@ -283,7 +284,9 @@ def test_errors_name_what_is_wrong():
 
 def test_a_price_needs_no_torch():
     code = (
-        "import sys; from analognas.search_spaces.config_space import ConfigSpace; from analognas.analog.cost import hardware_cost; "
-        "s = ConfigSpace(); hardware_cost(s, s.sample_arch_uniformly(3, 0)); sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))"
+        "import sys; from analognas.search_spaces.config_space import ConfigSpace; from "
+        "analognas.analog.cost import hardware_cost; "
+        "s = ConfigSpace(); hardware_cost(s, s.sample_arch_uniformly(3, 0)); "
+        "sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -103,7 +103,8 @@ class Lab:
 
 
 class NotebookPage:
-    "A notebook, opened in a page of its own; `problems` lists what a user with the browser's console open would worry about."
+    """A notebook, opened in a page of its own; `problems` lists what a user with the browser's
+    console open would worry about."""
 
     def __init__(
         self, page, lab: Lab, path: str, expected: str | None = None
@@ -126,7 +127,8 @@ class NotebookPage:
         )
         page.goto(f"{lab.url}/lab/tree/{path}?token=analognas&reset")
         self.until(
-            "jupyterapp && NB && NB.context.isReady && NB.sessionContext.session?.kernel?.status == 'idle'"
+            "jupyterapp && NB && NB.context.isReady && NB.sessionContext.session?.kernel?.status "
+            "== 'idle'"
         )
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
 
@@ -135,7 +137,8 @@ class NotebookPage:
             self.problems.append(text)
 
     def js(self, code: str, arg=None):
-        "The value of an expression in which NB is the notebook's widget; of a promise, what it promised."
+        """The value of an expression in which NB is the notebook's widget; of a promise, what it
+        promised."""
         return self.page.evaluate(f"arg => {code}".replace("NB", f"({NOTEBOOK})"), arg)
 
     def until(self, code: str, arg=None, patience: float = PATIENCE) -> None:
@@ -168,7 +171,8 @@ class NotebookPage:
 
     def until_ran(self, i: int, patience: float = PATIENCE) -> None:
         self.until(
-            "(c => c.executionCount !== null && c.executionState == 'idle')(NB.content.model.cells.get(arg))",
+            "(c => c.executionCount !== null && c.executionState == "
+            "'idle')(NB.content.model.cells.get(arg))",
             i,
             patience,
         )
@@ -187,7 +191,8 @@ class NotebookPage:
     def errors(self) -> list[str]:
         "What went wrong in any cell, and what was complained of: warnings, or a logger's lines."
         outputs = self.js(
-            "[...NB.content.model.cells].filter(c => c.type == 'code').flatMap(c => c.outputs.toJSON())"
+            "[...NB.content.model.cells].filter(c => c.type == 'code').flatMap(c => "
+            "c.outputs.toJSON())"
         )
         raised = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
         printed = ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
@@ -210,7 +215,8 @@ class NotebookPage:
         self.until("window.restarted")
 
     def shot(self, name: str, whole: bool = False) -> None:
-        "Pictures for people, where SHOTS names a folder for them: what is on the screen, or screen by screen the whole notebook."
+        """Pictures for people, where SHOTS names a folder for them: what is on the screen, or
+        screen by screen the whole notebook."""
         if not SHOTS:
             return
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
@@ -257,7 +263,8 @@ class PanelOnPage:
             raise AssertionError(why) from e
 
     def until_at_rest(self) -> None:
-        "Until the panel has no better answer to give, and the still shows what it shows; cell 1 has to be WAIT."
+        """Until the panel has no better answer to give, and the still shows what it shows; cell 1
+        has to be WAIT."""
         assert self.notebook.run_cell(1) == "True"
         self.page.wait_for_function("""() => document.querySelector('.analognas-panel img').src
                                            == document.querySelector('.analognas-still img').src""")
@@ -268,7 +275,8 @@ class PanelOnPage:
     def until_says(self, pattern: str, patience: float = PATIENCE) -> None:
         "Until the line of status matches a pattern."
         self.page.wait_for_function(
-            "p => [...document.querySelectorAll('.analognas-panel [role=status], .analognas-panel [role=alert]')]"
+            "p => [...document.querySelectorAll('.analognas-panel [role=status], .analognas-panel "
+            "[role=alert]')]"
             ".some(e => new RegExp(p).test(e.innerText))",
             arg=pattern,
             timeout=1000 * patience,

@@ -16,7 +16,8 @@ def test_a_lesson_runs(name, open_notebook):
     notebook = open_notebook(name)
     notebook.run_all(patience=600)
     notebook.until(
-        "[...document.querySelectorAll('.analognas-panel')].every(panel => panel.querySelector('img'))"
+        "[...document.querySelectorAll('.analognas-panel')].every(panel => "
+        "panel.querySelector('img'))"
     )
     assert notebook.errors() == []
     notebook.shot(name.removesuffix(".ipynb"), whole=True)

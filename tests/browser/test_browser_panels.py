@@ -107,7 +107,8 @@ def test_a_search_from_start_to_stop(lab, open_notebook):
 
 
 def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebook):
-    "JupyterLab does not trust a notebook that it did not save itself, and takes styles and scripts out of what it shows."
+    """JupyterLab does not trust a notebook that it did not save itself, and takes styles and
+    scripts out of what it shows."""
     figure = new_figure(4, 2)
     figure.subplots()
     html = (
@@ -183,7 +184,8 @@ def the_picture_outlives_kernel_and_page(panel, open_notebook):
     again = open_notebook(notebook.path, expected="^Error: widget model not found")
     still = again.page.locator(".analognas-still")
     again.until(
-        "![...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('Loading widget'))"
+        "![...document.querySelectorAll('.jp-OutputArea-output')].some(e => "
+        "e.innerText.includes('Loading widget'))"
     )
     assert still.is_visible() and still.locator("img").get_attribute("alt") == alt
     assert still.locator("img").evaluate("e => e.naturalWidth") > 100

@@ -319,8 +319,8 @@ def test_distributions_and_drift_in_words():
     )
     words, r = alt_drift(given), given["net 0"]
     assert (
-        f"net 0: {r.mean[0]:.2f} % after 1 s, {r.mean[3]:.2f} % after 30 days (a loss of {r.avm:.2f} points)"
-        in words
+        f"net 0: {r.mean[0]:.2f} % after 1 s, {r.mean[3]:.2f} % after 30 days (a loss of "
+        f"{r.avm:.2f} points)" in words
     )
     assert f"{r.acc[:, 3].std(ddof=1):.2f} points (standard deviation over 12 repeats)" in words
     assert "nan" not in words

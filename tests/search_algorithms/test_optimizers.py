@@ -352,7 +352,9 @@ def test_no_solution_is_an_error_that_names_the_nearest_miss():
     ):
         with pytest.raises(
             InfeasibleError,
-            match="at most 0.0001 M parameters.*The best params among them was .*; raise max_nb_param",
+            match=(
+                "at most 0.0001 M parameters.*The best params among them was .*; raise max_nb_param"
+            ),
         ):
             optimizer.run(ConfigSpace("digits"), 0)
     assert not evaluator.asked

@@ -69,14 +69,17 @@ def start(*arguments):
 
 
 def kill_at_random(path, log, times, rng):
-    """Kill a search `times` times at random moments, however long it takes to start; returns how many were under way when killed.
+    """Kill a search `times` times at random moments, however long it takes to start; returns how
+    many were under way when killed.
 
     A process of its own forks once for each attempt, so that the imports are paid only once."""
     script = (
-        f"import os, sys, time; sys.path.insert(0, {str(os.path.dirname(killable.__file__))!r}); import killable\n"
+        f"import os, sys, time; sys.path.insert(0, {str(os.path.dirname(killable.__file__))!r}); "
+        "import killable\n"
         "for line in sys.stdin:\n"
         "    if (child := os.fork()) == 0:\n"
-        f"        killable.worker({str(path)!r}, killable.Logged({str(log)!r}, 0.01)).search(); os._exit(0)\n"
+        f"        killable.worker({str(path)!r}, killable.Logged({str(log)!r}, 0.01)).search(); "
+        "os._exit(0)\n"
         "    print(child, flush=True); os.waitpid(child, 0); print('ended', flush=True)\n"
     )
     forker = subprocess.Popen(
@@ -222,7 +225,8 @@ def test_claims_of_an_earlier_process_of_the_same_number_are_void(tmp_path):
 def test_many_processes_make_one_directory(tmp_path):
     script = (
         "import sys; from analognas.search_algorithms.run_directory import RunDirectory\n"
-        f"print('ready', flush=True); sys.stdin.readline(); RunDirectory({str(tmp_path / 'run')!r}, {{'seed': 1}})"
+        "print('ready', flush=True); sys.stdin.readline(); "
+        f"RunDirectory({str(tmp_path / 'run')!r}, {{'seed': 1}})"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": ENV}
     crowd = [subprocess.Popen([sys.executable, "-c", script], **pipes) for _ in range(6)]
@@ -415,7 +419,9 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
     monkeypatch.setattr(Database, "connection", small)
     with pytest.raises(
         ConfigError,
-        match="sqlite cannot be written: database or disk is full. Everything answered before is kept",
+        match=(
+            "sqlite cannot be written: database or disk is full. Everything answered before is kept"
+        ),
     ):
         worker(tmp_path / "run", Logged()).search()
     monkeypatch.undo()

@@ -74,7 +74,8 @@ def evaluations(path):
     "What is in the database, read without the code under test."
     with closing(sqlite3.connect(path / "evaluations.sqlite")) as db:
         return db.execute(
-            "select method, run, config, acc_1d, feasible from evaluation where state = 'done' order by id"
+            "select method, run, config, acc_1d, feasible from evaluation where state = 'done' "
+            "order by id"
         ).fetchall()
 
 

@@ -376,7 +376,8 @@ CONFIG = ConfigSpace().sample_arch(3)
         ({"widenfact1": 0.85}, "widenfact1 = 0.85"),
         (
             {"out_channel0": 17},
-            "out_channel0 = 17 is not allowed (out_channel0: discrete, one of 8, 12, 16, 32, 48, 64)",
+            "out_channel0 = 17 is not allowed (out_channel0: discrete, one of 8, 12, 16, 32, 48, "
+            "64)",
         ),
         ({"M": 6}, "M = 6"),
         ({"M": 0}, "M = 0"),

@@ -97,8 +97,9 @@ def test_different_networks(a, b):
 
 
 def numeric_signatures(cells):
-    """One number per cell that depends on the computed function alone: the cell is evaluated on a random vector, with
-    random matrices for convolutions and pooling, and summed over all 720 ways to hand six matrices to the six edges."""
+    """One number per cell that depends on the computed function alone: the cell is evaluated on a
+    random vector, with random matrices for convolutions and pooling, and summed over all 720
+    ways to hand six matrices to the six edges."""
     rng, d = np.random.default_rng(0), 16
     x, pool, read = rng.normal(size=d), rng.normal(size=(d, d)) / 4, rng.normal(size=d)
     weights = {2: rng.normal(size=(6, d, d)), 3: rng.normal(size=(6, d, d))}
