@@ -179,7 +179,8 @@ def _collect(args) -> int:
     if "n" in wanted and "repeats" not in wanted:
         wanted["repeats"] = min(plan.repeats, wanted["n"])
     print(f"plan {name} of {data.info.name}{', changed' if wanted else ''}", file=sys.stderr)
-    space, tally = make_space(args.space or args.dataset).for_dataset(data.info), Tally()
+    space = make_space(args.space or args.dataset).for_dataset(data.info)
+    tally = Tally()
     try:
         store = collect(
             space,
@@ -197,7 +198,9 @@ def _collect(args) -> int:
         print(f"rows {tally.rows}, epochs {tally.epochs}, seconds {tally.seconds:.1f}")
     counts = store.counts()
     print(", ".join(f"{v} {k}" for k, v in counts.items()))
-    return 0 if counts["failed"] == 0 else 1
+    if counts["failed"] == 0:
+        return 0
+    return 1
 
 # %% ../nbs/89_cli.ipynb #90fdcb71
 BENCHES = ("analog", "growth", "evaluators", "query", "search", "scale", "baselines")
@@ -207,19 +210,20 @@ def _run_bench(args) -> dict[str, Any]:
     if args.what in ("evaluators", "query"):
         from analognas.bench.evaluators import bench_evaluators, bench_query
 
-        return bench_evaluators() if args.what == "evaluators" else bench_query()
+        if args.what == "evaluators":
+            return bench_evaluators()
+        return bench_query()
     if args.what == "baselines":
         from analognas.bench.baselines import bench_baselines
         from analognas.datasets.load import load_dataset
         from analognas.evaluators.xgboost import XGBoostEvaluator
 
-        data, store = (
-            load_dataset(args.dataset, args.root),
-            args.store or Path("labels/baselines.sqlite"),
-        )
-        seeds = (
-            1 if args.seeds is None else int(check_number("seeds", args.seeds, low=1, integer=True))
-        )
+        data = load_dataset(args.dataset, args.root)
+        store = args.store or Path("labels/baselines.sqlite")
+        if args.seeds is None:
+            seeds = 1
+        else:
+            seeds = int(check_number("seeds", args.seeds, low=1, integer=True))
         table = bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
         return {"rows": table.drop(columns="drift").to_dict("records")}
     if args.what == "search":
@@ -234,7 +238,9 @@ def _run_bench(args) -> dict[str, Any]:
         return bench_scale()
     from analognas.bench.analog import bench_analog, bench_growth
 
-    return bench_analog() if args.what == "analog" else {"rows": bench_growth()}
+    if args.what == "analog":
+        return bench_analog()
+    return {"rows": bench_growth()}
 
 
 def _lines(name: str, value: Any, indent: str = "") -> list[str]:

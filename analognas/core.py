@@ -112,13 +112,12 @@ def child_seeds(seed: int | None, n: int) -> list[int]:
     return [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(n)]
 
 # %% ../nbs/00_core.ipynb #1a489513
-SECOND, MINUTE, HOUR, DAY, MONTH = (
-    1.0,
-    60.0,
-    3_600.0,
-    86_400.0,
-    2_592_000.0,
-)  # seconds; a month is 30 days
+# seconds; a month is 30 days
+SECOND = 1.0
+MINUTE = 60.0
+HOUR = 3_600.0
+DAY = 86_400.0
+MONTH = 2_592_000.0
 DRIFT_TIMES = (
     SECOND,
     HOUR,
@@ -156,7 +155,8 @@ class DriftRecord:
     acc: np.ndarray  # percent, shape (n_rep, n_times)
 
     def __post_init__(self):
-        times, acc = check_times(self.t_inference), np.asarray(self.acc, dtype=float)
+        times = check_times(self.t_inference)
+        acc = np.asarray(self.acc, dtype=float)
         if acc.ndim != 2 or acc.shape[1] != len(times) or len(acc) == 0:
             raise ConfigError(
                 f"acc must have shape (n_rep, {len(times)}), one column per time; got {acc.shape}."
@@ -184,11 +184,9 @@ class DriftRecord:
     def std(self) -> np.ndarray:
         """Sample standard deviation over repeats at each time, percentage points; NaN for a single
         repeat."""
-        return (
-            self.acc.std(axis=0, ddof=1)
-            if len(self.acc) > 1
-            else np.full(self.acc.shape[1], np.nan)
-        )
+        if len(self.acc) > 1:
+            return self.acc.std(axis=0, ddof=1)
+        return np.full(self.acc.shape[1], np.nan)
 
     def at(self, t_inference: float) -> int:
         "Column of a time; a time that was not measured is an error."
@@ -262,11 +260,9 @@ DATASETS = {
 
 def dataset_info(dataset: str | DatasetInfo) -> DatasetInfo:
     "A known dataset's facts by name, or the user's own `DatasetInfo` as it is."
-    return (
-        dataset
-        if isinstance(dataset, DatasetInfo)
-        else DATASETS[check_choice("dataset", dataset, DATASETS)]
-    )
+    if isinstance(dataset, DatasetInfo):
+        return dataset
+    return DATASETS[check_choice("dataset", dataset, DATASETS)]
 
 # %% ../nbs/00_core.ipynb #494ed435
 def write_atomic(

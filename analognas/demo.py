@@ -37,7 +37,8 @@ def compare_with_truth(worker: Worker, truth: TableEvaluator) -> pd.DataFrame:
         ("random search", top(worker.baselines)),
         ("true optimum", best),
     ):
-        says, is_ = worker.optimizer.surrogate.query(config), truth.query(config)
+        says = worker.optimizer.surrogate.query(config)
+        is_ = truth.query(config)
         rows[name] = {
             "cell": "".join(map(str, config.values())),
             "predicted acc_1d": says.acc_1d,
@@ -58,12 +59,15 @@ def mean_truth(results, truth: TableEvaluator) -> tuple[float, float]:
     return float(np.mean(acc)), float(np.std(acc, ddof=1) / np.sqrt(len(acc)))
 
 # %% ../nbs/88_demo.ipynb #9f7015cb
-SEARCH_RUNS, GENERATIONS, POPULATION = 5, 30, 20
+SEARCH_RUNS = 5
+GENERATIONS = 30
+POPULATION = 20
 
 
 def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
     "Part 1: the search, its report as CSV and figure in the run directory."
-    space, truth = NASBench201Space(), TableEvaluator(nasbench201_labels()).bind(NASBench201Space())
+    space = NASBench201Space()
+    truth = TableEvaluator(nasbench201_labels()).bind(NASBench201Space())
     optimizer = EAOptimizer(XGBoostEvaluator(), nb_iter=GENERATIONS, population_size=POPULATION)
     worker = Worker(space, optimizer, runs=SEARCH_RUNS, run_dir=run_dir, progress=progress)
     worker.search()
@@ -85,7 +89,9 @@ def search_part(run_dir: str | Path | None, progress: bool = True) -> Worker:
     return worker
 
 # %% ../nbs/88_demo.ipynb #996ef594
-DEMO_CHANNELS, DEMO_CELLS = 16, 5  # the published skeleton
+# the published skeleton
+DEMO_CHANNELS = 16
+DEMO_CELLS = 5
 
 
 def measure_part(

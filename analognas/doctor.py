@@ -35,7 +35,11 @@ class Finding:
     @property
     def mark(self) -> str:
         "One word for the report: ok, note or BROKEN."
-        return "BROKEN" if not self.ok else "note" if self.remedy else "ok"
+        if not self.ok:
+            return "BROKEN"
+        if self.remedy:
+            return "note"
+        return "ok"
 
 # %% ../nbs/80_doctor.ipynb #a7b896a5
 def wanted(
@@ -183,11 +187,10 @@ def check_xgboost() -> Finding:
     try:
         import xgboost
     except BREAKAGE as e:  # XGBoostError is a ValueError
-        how = (
-            "brew install libomp"
-            if platform.system() == "Darwin"
-            else "pip install --force-reinstall xgboost"
-        )
+        if platform.system() == "Darwin":
+            how = "brew install libomp"
+        else:
+            how = "pip install --force-reinstall xgboost"
         return Finding("xgboost", False, first_line(e), f"Run: {how}")
     return Finding("xgboost", True, f"{xgboost.__version__} loads")
 
@@ -240,11 +243,10 @@ def check_cache() -> Finding:
             first_line(e),
             "Set ANALOGNAS_CACHE to a folder that you can write to.",
         )
-    shown = (
-        Path("~") / folder.relative_to(Path.home())
-        if folder.is_relative_to(Path.home())
-        else folder
-    )
+    if folder.is_relative_to(Path.home()):
+        shown = Path("~") / folder.relative_to(Path.home())
+    else:
+        shown = folder
     return Finding("cache folder", True, f"{shown} can be written")
 
 # %% ../nbs/80_doctor.ipynb #b6a86ed5
@@ -290,4 +292,6 @@ def print_report() -> int:  # exit status: 0, or 1 if something essential is bro
             print(f"{'':{width + 10}}{finding.remedy}")
     broken = [finding.name for finding in findings if not finding.ok]
     print(f"Broken: {', '.join(broken)}." if broken else "All that analognas needs is in order.")
-    return 1 if broken else 0
+    if broken:
+        return 1
+    return 0

@@ -37,7 +37,8 @@ def copy_lessons(folder: str | Path) -> list[Path]:
     """Copy the lessons that `folder` does not have yet; returns the copies.
 
     `ConfigError` if that is not possible."""
-    folder, copies = Path(folder), []
+    folder = Path(folder)
+    copies = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for lesson in sorted(find_lessons().glob("*.ipynb")):
@@ -66,7 +67,10 @@ def open_lab(
         f"{len(copied)} lessons copied to {folder}." if copied else f"The lessons are in {folder}.",
         flush=True,
     )
-    what = ["voila", str(Path(folder) / PAGE)] if page else ["jupyterlab", str(folder)]
+    if page:
+        what = ["voila", str(Path(folder) / PAGE)]
+    else:
+        what = ["jupyterlab", str(folder)]
     try:
         return subprocess.call([sys.executable, "-m", *what, *options])
     except KeyboardInterrupt:

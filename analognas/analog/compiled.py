@@ -71,11 +71,9 @@ def without_gaps(x: Tensor) -> Tensor:
     last = x.movedim(1, -1) if x.ndim > 2 else x
     if x.is_contiguous() or last.is_contiguous():
         return x
-    return (
-        last.contiguous().movedim(-1, 1)
-        if last is not x and last.stride(-1) == 1
-        else x.contiguous()
-    )
+    if last is not x and last.stride(-1) == 1:
+        return last.contiguous().movedim(-1, 1)
+    return x.contiguous()
 
 
 def planes(
@@ -84,7 +82,10 @@ def planes(
 ) -> np.ndarray:  # (outer, parts, inner), the same memory in its own order
     "The memory of `x` as an array; element [:, p] belongs to the p-th group of channels."
     lies = x.detach() if x.is_contiguous() else x.detach().movedim(1, -1)
-    outer = 1 if parts == 1 else len(x) if x.is_contiguous() else x.numel() // x.shape[1]
+    if parts == 1:
+        outer = 1
+    else:
+        outer = len(x) if x.is_contiguous() else x.numel() // x.shape[1]
     return lies.view(outer, parts, x.numel() // max(outer * parts, 1)).numpy()
 
 # %% ../../nbs/19_analog.compiled.ipynb #9ddc11a4

@@ -55,8 +55,14 @@ def why_not_fast(config) -> str | None:
     "What in an `rpu_config` the fast layers do not cover, in words; None if they cover all of it."
     if type(config) not in (TorchInferenceRPUConfig, InferenceRPUConfig):
         return f"{type(config).__name__} is neither TorchInferenceRPUConfig nor InferenceRPUConfig"
-    io, mapping, modifier, remap = config.forward, config.mapping, config.modifier, config.remap
-    on = [name for name in _OFF if getattr(io, name) > 0] if not io.is_perfect else []
+    io = config.forward
+    mapping = config.mapping
+    modifier = config.modifier
+    remap = config.remap
+    if not io.is_perfect:
+        on = [name for name in _OFF if getattr(io, name) > 0]
+    else:
+        on = []
     checks = {
         f"noise management {io.noise_management.name}": io.noise_management
         != NoiseManagementType.NONE
@@ -102,11 +108,9 @@ _ON_TILES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # what aihwkit puts on
 
 def _fast(digital: Any, config) -> AnalogLayer:
     "The fast layer of a digital one."
-    return (
-        AnalogLinear(digital, config)
-        if isinstance(digital, nn.Linear)
-        else AnalogConv2d(digital, config)
-    )
+    if isinstance(digital, nn.Linear):
+        return AnalogLinear(digital, config)
+    return AnalogConv2d(digital, config)
 
 
 def _on_tiles(module: nn.Module, config, name: str) -> nn.Module:
@@ -135,7 +139,10 @@ def to_analog(
     """Copy a network, replacing its convolutions and linear layers by analog ones.
 
     Raises `ConfigError` where that is impossible."""
-    config = create_rpu_config() if rpu_config is None else copy.deepcopy(rpu_config)
+    if rpu_config is None:
+        config = create_rpu_config()
+    else:
+        config = copy.deepcopy(rpu_config)
     model = copy.deepcopy(model)
     for name, module in list(model.named_modules()):
         if isinstance(module, _ON_TILES):
@@ -154,11 +161,10 @@ def digital_state(model: nn.Module) -> dict[str, Tensor]:
         n: m for n, m in model.named_modules() if isinstance(m, AnalogLayer | AnalogLayerBase)
     }
     for name, module in analog.items():
-        digital = (
-            convert_to_digital(copy.deepcopy(module))
-            if isinstance(module, AnalogLayerBase)
-            else module
-        )
+        if isinstance(module, AnalogLayerBase):
+            digital = convert_to_digital(copy.deepcopy(module))
+        else:
+            digital = module
         kept = {k: v for k, v in digital.state_dict().items() if k in ("weight", "bias")}
         state |= {f"{name}.{k}" if name else k: v.detach().clone() for k, v in kept.items()}
     inside = tuple(f"{n}." if n else "" for n in analog)
@@ -173,30 +179,34 @@ def digital_state(model: nn.Module) -> dict[str, Tensor]:
 def _kit_tiles(layer: AnalogLayerBase) -> list[list]:
     "aihwkit's tiles of a layer, [cut of the inputs][cut of the outputs]."
     module = layer.analog_module
-    return [list(row) for row in module.array] if hasattr(module, "array") else [[module]]
+    if hasattr(module, "array"):
+        return [list(row) for row in module.array]
+    return [[module]]
 
 
 @torch.no_grad()
 def _copy_tiles(fast: AnalogLayer, kit: AnalogLayerBase, towards_kit: bool) -> None:
     "Copy weights, scales, ranges and bias between a fast layer and aihwkit's of the same shape."
     fast.settle()
-    tiles, w = _kit_tiles(kit), fast.matrix()[0]
+    tiles = _kit_tiles(kit)
+    w = fast.matrix()[0]
     for b in fast.blocks:
-        tile, scale, r = tiles[b.i][b.j], fast.scale[b.i, 0, b.rows], fast.input_range
+        tile = tiles[b.i][b.j]
+        scale = fast.scale[b.i, 0, b.rows]
+        r = fast.input_range
         if towards_kit:
             tile.tile.set_weights(w[b.rows, b.cols] / scale)
             tile.set_mapping_scales(scale.flatten().clone())
         else:
             scale.copy_(tile.get_mapping_scales().view(-1, 1).expand_as(scale))
             w[b.rows, b.cols] = tile.tile.get_weights().to(w) * scale
-        pairs = (
-            []
-            if r is None
-            else [
+        if r is None:
+            pairs = []
+        else:
+            pairs = [
                 (r[b.i, b.j], tile.input_range),
                 (fast.range_batches[b.i, b.j], tile.input_range_update_idx),
             ]
-        )
         if fast.out_scaling is not None:
             pairs.append((fast.out_scale(b).flatten(), tile.out_scaling_alpha))
         for ours, theirs in pairs:
@@ -204,7 +214,8 @@ def _copy_tiles(fast: AnalogLayer, kit: AnalogLayerBase, towards_kit: bool) -> N
     if fast.bias is not None:
         bias = kit.analog_module.bias
         (bias.data if towards_kit else fast.bias).copy_(fast.bias if towards_kit else bias)
-    fast._seen, fast.hardware = None, None
+    fast._seen = None
+    fast.hardware = None
 
 
 def to_aihwkit(

@@ -36,7 +36,9 @@ class Converters:
         "Read them from aihwkit's `IOParameters`."
 
         def step(res: float, bound: float) -> float:
-            return 2 * bound * (1 / res if res > 1 else res) if res > 0 else 0.0
+            if res > 0:
+                return 2 * bound * (1 / res if res > 1 else res)
+            return 0.0
 
         perfect = io.is_perfect or io.mv_type.name == "IDEAL"
         inp_bound, out_bound = (b if b > 0 else float("inf") for b in (io.inp_bound, io.out_bound))
@@ -74,7 +76,9 @@ def volts(
     r: Tensor | None,  # input range (groups,); None: no range, `x` is a voltage already
 ) -> Tensor:  # the same shape
     "Activations as shares of the input range, clipped to it."
-    return x if r is None else (x / per_channel(r, x)).clamp_(-1.0, 1.0)
+    if r is None:
+        return x
+    return (x / per_channel(r, x)).clamp_(-1.0, 1.0)
 
 
 def dac_by_torch(x: Tensor, r: Tensor | None, c: Converters) -> Tensor:
@@ -122,7 +126,9 @@ def adc_codes(
     c: Converters,
 ) -> Tensor:  # whole numbers, unclipped; `y` itself where the ADC does not round
     "How many steps of the ADC each current is."
-    return y if c.perfect or not c.out_step else (y / c.out_step).round_()
+    if c.perfect or not c.out_step:
+        return y
+    return (y / c.out_step).round_()
 
 
 def adc_values(
@@ -148,7 +154,9 @@ def clamp_passes_at_bound() -> bool:
 def within(values: Tensor, bound: float) -> Tensor:
     """Where `torch.clamp(values, -bound, bound)` passes the gradient; boolean, the shape of
     `values`."""
-    return values.abs() <= bound if clamp_passes_at_bound() else values.abs() < bound
+    if clamp_passes_at_bound():
+        return values.abs() <= bound
+    return values.abs() < bound
 
 # %% ../../nbs/22_analog.converters.ipynb #def7fe49
 class Reading(NamedTuple):
@@ -162,18 +170,15 @@ class Reading(NamedTuple):
 def code_type(c: Converters, dtype: torch.dtype) -> tuple[torch.dtype, float]:
     """The smallest type that holds the ADC's codes, and the largest code; `dtype` itself where the
     ADC does not round."""
-    top = (
-        math.ceil(c.out_bound / c.out_step - 1e-4)
-        if c.out_step and not c.perfect and c.out_bound < float("inf")
-        else 2**15
-    )
-    return (
-        (torch.int8, top)
-        if top < 2**7
-        else (torch.int16, top)
-        if top < 2**15
-        else (dtype, float("inf"))
-    )
+    if c.out_step and not c.perfect and c.out_bound < float("inf"):
+        top = math.ceil(c.out_bound / c.out_step - 1e-4)
+    else:
+        top = 2**15
+    if top < 2**7:
+        return (torch.int8, top)
+    if top < 2**15:
+        return (torch.int16, top)
+    return (dtype, float("inf"))
 
 
 def read_out_by_torch(y: Tensor, factor: Tensor, c: Converters, keep: bool) -> Reading:
@@ -193,9 +198,12 @@ def _read_out(y, factor, step, bound, inside, top, codes, std, table, key0, key1
     """In place, on flat arrays; `codes` is filled unless it is empty.
 
     Returns where the ADC clipped, an empty array if nowhere."""
-    outside, words = np.zeros(0, np.bool_), np.empty((4, BLOCK // 8), np.uint32)
+    outside = np.zeros(0, np.bool_)
+    words = np.empty((4, BLOCK // 8), np.uint32)
     for start in range(0, y.size, BLOCK):
-        part, own, near = y[start : start + BLOCK], codes[start : start + BLOCK], np.int32(0)
+        part = y[start : start + BLOCK]
+        own = codes[start : start + BLOCK]
+        near = np.int32(0)
         if std:
             add_to_block(part, start, table, std, key0, key1, words)
         for i in range(part.size):
@@ -228,7 +236,8 @@ def read_out_(
         return read_out_by_torch(y, factor, c, keep)
     flat, (kind, top) = planes(y, 1).reshape(-1), code_type(c, y.dtype)
     number = flat.dtype.type
-    codes, bound = torch.empty_like(y if keep else y[:0], dtype=kind), number(c.out_bound)
+    codes = torch.empty_like(y if keep else y[:0], dtype=kind)
+    bound = number(c.out_bound)
     inside = bound if clamp_passes_at_bound() else np.nextafter(bound, number(0))
     single = number(float(factor) if len(factor) == 1 else 1.0)
     key = draw_key() if c.out_noise else (np.uint64(0), np.uint64(0))

@@ -88,11 +88,9 @@ HERMES_4PHASE = chip_from_peak(
 )
 
 # %% ../../nbs/39_analog.cost.ipynb #68ae6f5e
-ISAAC_CYCLE, ISAAC_INPUT_BITS, ISAAC_CELLS = (
-    100e-9,
-    16,
-    8,
-)  # seconds; bits, one a cycle; 2-bit cells of one weight
+ISAAC_CYCLE = 100e-9  # seconds
+ISAAC_INPUT_BITS = 16  # bits, one a cycle
+ISAAC_CELLS = 8  # 2-bit cells of one weight
 ISAAC_POWER = {
     "adc": 16e-3,
     "dac": 4e-3,
@@ -126,7 +124,8 @@ def _cost(layer: LayerShape, chip: Chip) -> dict[str, Any]:
     """Count tiles, weights, MVMs and conversions of all layers of a kind, with their latency (s)
     and energy (J)."""
     deep = -(-layer.rows // chip.rows)  # tiles whose outputs are added
-    outputs, tiles = deep * layer.cols, layer.tiles(chip.rows, chip.cols)
+    outputs = deep * layer.cols
+    tiles = layer.tiles(chip.rows, chip.cols)
     full = (
         chip.idle_share * tiles + (1 - chip.idle_share) * outputs / chip.cols
     )  # how many full tiles draw that much
@@ -161,7 +160,8 @@ def hardware_cost(
 
     A lower bound: digital work and moving data are free, and layers work one after another.
     Raises `ConfigError` for an unknown chip or a bad config."""
-    chip, n = find_chip(chip), len(configs)
+    chip = find_chip(chip)
+    n = len(configs)
     total: dict[str, Any] = {
         k: np.zeros(n, int) for k in ("tiles", "weights", "mvms", "adc_conversions")
     } | {k: np.zeros(n) for k in ("latency", "energy")}

@@ -50,22 +50,32 @@ def _converters(
     static and learned."""
     io = config.forward = IOParameters()
     io.is_perfect = False
-    io.inp_bound, io.inp_res = 1.0, resolution(dac_bits)
-    io.out_bound, io.out_res, io.out_noise = OUT_BOUND, resolution(adc_bits), out_noise
-    io.noise_management, io.bound_management = NoiseManagementType.NONE, BoundManagementType.NONE
+    io.inp_bound = 1.0
+    io.inp_res = resolution(dac_bits)
+    io.out_bound = OUT_BOUND
+    io.out_res = resolution(adc_bits)
+    io.out_noise = out_noise
+    io.noise_management = NoiseManagementType.NONE
+    io.bound_management = BoundManagementType.NONE
     inputs = config.pre_post.input_range
-    inputs.enable, inputs.manage_output_clipping = True, False
-    inputs.init_from_data, inputs.init_std_alpha = INPUT_RANGE_BATCHES, INPUT_RANGE_SIGMAS
-    inputs.decay, inputs.input_min_percentage = INPUT_RANGE_DECAY, INPUT_RANGE_INSIDE
+    inputs.enable = True
+    inputs.manage_output_clipping = False
+    inputs.init_from_data = INPUT_RANGE_BATCHES
+    inputs.init_std_alpha = INPUT_RANGE_SIGMAS
+    inputs.decay = INPUT_RANGE_DECAY
+    inputs.input_min_percentage = INPUT_RANGE_INSIDE
 
 
 def _weights(config: TorchInferenceRPUConfig, modifier_std: float, tile_size: int) -> None:
     "How weights are mapped to conductances, and the noise that training adds to make them robust."
-    config.modifier.type, config.modifier.std_dev = WeightModifierType.ADD_NORMAL, modifier_std
-    config.clip.type, config.clip.sigma = WeightClipType.LAYER_GAUSSIAN, CLIP_SIGMA
+    config.modifier.type = WeightModifierType.ADD_NORMAL
+    config.modifier.std_dev = modifier_std
+    config.clip.type = WeightClipType.LAYER_GAUSSIAN
+    config.clip.sigma = CLIP_SIGMA
     config.remap.type = WeightRemapType.LAYERWISE_SYMMETRIC
     mapping = config.mapping
-    mapping.digital_bias, mapping.weight_scaling_omega = True, 1.0
+    mapping.digital_bias = True
+    mapping.weight_scaling_omega = 1.0
     mapping.weight_scaling_columnwise = mapping.out_scaling_columnwise = False
     mapping.max_input_size = mapping.max_output_size = tile_size
 
@@ -195,5 +205,8 @@ def create_rpu_config(
     )  # nothing clips where there is no converter
     _weights(config, values.modifier_std, values.tile_size)
     config.noise_model = noise_model or _noise_model(preset, **device)
-    config.drift_compensation = GlobalDriftCompensation() if values.drift_compensation else None
+    if values.drift_compensation:
+        config.drift_compensation = GlobalDriftCompensation()
+    else:
+        config.drift_compensation = None
     return config

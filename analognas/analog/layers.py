@@ -54,14 +54,16 @@ class MappedWeights(nn.Module):
 
     def __init__(self, digital: nn.Conv2d | nn.Linear, rpu_config, op: ConvOp | LinearOp):
         super().__init__()
-        self.rpu_config, self.op = rpu_config, op
+        self.rpu_config = rpu_config
+        self.op = op
         self.weight = nn.Parameter(digital.weight.detach().clone())
-        self.bias = None if digital.bias is None else nn.Parameter(digital.bias.detach().clone())
-        w, mapping, ranges = (
-            self.matrix().detach(),
-            rpu_config.mapping,
-            rpu_config.pre_post.input_range,
-        )
+        if digital.bias is None:
+            self.bias = None
+        else:
+            self.bias = nn.Parameter(digital.bias.detach().clone())
+        w = self.matrix().detach()
+        mapping = rpu_config.mapping
+        ranges = rpu_config.pre_post.input_range
         self.blocks = cut(
             w.shape[1],
             w.shape[2],
@@ -97,14 +99,17 @@ class MappedWeights(nn.Module):
 
     def part(self, b: Block) -> Tensor:
         "The weights of a block, (G, rows, cols)."
-        return self.matrix() if len(self.blocks) == 1 else self.matrix()[:, b.rows, b.cols]
+        if len(self.blocks) == 1:
+            return self.matrix()
+        return self.matrix()[:, b.rows, b.cols]
 
     @torch.no_grad()
     def rescale(self) -> None:
         "Map the weights onto the tiles anew, as if they had just been put there."
         for b in self.blocks:
             self.scale[b.i, :, b.rows] = initial_scale(self.part(b), self.rpu_config.mapping)
-        self._seen, self.hardware = None, None
+        self._seen = None
+        self.hardware = None
 
 
 def _count_fused_steps(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -144,13 +149,16 @@ class SettlingWeights(MappedWeights):
     @torch.no_grad()
     def settle(self) -> None:
         "Clip and remap, if the weights have changed since training last used them."
-        seen, self._seen = self._seen, None
+        seen = self._seen
+        self._seen = None
         if seen is None or seen[0] != self.weight.data_ptr() or seen == self._now():
             return
         self.hardware = None
-        clip, remap = self.rpu_config.clip, self.rpu_config.remap
+        clip = self.rpu_config.clip
+        remap = self.rpu_config.remap
         for b in self.blocks:
-            scale, part = self.scale[b.i, :, b.rows], self.part(b)
+            scale = self.scale[b.i, :, b.rows]
+            part = self.part(b)
             part.copy_(clipped(part / scale, clip).mul_(scale))
             if self.out_scaling is not None and remap.type != WeightRemapType.NONE:
                 part.mul_(self.out_scale(b))  # remapping takes the learned factor in
@@ -161,11 +169,9 @@ class SettlingWeights(MappedWeights):
     def out_scale(self, b: Block) -> Tensor:
         "The learned factor of a block, (G, rows, 1) or (G, 1, 1)."
         assert self.out_scaling is not None
-        return (
-            self.out_scaling[b.i, :, b.rows]
-            if self.out_scaling.ndim == 4
-            else self.out_scaling[b.i, b.j].view(-1, 1, 1)
-        )
+        if self.out_scaling.ndim == 4:
+            return self.out_scaling[b.i, :, b.rows]
+        return self.out_scaling[b.i, b.j].view(-1, 1, 1)
 
     def train(self, mode: bool = True):
         self.settle()
@@ -186,7 +192,8 @@ class SettlingWeights(MappedWeights):
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._seen, self.hardware = None, None
+        self._seen = None
+        self.hardware = None
 
 # %% ../../nbs/25_analog.layers.ipynb #b5a8c350
 class AnalogLayer(SettlingWeights):
@@ -206,9 +213,10 @@ class AnalogLayer(SettlingWeights):
             int, Tensor
         ] = {}  # of each cut of the outputs, summed over the cuts of the inputs
         for k, b in enumerate(self.blocks):
-            part = (
-                x[:, b.channels] if self.op.groups == 1 else grouped[:, :, b.channels].flatten(1, 2)
-            )
+            if self.op.groups == 1:
+                part = x[:, b.channels]
+            else:
+                part = grouped[:, :, b.channels].flatten(1, 2)
             y = self._tile(
                 part, b, self.hardware[k] if self.hardware and not self.training else None
             )
@@ -218,11 +226,14 @@ class AnalogLayer(SettlingWeights):
         else:
             parts = [v.unflatten(1, (self.op.groups, -1)) for v in rows.values()]
             y = torch.cat(parts, 2).flatten(1, 2)
-        return y if self.bias is None else y + per_channel(self.bias, y)
+        if self.bias is None:
+            return y
+        return y + per_channel(self.bias, y)
 
     def _tile(self, x: Tensor, b: Block, state: TileState | None) -> Tensor:
         "One block's digital output."
-        config, c = self.rpu_config, Converters.of(self.rpu_config.forward)
+        config = self.rpu_config
+        c = Converters.of(self.rpu_config.forward)
         scale = self.scale[b.i, :, b.rows]
         w = self.part(b) / scale if state is None else state.weights
         kernel = as_kernel(modified(w, config.modifier) if self.training else w, b, self.op.kernel)
@@ -236,11 +247,14 @@ class AnalogLayer(SettlingWeights):
         if torch.is_grad_enabled() and (
             x.requires_grad or kernel.requires_grad or r is not None and r.requires_grad
         ):
-            rule, taps = config.pre_post.input_range, self._taps(b)
+            rule = config.pre_post.input_range
+            taps = self._taps(b)
             y = AnalogProduct.apply(x, kernel, r, factor, taps, self.op, c, rule)
         else:
             y = product(x, kernel, r, factor, self.op, c)
-        return y if self.out_scaling is None else y * per_channel(self.out_scale(b).flatten(), y)
+        if self.out_scaling is None:
+            return y
+        return y * per_channel(self.out_scale(b).flatten(), y)
 
     @property
     def columnwise(self) -> bool:
@@ -255,14 +269,13 @@ class AnalogLayer(SettlingWeights):
         """Running mean over the first batches of a multiple of the unfolded input's standard
         deviation."""
         assert self.input_range is not None
-        rule, batches, r = (
-            self.rpu_config.pre_post.input_range,
-            self.range_batches[b.i, b.j],
-            self.input_range[b.i, b.j],
-        )
+        rule = self.rpu_config.pre_post.input_range
+        batches = self.range_batches[b.i, b.j]
+        r = self.input_range[b.i, b.j]
         if self._needs_no_data(x, batches):
             return
-        std, early = unfolded_std(x, self._taps(b), self.op), batches < rule.init_from_data
+        std = unfolded_std(x, self._taps(b), self.op)
+        early = batches < rule.init_from_data
         new = (r * batches + rule.init_std_alpha * std) / (batches + 1)
         counts = early & (std > 0)
         r.copy_(torch.where(early, torch.where(counts, new, r).abs(), r))
@@ -298,7 +311,8 @@ def unfolded_std(
     op: ConvOp | LinearOp,
 ) -> Tensor:  # (G,)
     "Standard deviation of what the rows of the unfolded input would hold."
-    count, total = copies(x, taps, op), unfolded_size(x, taps, op)
+    count = copies(x, taps, op)
+    total = unfolded_size(x, taps, op)
     grouped = x.to(wide(x.dtype)).view(len(x), op.groups, *count.shape)
     first, second = (
         (v.sum(0) * count).flatten(1).double().sum(1) for v in (grouped, grouped.square())
@@ -327,7 +341,9 @@ class AnalogConv2d(AnalogLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         "(N, C, H, W) or (C, H, W)."
-        return self.over_tiles(x) if x.ndim == 4 else self.over_tiles(x.unsqueeze(0)).squeeze(0)
+        if x.ndim == 4:
+            return self.over_tiles(x)
+        return self.over_tiles(x.unsqueeze(0)).squeeze(0)
 
     def extra_repr(self) -> str:
         return (

@@ -76,9 +76,10 @@ def fitting_batch(
         model(x[:1].to(device))
     for hook in hooks:
         hook.remove()
-    room = (
-        CACHE_VALUES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // (4 * 4 * 8)
-    )
+    if device.type == "cpu":
+        room = CACHE_VALUES
+    else:
+        room = torch.cuda.mem_get_info(device)[0] // (4 * 4 * 8)
     return int(min(max(room // max(sizes, default=1), 1), LARGEST_BATCH))
 
 # %% ../../nbs/28_analog.measure.ipynb #e353b2f1
@@ -119,14 +120,14 @@ def stream_drift(
     if not all(isinstance(layer, AnalogLayer) for layer in layers.values()):
         model = copy.deepcopy(model)  # aihwkit's tiles are programmed in place
     device = next(model.parameters()).device
-    x, y = x.to(device), y.to(device)
+    x = x.to(device)
+    y = y.to(device)
     modes = [(m, m.training) for m in model.modules()]
     try:
-        batch = (
-            fitting_batch(model.eval(), x)
-            if batch_size is None
-            else check_number("batch_size", batch_size, low=1, integer=True)
-        )
+        if batch_size is None:
+            batch = fitting_batch(model.eval(), x)
+        else:
+            batch = check_number("batch_size", batch_size, low=1, integer=True)
         for i, s in list(enumerate(child_seeds(seed, n_rep)))[first:]:
             noise = s
             for j, t in enumerate(times):

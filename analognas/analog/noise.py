@@ -55,7 +55,8 @@ def normal_table(dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(ndtri((np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE)).to(dtype)
 
 # %% ../../nbs/21_analog.noise.ipynb #eed2abf1
-_LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
+_LOW = np.uint64(2**32 - 1)
+_HALF = np.uint64(32)
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # constants of the paper
 _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
@@ -66,17 +67,21 @@ def philox(first, key0, key1, out):
     under the key (key0, key1)."""
     for i in range(out.shape[1]):
         counter = first + np.uint64(i)
-        a, b, c, d = counter & _LOW, counter >> _HALF, np.uint64(0), np.uint64(0)
-        k0, k1 = np.uint64(key0), np.uint64(key1)
+        a = counter & _LOW
+        b = counter >> _HALF
+        c = np.uint64(0)
+        d = np.uint64(0)
+        k0 = np.uint64(key0)
+        k1 = np.uint64(key1)
         for _ in range(10):
-            p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-            a, b, c, d = (
-                ((q >> _HALF) ^ b ^ k0) & _LOW,
-                q & _LOW,
-                ((p >> _HALF) ^ d ^ k1) & _LOW,
-                p & _LOW,
-            )
-            k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+            p = a * _MULTIPLIERS[0]
+            q = c * _MULTIPLIERS[1]
+            a = ((q >> _HALF) ^ b ^ k0) & _LOW
+            b = q & _LOW
+            c = ((p >> _HALF) ^ d ^ k1) & _LOW
+            d = p & _LOW
+            k0 = (k0 + _WEYL[0]) & _LOW
+            k1 = (k1 + _WEYL[1]) & _LOW
         out[0, i], out[1, i], out[2, i], out[3, i] = a, b, c, d
 
 # %% ../../nbs/21_analog.noise.ipynb #fc2b002c

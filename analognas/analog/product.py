@@ -59,7 +59,8 @@ class ConvOp(NamedTuple):
             # in channels_last, oneDNN would write out of bounds (its issue 6035)
             self.kernel == (1, 1) and max(self.stride) > 1
         ):
-            gy, s = gy.contiguous(), s.contiguous()
+            gy = gy.contiguous()
+            s = s.contiguous()
         gx, gw, _ = torch.ops.aten.convolution_backward(
             gy,
             s,
@@ -103,11 +104,9 @@ class LinearOp(NamedTuple):
 def whole_factor(scale: Tensor, r: Tensor | None) -> Tensor:
     """What the ADC's output is multiplied with, (1,), (groups,) or (outputs,): the scale of the
     weights times the input range."""
-    return (
-        scale
-        if r is None
-        else scale * (r if len(r) in (1, len(scale)) else r.repeat_interleave(len(scale) // len(r)))
-    )
+    if r is None:
+        return scale
+    return scale * (r if len(r) in (1, len(scale)) else r.repeat_interleave(len(scale) // len(r)))
 
 
 def product(
@@ -124,16 +123,16 @@ def product(
 # %% ../../nbs/24_analog.product.ipynb #1f0ec2f7
 def laid_as(a: Tensor, b: Tensor) -> Tensor:
     "`a`, in the memory layout of `b`, which is of the same shape."
-    return (
-        a
-        if a.stride() == b.stride()
-        else torch.empty_strided(b.shape, b.stride(), dtype=a.dtype, device=a.device).copy_(a)
-    )
+    if a.stride() == b.stride():
+        return a
+    return torch.empty_strided(b.shape, b.stride(), dtype=a.dtype, device=a.device).copy_(a)
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     "The type to sum numbers of type `dtype` in: single precision at least."
-    return dtype if dtype == torch.float64 else torch.float32
+    if dtype == torch.float64:
+        return dtype
+    return torch.float32
 
 
 def over_parts(v: Tensor, parts: int) -> Tensor:
@@ -156,11 +155,9 @@ def _code_sums(gy, codes, step, bound, out):
     for o in range(gy.shape[0]):
         for p in range(gy.shape[1]):
             for start in range(0, gy.shape[2], 1024):
-                g, q, total = (
-                    gy[o, p, start : start + 1024],
-                    codes[o, p, start : start + 1024],
-                    gy.dtype.type(0),
-                )
+                g = gy[o, p, start : start + 1024]
+                q = codes[o, p, start : start + 1024]
+                total = gy.dtype.type(0)
                 for i in range(g.size):
                     v = gy.dtype.type(q[i]) * step
                     v = -bound if v < -bound else v
@@ -277,10 +274,12 @@ def clipped_by_torch(
 ) -> tuple[Tensor, Tensor]:  # `low` and `often` of `Clipped`
     "Parts 3 and 4 of the gradient of the input range, as PyTorch's calls."
     ends = s.trunc()  # -1 or 1 where the input was clipped, else 0
-    count, clips = copies(s, taps, op), ends.abs().sum(0, dtype=wide(s.dtype))
+    count = copies(s, taps, op)
+    clips = ends.abs().sum(0, dtype=wide(s.dtype))
     often = (clips.view(op.groups, *count.shape) * count).flatten(1).sum(1)
     of_one = math.prod(axis.outputs * axis.kernel for axis in axes(op, s.shape)) * s.shape[1]
-    low, images = torch.zeros_like(often), max(1, MANY // of_one)
+    low = torch.zeros_like(often)
+    images = max(1, MANY // of_one)
     for end, g in zip(ends.split(images), gy.split(images), strict=True):
         low += over_parts(op.backward_copies(g, w).mul_(op.seen(end)).clamp_(max=0), op.groups)
     return low, often
@@ -294,7 +293,9 @@ def _columns(w: Tensor, op: ConvOp | LinearOp) -> Tensor:
 
 def _pixels(gy: Tensor) -> Tensor:
     "(N, outputs, ...) as (N, height, width, outputs)."
-    return gy.view(len(gy), 1, 1, gy.shape[1]) if gy.ndim == 2 else gy.permute(0, 2, 3, 1)
+    if gy.ndim == 2:
+        return gy.view(len(gy), 1, 1, gy.shape[1])
+    return gy.permute(0, 2, 3, 1)
 
 
 @compiled(REORDERED)
@@ -305,8 +306,10 @@ def _walk(x, r, gx, where, out):
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
             for start in range(0, x.shape[2], 64):
-                xs, gs = x[o, g, start : start + 64], gx[o, g, start : start + 64]
-                total, clips = x.dtype.type(0), np.int32(0)
+                xs = x[o, g, start : start + 64]
+                gs = gx[o, g, start : start + 64]
+                total = x.dtype.type(0)
+                clips = np.int32(0)
                 for i in range(xs.size):
                     v = -r[g] if xs[i] < -r[g] else xs[i]
                     total += gs[i] * (r[g] if v > r[g] else v)
@@ -330,16 +333,19 @@ def _over_copies(where, x, shape, last, pixels, columns, taps, rows, cols, low, 
     own = channels // low.size
     for at in where:
         ch = at % channels if last else at // (height * width) % channels
-        pixel = (
-            at // channels
-            if last
-            else at // (channels * height * width) * (height * width) + at % (height * width)
-        )
-        n, h, w, g = pixel // (height * width), pixel // width % height, pixel % width, ch // own
+        if last:
+            pixel = at // channels
+        else:
+            pixel = at // (channels * height * width) * (height * width) + at % (height * width)
+        n = pixel // (height * width)
+        h = pixel // width % height
+        w = pixel % width
+        g = ch // own
         sign = x.dtype.type(1 if x[at] > 0 else -1)
         for a in range(rows.shape[0]):
             for b in range(cols.shape[0]):
-                p, q = rows[a, h], cols[b, w]
+                p = rows[a, h]
+                q = cols[b, w]
                 if p < pixels.shape[1] and q < pixels.shape[2]:
                     weights = columns[(ch * rows.shape[0] + a) * cols.shape[0] + b]
                     gradients = pixels[n, p, q, g * weights.size : (g + 1) * weights.size]
@@ -378,7 +384,8 @@ def clipped_inputs(
     where = scratch(x, torch.int64).as_strided((x.numel(),), (1,)).numpy()
     where = where[: _walk(planes(x, op.groups), r.numpy(), planes(gx, op.groups), where, before)]
     rows, cols = (tap_targets(axis, x.device) for axis in axes(op, x.shape))
-    grid, shape = (-1, *op.kernel) if op.kernel else (-1, 1, 1), (*x.shape, 1, 1)[:4]
+    grid = (-1, *op.kernel) if op.kernel else (-1, 1, 1)
+    shape = (*x.shape, 1, 1)[:4]
     mask = tap_mask(taps, x.dtype, x.device).reshape(grid)
     _over_copies(
         where,
@@ -464,7 +471,10 @@ class AnalogProduct(torch.autograd.Function):
         ctx.save_for_backward(
             x, w, None if r is None else r.clone(), scale, read.codes, read.outside
         )
-        ctx.taps, ctx.op, ctx.c, ctx.rule = taps, op, c, rule
+        ctx.taps = taps
+        ctx.op = op
+        ctx.c = c
+        ctx.rule = rule
         return read.y
 
     @staticmethod
@@ -476,7 +486,8 @@ class AnalogProduct(torch.autograd.Function):
             ctx.op,
             ctx.c,
         )
-        learns, want_w = r is not None and ctx.needs_input_grad[2], ctx.needs_input_grad[1]
+        learns = r is not None and ctx.needs_input_grad[2]
+        want_w = ctx.needs_input_grad[1]
         passed = (
             gy if outside is None else torch.where(outside, 0.0, gy)
         )  # `masked_fill` would change the layout

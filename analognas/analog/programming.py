@@ -40,7 +40,10 @@ class Devices:
     @classmethod
     def program(cls, target: Tensor, config) -> "Devices":
         "Write normalised weights with the noise model's programming noise."
-        to_write = target.cpu() if isinstance(config.noise_model, WITH_NUMPY) else target
+        if isinstance(config.noise_model, WITH_NUMPY):
+            to_write = target.cpu()
+        else:
+            to_write = target
         programmed, parameters = config.noise_model.apply_programming_noise(to_write)
         devices = cls(config, target, programmed.to(target), programmed, parameters)
         if config.drift_compensation is not None:

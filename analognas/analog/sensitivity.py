@@ -40,7 +40,8 @@ def _digital(layer: AnalogLayer) -> nn.Module:
         )
     else:
         twin = nn.Linear(inputs, outputs, layer.bias is not None, device="meta")
-    twin.weight, twin.bias = layer.weight, layer.bias
+    twin.weight = layer.weight
+    twin.bias = layer.bias
     return twin.train(layer.training)
 
 
@@ -80,12 +81,14 @@ def layer_sensitivity(
     modes = [(m, m.training) for m in model.modules()]
     batch = fitting_batch(model.eval(), x)
     with digital_layers(model, list(layers)):
-        reference, exact = accuracy(model, x, y, batch), _outputs(model, x, batch)
+        reference = accuracy(model, x, y, batch)
+        exact = _outputs(model, x, batch)
     rows = []
     try:
         for name in layers:
             off = [n for n in layers if (n == name) == (kind == "others")]
-            lost, error = 0.0, 0.0
+            lost = 0.0
+            error = 0.0
             for s in child_seeds(seed, n_rep):
                 with torch_seed(s):
                     program(model)

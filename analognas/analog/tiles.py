@@ -48,9 +48,11 @@ def cut(
     max_cols: int,
 ) -> list[Block]:  # in aihwkit's order: columns outside, rows inside
     "Cut a layer's matrix into tiles."
-    blocks, a = [], 0
+    blocks = []
+    a = 0
     for i, n_cols in enumerate(split_sizes(cols, max_cols)):
-        b, p = a + n_cols, 0
+        b = a + n_cols
+        p = 0
         channels = slice(a // kernel, -(-b // kernel))
         for j, n_rows in enumerate(split_sizes(rows, max_rows)):
             blocks.append(
@@ -83,11 +85,10 @@ def initial_scale(w: Tensor, mapping) -> Tensor:
     """Digital factor of each output when a layer is first put on tiles, shape (groups, rows, 1);
     aihwkit's `weight_scaling_omega`."""
     omega = mapping.weight_scaling_omega
-    scale = (
-        largest(w, mapping.weight_scaling_columnwise) / omega
-        if omega and omega > 0
-        else torch.ones_like(w[:, :, :1])
-    )
+    if omega and omega > 0:
+        scale = largest(w, mapping.weight_scaling_columnwise) / omega
+    else:
+        scale = torch.ones_like(w[:, :, :1])
     return scale.expand(-1, w.shape[1], -1)
 
 # %% ../../nbs/23_analog.tiles.ipynb #08327bb3
@@ -142,16 +143,14 @@ def modified(
         if kind == WeightModifierType.MULT_NORMAL:
             change = w * modifier.std_dev * torch.randn_like(w)
         else:
-            top = (
-                w.abs().amax((1, 2), keepdim=True)
-                if modifier.rel_to_actual_wmax
-                else modifier.assumed_wmax
-            )
-            change = (
-                modifier.std_dev * top * torch.randn_like(w)
-                if kind == WeightModifierType.ADD_NORMAL
-                else _rounded(w, top, modifier) - w
-            )
+            if modifier.rel_to_actual_wmax:
+                top = w.abs().amax((1, 2), keepdim=True)
+            else:
+                top = modifier.assumed_wmax
+            if kind == WeightModifierType.ADD_NORMAL:
+                change = modifier.std_dev * top * torch.randn_like(w)
+            else:
+                change = _rounded(w, top, modifier) - w
     return w + change
 
 

@@ -42,13 +42,13 @@ class _Block(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.skip = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else nn.Sequential(
+        self.skip: nn.Module
+        if stride == 1 and inputs == outputs:
+            self.skip = nn.Identity()
+        else:
+            self.skip = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.skip(x))
@@ -111,7 +111,8 @@ WARM_UP_STEPS = 60
 
 def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
     "One step of SGD with momentum of each engine, and of the digital network in both layouts."
-    x, y = torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))
+    x = torch.randn(batch, 3, 32, 32)
+    y = torch.randint(10, (batch,))
     last = x.contiguous(memory_format=torch.channels_last)
     digital = bench_network().train()
     fast = to_analog(digital).train()
@@ -153,10 +154,8 @@ def largest_difference(batch: int = 8) -> float:
     net = to_analog(bench_network().double(), config).eval()
     x = torch.randn(batch, 3, 32, 32).double()
     with torch.no_grad():
-        ours, theirs = (
-            net(x.contiguous(memory_format=torch.channels_last)),
-            to_aihwkit(net).eval()(x),
-        )
+        ours = net(x.contiguous(memory_format=torch.channels_last))
+        theirs = to_aihwkit(net).eval()(x)
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
@@ -174,7 +173,9 @@ def bench_analog(
     the training peaks of memory."""
     check_number("rounds", rounds, low=1, integer=True)
     with torch_seed(seed):
-        x, digital, result = torch.randn(eval_batch, 3, 32, 32), bench_network(), {}
+        x = torch.randn(eval_batch, 3, 32, 32)
+        digital = bench_network()
+        result = {}
         last = x.contiguous(memory_format=torch.channels_last)
         for name, noise in (("exact", 0.0), ("noisy", create_rpu_config().forward.out_noise)):
             net = to_analog(digital, create_rpu_config(out_noise=noise))
@@ -226,13 +227,12 @@ def bench_growth(
     them for each reading."""
     rows = []
     with torch_seed(seed):
-        x, y = (
-            torch.randn(images, 3, 32, 32).contiguous(memory_format=torch.channels_last),
-            torch.randint(10, (images,)),
-        )
+        x = torch.randn(images, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        y = torch.randint(10, (images,))
         for size in parameters:
             digital = network_of_size(size).eval()
-            net, n = to_analog(digital), sum(p.numel() for p in digital.parameters())
+            net = to_analog(digital)
+            n = sum(p.numel() for p in digital.parameters())
             once = interleaved({"digital": _evaluation(digital, x)}, 5)["digital"]
             measure_drift(net, (x, y), GROWTH_TIMES[:1], 1, seed, progress=False)
             for n_rep in repeats:

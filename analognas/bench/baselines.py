@@ -83,7 +83,8 @@ class Entrants:
         "Build one of them."
         if "config" in description:
             return self.space.network(description["config"])
-        channels, classes = self.space.info.input_dim[0], self.space.info.classes
+        channels = self.space.info.input_dim[0]
+        classes = self.space.info.classes
         return bench_network(description["width"], description["blocks"], channels, classes)
 
 
@@ -137,7 +138,8 @@ def bench_baselines(
 ) -> pd.DataFrame:
     "Train and measure all entrants; one row each, with a `DriftRecord` in the column `drift`."
     space = ConfigSpace(data.info)
-    entrants, rpu_config = find_entrants(space, evaluator.bind(space), limits), create_rpu_config()
+    entrants = find_entrants(space, evaluator.bind(space), limits)
+    rpu_config = create_rpu_config()
     results = LabelStore(store, describe_measurements(space, data, protocol, "pcm"))
     results.add([(json.dumps(d), seed) for d in entrants.descriptions for seed in seeds])
     with tqdm(

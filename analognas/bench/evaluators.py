@@ -71,7 +71,8 @@ def bench_query(
     Medians of `turns`; the digits evaluator answers."""
     check_number("turns", turns, low=5, integer=True)
     space = ConfigSpace("digits")
-    evaluator, configs = XGBoostEvaluator().bind(space), space.sample_arch_uniformly(large, seed)
+    evaluator = XGBoostEvaluator().bind(space)
+    configs = space.sample_arch_uniformly(large, seed)
     few = [
         configs[i : i + small] for i in range(0, min(large, 50 * small), small)
     ]  # many small batches, so that one hiccup does not decide

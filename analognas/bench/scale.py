@@ -116,8 +116,10 @@ def bench_scale(
         hurt, seconds = measured_search(
             clients[2], Path(folder) / "killed", evaluations, stop, protocol
         )
-        arrived, same = len(hurt.evaluations), hurt.evaluations.equals(whole.evaluations)
-    one, two = statistics.median(took[1]), statistics.median(took[2])
+        arrived = len(hurt.evaluations)
+        same = hurt.evaluations.equals(whole.evaluations)
+    one = statistics.median(took[1])
+    two = statistics.median(took[2])
     return {
         "speedup_2_workers": one / two,
         "lost_evaluations": evaluations - arrived,
@@ -158,7 +160,8 @@ def simulate_cluster(
 ) -> dict[str, float]:
     """Wall-clock seconds, the share of them in which workers are busy, machine-seconds and messages
     of a batch-synchronous search."""
-    known, rng = np.asarray(durations, float), as_rng(rng)
+    known = np.asarray(durations, float)
+    rng = as_rng(rng)
     if known.ndim != 1 or not len(known) or not (np.isfinite(known).all() and (known > 0).all()):
         raise ConfigError("durations must be one or more positive numbers of seconds.")
     for name, value in (
@@ -169,11 +172,10 @@ def simulate_cluster(
     ):
         check_number(name, value, low=1, integer=True)
     batches = -(-evaluations // batch)
-    sizes = (
-        [batch] * (batches - 1) + [evaluations - batch * (batches - 1)]
-        if batches <= sampled
-        else [batch] * sampled
-    )
+    if batches <= sampled:
+        sizes = [batch] * (batches - 1) + [evaluations - batch * (batches - 1)]
+    else:
+        sizes = [batch] * sampled
     drawn = [rng.choice(known, size) for size in sizes]
     scale = evaluations / sum(sizes)
     wall = scale * sum(batch_seconds(d, workers, overhead) + between for d in drawn)

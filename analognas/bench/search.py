@@ -188,7 +188,8 @@ def _best_allowed() -> float:
 def _regrets(runs: Sequence[Mapping], best: float) -> tuple[dict[str, float], dict[str, float]]:
     """Mean regret and its standard error at the checkpoints; a run without anything allowed yet has
     all of the accuracy as regret."""
-    mean, error = {}, {}
+    mean = {}
+    error = {}
     for k in CHECKPOINTS:
         if all(len(r["best"]) == 0 for r in runs) or k > max(len(r["best"]) for r in runs):
             continue
@@ -211,7 +212,8 @@ def suggestion_seconds(
     """Seconds per suggested architecture, the mean over the batch that follows so many
     observations; the evaluator's time is not in it."""
     space, truth = _problem()
-    search, found = Search(make(name, truth, observations[-1] + 50), space, 0), {}
+    search = Search(make(name, truth, observations[-1] + 50), space, 0)
+    found = {}
     wanted = list(observations)
     while wanted:
         start = time.perf_counter()

@@ -107,10 +107,8 @@ def standardised(
     (x_train, y_train), (x_test, y_test) = (
         (torch.from_numpy(x).float(), torch.from_numpy(y).long()) for x, y in (train, test)
     )
-    mean, std = (
-        x_train.mean((0, 2, 3), keepdim=True),
-        x_train.std((0, 2, 3), keepdim=True).clamp(min=1e-6),
-    )
+    mean = x_train.mean((0, 2, 3), keepdim=True)
+    std = x_train.std((0, 2, 3), keepdim=True).clamp(min=1e-6)
     return Dataset(
         info,
         (x_train - mean) / std,
@@ -170,7 +168,9 @@ def read_all(
 
     Raises `FileFormatError` at the first bad one, or warns how many were skipped."""
     check_choice("on_error", on_error, ON_ERROR)
-    arrays, kept, bad = [], [], []
+    arrays = []
+    kept = []
+    bad = []
     for i, file in enumerate(
         tqdm(files, desc=label, unit="file", leave=False, disable=len(files) < 1000)
     ):
@@ -202,7 +202,10 @@ def content_hash(data: Dataset) -> str:
     """Return a SHA-256 by which two machines know that they have the same data: of its files and
     labels, or else of its tensors."""
     every = hashlib.sha256(data.content.encode())
-    tensors = [data.y_train, data.y_test] if data.content else [*data.train, *data.test]
+    if data.content:
+        tensors = [data.y_train, data.y_test]
+    else:
+        tensors = [*data.train, *data.test]
     for tensor in tensors:
         every.update(repr(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
     return every.hexdigest()

@@ -96,10 +96,8 @@ def load_folder(
         )
 
     def read(split: str) -> tuple[np.ndarray, np.ndarray]:
-        paths, labels = (
-            [f for c in names for f in files[split][c]],
-            np.repeat(np.arange(len(names)), [len(files[split][c]) for c in names]),
-        )
+        paths = [f for c in names for f in files[split][c]]
+        labels = np.repeat(np.arange(len(names)), [len(files[split][c]) for c in names])
         images, kept = read_all(
             paths, lambda f: read_image(f, info.input_dim), on_error, f"{info.name} {split}"
         )
@@ -206,20 +204,18 @@ def load_cifar10(
             "CIFAR-10 needs root=..., a folder with the binary archive or with train/ and test/; "
             "or download=True."
         )
-    place = (
-        download(CIFAR10_URL, CIFAR10_MD5, cache_dir() / CIFAR10_URL.rsplit("/", 1)[1])
-        if root is None
-        else Path(root)
-    )
+    if root is None:
+        place = download(CIFAR10_URL, CIFAR10_MD5, cache_dir() / CIFAR10_URL.rsplit("/", 1)[1])
+    else:
+        place = Path(root)
     if (place / "train").is_dir():
         return load_folder(info, place, CIFAR10_CLASSES, on_error)
     found = _cifar10_bytes(place)
     if found is None:
-        pickled = (
-            " The Python version there holds pickles, which this toolkit does not open."
-            if list(place.glob("**/data_batch_1"))
-            else ""
-        )
+        if list(place.glob("**/data_batch_1")):
+            pickled = " The Python version there holds pickles, which this toolkit does not open."
+        else:
+            pickled = ""
         raise FileFormatError(
             f"No CIFAR-10 under {place}: neither cifar-10-binary.tar.gz, nor "
             f"cifar-10-batches-bin/, nor train/ and test/.{pickled} "
@@ -293,7 +289,8 @@ def load_vww(
 
 def _coco_part(root: Path, split: str, on_error: str) -> tuple[list[Path], np.ndarray]:
     "Pictures of a split and their labels."
-    file, folder = root / "annotations" / f"instances_{split}2017.json", root / f"{split}2017"
+    file = root / "annotations" / f"instances_{split}2017.json"
+    folder = root / f"{split}2017"
     if not file.is_file() or not folder.is_dir():
         raise FileFormatError(
             f"No COCO under {root}: {file if not file.is_file() else folder} is missing; "

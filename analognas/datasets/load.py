@@ -19,7 +19,9 @@ from .base import Dataset
 from .images import load_cifar10, load_folder, load_vww
 
 # %% ../../nbs/33_datasets.load.ipynb #5f3c4350
-SPLIT_SEED, TEST_SHARE = 0, 0.2  # of digits, which has no official split
+# of digits, which has no official split
+SPLIT_SEED = 0
+TEST_SHARE = 0.2
 
 
 def _digits() -> Dataset:
@@ -53,11 +55,10 @@ def load_dataset(
 
     Raises `ConfigError` for an unknown name or a missing `root`, `FileFormatError` for files
     that are not what they should be."""
-    info = (
-        dataset_info(name)
-        if isinstance(name, DatasetInfo)
-        else DATASETS[check_choice("dataset", name, DATASETS)]
-    )
+    if isinstance(name, DatasetInfo):
+        info = dataset_info(name)
+    else:
+        info = DATASETS[check_choice("dataset", name, DATASETS)]
     if download and info.name != "CIFAR-10":
         raise ConfigError(f"Only CIFAR-10 can be downloaded; got {info.name!r}.")
     match info.name:

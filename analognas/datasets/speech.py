@@ -38,7 +38,8 @@ def read_clip(file: Path) -> np.ndarray:
     Anything but 16 kHz, mono, 16 bits, or a truncated file, is a `FileFormatError`."""
     try:
         with wave.open(str(file), "rb") as w:
-            form, n = (w.getframerate(), w.getnchannels(), 8 * w.getsampwidth()), w.getnframes()
+            form = (w.getframerate(), w.getnchannels(), 8 * w.getsampwidth())
+            n = w.getnframes()
             raw = w.readframes(n)
     except (wave.Error, EOFError, OSError) as e:
         raise FileFormatError(f"{file} cannot be read as a wave file: {e!r}.") from e
@@ -75,7 +76,9 @@ TEST_SHARE = 0.2  # of the speakers, where no list decides
 def speaker(file: Path) -> str:
     "Who speaks; a clip without a speaker (silence) is its own."
     found = re.search(r"([0-9a-f]{8})_nohash_", file.name)
-    return found.group(1) if found else file.stem
+    if found:
+        return found.group(1)
+    return file.stem
 
 
 def share(name: str) -> float:
@@ -124,11 +127,10 @@ def _is_test(root: Path, clips: list[tuple[Path, int, int]]) -> tuple[np.ndarray
             return share(f"{speaker(file)} {start}" if start else speaker(file)) < TEST_SHARE
         return f"{file.parent.name}/{file.name}" in named
 
-    how = (
-        "the official testing_list.txt"
-        if named is not None
-        else f"{TEST_SHARE:.0%} of the speakers, by a hash of their names"
-    )
+    if named is not None:
+        how = "the official testing_list.txt"
+    else:
+        how = f"{TEST_SHARE:.0%} of the speakers, by a hash of their names"
     return np.array([one(f, k) for f, k, _ in clips]), how
 
 # %% ../../nbs/32_datasets.speech.ipynb #bb4a352c
@@ -158,7 +160,9 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
         {"mfcc": MFCC, "starts": [k for _, k, _ in clips if k], "on_error": on_error},
         decode,
     )
-    x, y, test = found["x"], labels[found["kept"]], test[found["kept"]]
+    x = found["x"]
+    y = labels[found["kept"]]
+    test = test[found["kept"]]
     for part, name in ((~test, "training"), (test, "test")):
         if absent := sorted(set(range(len(CLASSES))) - set(y[part])):
             raise FileFormatError(

@@ -65,7 +65,8 @@ class Tau:
 def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> Tau:
     """Kendall's tau-b of two score vectors of shape (n,), n at least 5; a constant vector has no
     ranking, hence tau 0."""
-    predicted, measured = np.asarray(predicted, float), np.asarray(measured, float)
+    predicted = np.asarray(predicted, float)
+    measured = np.asarray(measured, float)
     if predicted.shape != measured.shape or predicted.ndim != 1 or len(predicted) < 5:
         raise ConfigError(
             f"tau needs two vectors of the same length, at least 5; got shapes {predicted.shape}, "
@@ -73,13 +74,12 @@ def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> Tau:
         )
     if not (np.isfinite(predicted).all() and np.isfinite(measured).all()):
         raise ConfigError("tau needs finite scores; got NaN or infinity.")
-    tau = (
-        float(kendalltau(predicted, measured)[0]) if np.ptp(predicted) and np.ptp(measured) else 0.0
-    )
-    z, half = (
-        math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12)),
-        Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4)),
-    )
+    if np.ptp(predicted) and np.ptp(measured):
+        tau = float(kendalltau(predicted, measured)[0])
+    else:
+        tau = 0.0
+    z = math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12))
+    half = Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4))
     return Tau(tau, math.tanh(z - half), math.tanh(z + half), len(predicted))
 
 # %% ../../nbs/40_evaluators.base_evaluator.ipynb #a787dd9c

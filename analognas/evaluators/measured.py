@@ -63,21 +63,20 @@ class MeasuredEvaluator(Evaluator):
             raise ConfigError(
                 f"A standard deviation needs at least two programmings; n_rep is {protocol.n_rep}."
             )
-        self.data, self.protocol, self.preset, self.seed, self.progress, self.device = (
-            data,
-            protocol,
-            preset,
-            seed,
-            progress,
-            device,
-        )
+        self.data = data
+        self.protocol = protocol
+        self.preset = preset
+        self.seed = seed
+        self.progress = progress
+        self.device = device
         self._rpu_config = create_rpu_config(preset)
         self._folder = (
             tempfile.TemporaryDirectory(prefix="analognas-") if store is None else None
         )  # goes when this object does
-        self._path = (
-            Path(self._folder.name) / "measured.sqlite" if self._folder else Path(store or "")
-        )
+        if self._folder:
+            self._path = Path(self._folder.name) / "measured.sqlite"
+        else:
+            self._path = Path(store or "")
 
     def __getstate__(self) -> dict:
         """For another process: the chip is made there anew, and the folder stays with the object
@@ -89,7 +88,8 @@ class MeasuredEvaluator(Evaluator):
     def __setstate__(self, state: dict) -> None:
         temporary = state.pop("temporary")
         self.__dict__ |= state
-        self._rpu_config, self._folder = create_rpu_config(self.preset), None
+        self._rpu_config = create_rpu_config(self.preset)
+        self._folder = None
         if temporary and not self._path.parent.exists():  # another machine
             self._folder = tempfile.TemporaryDirectory(prefix="analognas-")
             self._path = Path(self._folder.name) / "measured.sqlite"
@@ -121,7 +121,8 @@ class MeasuredEvaluator(Evaluator):
         }
 
     def _predict(self, configs: Sequence[Mapping]):
-        keys, known = [self.space.key(c) for c in configs], self._known(self.space)
+        keys = [self.space.key(c) for c in configs]
+        known = self._known(self.space)
         missing = {k: c for k, c in zip(keys, configs, strict=True) if k not in known}
         for key, config in tqdm(
             missing.items(), desc="measuring", unit="arch", disable=not (self.progress and missing)

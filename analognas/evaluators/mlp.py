@@ -20,17 +20,13 @@ from .surrogate import SurrogateEvaluator
 from ..training.labels import TARGETS
 
 # %% ../../nbs/45_evaluators.mlp.ipynb #42bd39c3
-MEMBERS, WIDTH, DROPOUT = (
-    5,
-    32,
-    0.3,
-)  # networks; units in each of the two hidden layers; share of units left out in training
-STEPS, LR, DECAY, REACH = (
-    150,
-    0.01,
-    0.1,
-    4.0,
-)  # full-batch AdamW steps; peak rate; weight decay; cut-off, standard deviations
+MEMBERS = 5  # networks
+WIDTH = 32  # units in each of the two hidden layers
+DROPOUT = 0.3  # share of units left out in training
+STEPS = 150  # full-batch AdamW steps
+LR = 0.01  # peak rate
+DECAY = 0.1  # weight decay
+REACH = 4.0  # cut-off, standard deviations
 
 
 def _votes(x: Tensor, state: dict[str, Tensor], mask=lambda y: y) -> Tensor:
@@ -44,7 +40,8 @@ def _votes(x: Tensor, state: dict[str, Tensor], mask=lambda y: y) -> Tensor:
 
 def _first_weights(d: int, k: int, generator: torch.Generator) -> dict[str, Tensor]:
     "He initialisation; the last layer starts small."
-    sizes, state = (d, WIDTH, WIDTH, k), {}
+    sizes = (d, WIDTH, WIDTH, k)
+    state = {}
     for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
         state[f"w{i}"] = torch.randn(MEMBERS, a, b, generator=generator) * (
             (2 / a) ** 0.5 if i < 2 else 0.1 * (2 / a) ** 0.5
@@ -72,7 +69,8 @@ class Networks(Learner):
         feature_names: list[str],
         state: dict[str, Tensor],  # weights; "mean" and "scale", shape (d,)
     ):
-        self.feature_names, self.state = feature_names, state
+        self.feature_names = feature_names
+        self.state = state
 
     def _standard(self, X: np.ndarray) -> Tensor:
         x = torch.as_tensor(np.ascontiguousarray(X), dtype=torch.float64)
@@ -80,20 +78,17 @@ class Networks(Learner):
 
     @classmethod
     def fit(cls, X, Z, names, pool, seed):
-        generator, scale = torch.Generator().manual_seed(seed), X.std(0)
+        generator = torch.Generator().manual_seed(seed)
+        scale = X.std(0)
         state = {
             "mean": torch.tensor(X.mean(0)),
             "scale": torch.tensor(np.where(scale > 0, scale, 1.0)),
         }
-        self, weights, target = (
-            cls(names, state),
-            _first_weights(X.shape[1], Z.shape[1], generator),
-            torch.tensor(Z, dtype=torch.float32),
-        )
-        x, drop = (
-            self._standard(X).float(),
-            lambda y: y * (torch.rand(y.shape, generator=generator) > DROPOUT) / (1 - DROPOUT),
-        )
+        self = cls(names, state)
+        weights = _first_weights(X.shape[1], Z.shape[1], generator)
+        target = torch.tensor(Z, dtype=torch.float32)
+        x = self._standard(X).float()
+        drop = lambda y: y * (torch.rand(y.shape, generator=generator) > DROPOUT) / (1 - DROPOUT)
         optimizer = torch.optim.AdamW(
             [w.requires_grad_() for w in weights.values()], LR, weight_decay=DECAY
         )

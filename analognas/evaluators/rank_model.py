@@ -40,7 +40,8 @@ class NormalScores:
         scores: Sequence[float],
         labels: Sequence[float],  # ascending points of the map
     ):
-        self.scores, self.labels = np.asarray(scores, float), np.asarray(labels, float)
+        self.scores = np.asarray(scores, float)
+        self.labels = np.asarray(labels, float)
 
     @classmethod
     def fit(cls, y: np.ndarray) -> "NormalScores":
@@ -113,10 +114,9 @@ BOOSTER = COMMON | {
     "num_parallel_tree": 4,
 }
 STUDENT = COMMON | {"max_depth": 5, "learning_rate": 0.15, "colsample_bytree": 0.5}
-ROUNDS, STUDENT_ROUNDS = (
-    200,
-    300,
-)  # how all these were chosen, and how learners compare, stands in nbs/48_evaluators.shipped.ipynb
+# how all these were chosen, and how learners compare, stands in nbs/48_evaluators.shipped.ipynb
+ROUNDS = 200
+STUDENT_ROUNDS = 300
 REACH = 2.5  # length scale of the kernel, as a share of the distance between typical rows
 
 
@@ -158,14 +158,16 @@ TEACHERS = ((boosted_trees, 1), (randomised_trees, 1), (kernel_ridge, 2))  # and
 
 def teach(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
     "The teachers' mean, weighted by their votes."
-    said, votes = [teacher(X, Z, seed) for teacher, _ in TEACHERS], [v for _, v in TEACHERS]
+    said = [teacher(X, Z, seed) for teacher, _ in TEACHERS]
+    votes = [v for _, v in TEACHERS]
     return lambda X_new: np.average([predict(X_new) for predict in said], axis=0, weights=votes)
 
 # %% ../../nbs/41_evaluators.rank_model.ipynb #cbaae853
 class Trees(Learner):
     "Boosted trees by XGBoost that were taught by three models. Kept as UBJ."
 
-    suffix, unmeasured = "ubj", 20_000
+    suffix = "ubj"
+    unmeasured = 20_000
     settings = STUDENT | {
         "rounds": STUDENT_ROUNDS,
         "teachers": {t.__name__: votes for t, votes in TEACHERS},
@@ -176,7 +178,8 @@ class Trees(Learner):
         booster.set_param(
             {"nthread": 1}
         )  # files do not keep it; for a few rows, waking more threads takes longer than the work
-        self.booster, self.feature_names = booster, list(booster.feature_names or [])
+        self.booster = booster
+        self.feature_names = list(booster.feature_names or [])
 
     @classmethod
     def fit(cls, X, Z, names, pool, seed):
@@ -224,7 +227,8 @@ class CrossValidation(NamedTuple):
     def coverage(self, level: float = 0.9) -> np.ndarray:
         """How often an interval made from the errors of the other folds holds the label; a share
         for each target, shape (3,)."""
-        fold, errors = self.fold[self.asked], self.errors[self.asked]
+        fold = self.fold[self.asked]
+        errors = self.errors[self.asked]
         return np.mean(
             [
                 errors[i] <= np.quantile(errors[fold != fold[i]], level, axis=0)
@@ -244,7 +248,8 @@ def cross_validate(
     learner: type[Learner],
 ) -> CrossValidation:
     "Predict each fold by a learner of the others."
-    predicted, fold = np.empty((len(X), len(TARGETS))), np.empty(len(X), int)
+    predicted = np.empty((len(X), len(TARGETS)))
+    fold = np.empty(len(X), int)
     folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=seed).split(
         X, groups=groups
     )
@@ -280,10 +285,8 @@ class RankModel:
         seed: int = 0,  # of what the learner does at random
     ) -> "RankModel":
         "Cross-validate, then learn from all rows."
-        pool, Z = (
-            X[:0] if pool is None else pool,
-            np.column_stack([NormalScores.scores_of(y) for y in Y.T]),
-        )
+        pool = X[:0] if pool is None else pool
+        Z = np.column_stack([NormalScores.scores_of(y) for y in Y.T])
         tested = cross_validate(X, Z, names, groups, pool, seed, learner)
         errors = np.quantile(tested.errors[tested.asked], ERROR_LEVELS, axis=0).T
         return cls(
@@ -307,10 +310,8 @@ class RankModel:
         """Lower and upper ends, shape (n, 3) each, between which a measurement lies with
         probability `level`."""
         check_number("level", level, low=0, high=1)
-        half, z = (
-            np.array([np.interp(level, ERROR_LEVELS, e) for e in self.errors]),
-            self.learner.predict(X),
-        )
+        half = np.array([np.interp(level, ERROR_LEVELS, e) for e in self.errors])
+        z = self.learner.predict(X)
         return self.labels_of(z - half), self.labels_of(z + half)
 
     def to_dict(self) -> dict:

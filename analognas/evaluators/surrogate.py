@@ -72,7 +72,8 @@ def _answers(
 ) -> dict[str, np.ndarray]:
     """What the model said of configs, and what the baselines say after fitting on X and y; shape
     (m, 3) each."""
-    raw, size = len(space.feature_names), ParamsEvaluator().bind(space).query_pop(configs)
+    raw = len(space.feature_names)
+    size = ParamsEvaluator().bind(space).query_pop(configs)
     return {
         "surrogate": predicted,
         "linear": _lines(X[:, :raw], y, X_new[:, :raw]),
@@ -85,11 +86,15 @@ def _by_folds(space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankMo
     """The record that cross-validation gives.
 
     Predictions of all folds are put together and ranked at once."""
-    tested, y, configs = model.tested, labels.labels, labels.configs
+    tested = model.tested
+    y = labels.labels
+    configs = labels.configs
     assert tested is not None  # for type checkers: it was just fitted
-    found, predicted = dict[str, np.ndarray](), model.labels_of(tested.predicted)
+    found = dict[str, np.ndarray]()
+    predicted = model.labels_of(tested.predicted)
     for k in range(tested.fold.max() + 1):
-        seen, new = tested.fold != k, tested.fold == k
+        seen = tested.fold != k
+        new = tested.fold == k
         said = _answers(
             space,
             [c for c, n in zip(configs, new, strict=True) if n],
@@ -116,7 +121,8 @@ def _by_rows(
     """The record that rows kept aside give.
 
     Some may be networks of training rows under another name; `new_networks` leaves those out."""
-    X_new, y = space.features(held_out.configs)[1], held_out.labels
+    X_new = space.features(held_out.configs)[1]
+    y = held_out.labels
     said = _answers(space, held_out.configs, model.predict(X_new), X, labels.labels, X_new)
     old = set(_networks(space, labels.configs))
     new = np.array([n not in old for n in _networks(space, held_out.configs)])
@@ -246,10 +252,9 @@ class SurrogateEvaluator(Evaluator):
             }
         pool = _unmeasured(space, X, self.learner.unmeasured, seed)
         self._model = RankModel.fit(X, labels.measured, names, networks, self.learner, pool, seed)
-        self._chosen, self._fitted = (
-            None,
-            space.for_dataset(space.info),
-        )  # a copy: what happens to the space later is no concern of this model
+        # a copy: what happens to the space later is no concern of this model
+        self._chosen = None
+        self._fitted = space.for_dataset(space.info)
         self.about = {
             "format": FORMAT,
             "learner": self.learner.__name__,
@@ -278,7 +283,8 @@ class SurrogateEvaluator(Evaluator):
         ) != self._chosen:
             self._load(best)
             self._chosen = best
-        mine, theirs = self._fitted.feature_names, space.feature_names
+        mine = self._fitted.feature_names
+        theirs = space.feature_names
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))
             raise ConfigError(

@@ -24,7 +24,10 @@ def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
     rows = []
     for name, r in records.items():
         n = len(r.acc)
-        half = student.ppf(0.975, n - 1) * r.std / np.sqrt(n) if n > 1 else np.zeros(len(r.mean))
+        if n > 1:
+            half = student.ppf(0.975, n - 1) * r.std / np.sqrt(n)
+        else:
+            half = np.zeros(len(r.mean))
         rows += [
             {
                 "candidate": name,
@@ -62,21 +65,21 @@ def alt_drift(records: Mapping[str, DriftRecord]) -> str:
     "What `plot_drift` shows, in words."
     said = []
     for name, part in drift_data(records).groupby("candidate", sort=False):
-        first, last, n = part.iloc[0], part.iloc[-1], len(records[str(name)].acc)
+        first = part.iloc[0]
+        last = part.iloc[-1]
+        n = len(records[str(name)].acc)
         change = last["mean"] - first["mean"]
-        spread = (
-            ""
-            if n == 1
-            else f"; one chip differs from another by {last['std']:.2f} points (standard deviation over {n} repeats)"
-        )
-        moved = (
-            ""
-            if len(part) == 1
-            else (
+        if n == 1:
+            spread = ""
+        else:
+            spread = f"; one chip differs from another by {last['std']:.2f} points (standard deviation over {n} repeats)"
+        if len(part) == 1:
+            moved = ""
+        else:
+            moved = (
                 f", {last['mean']:.2f} % after {format_time(last.t_inference)} "
                 f"({'a gain' if change > 0 else 'a loss'} of {abs(change):.2f} points)"
             )
-        )
         said.append(
             f"{name}: {first['mean']:.2f} % after {format_time(first.t_inference)}{moved}{spread}."
         )
@@ -134,12 +137,12 @@ def plot_distribution(
     check_choice("kind", kind, ("box", "violin"))
     data = distribution_data(records, t_inference)
     ax = ax or new_axes()
-    names, rng = (
-        list(data.candidate.unique()),
-        np.random.default_rng(0),
-    )  # points are shaken sideways, the same way every time
+    # points are shaken sideways, the same way every time
+    names = list(data.candidate.unique())
+    rng = np.random.default_rng(0)
     for i, name in enumerate(names):
-        acc, look = data.acc[data.candidate == name].to_numpy(), style(i)
+        acc = data.acc[data.candidate == name].to_numpy()
+        look = style(i)
         if len(acc) >= FEWEST_FOR_SHAPE:
             _shape(ax, acc, i, kind, look["color"])
         shaken = i + rng.uniform(-0.16, 0.16, len(acc)) * (len(acc) > 1)

@@ -78,9 +78,15 @@ def _resnet_blocks(
         "stem", "stem", f"{STEM_KERNEL}×{STEM_KERNEL} conv", 1, 1, channels, c, h, w, "", ("stem",)
     )
     for m in range(1, M + 1):
-        R, kind, B = int(config[f"R{m}"]), KINDS[config[f"convblock{m}"]], int(config[f"B{m}"])
-        stride, wide = int(group_stride(m, M)), int(widen(c, config[f"widenfact{m}"]))
-        h, w, name, group = -(-h // stride), -(-w // stride), f"group{m}", f"group {m}"
+        R = int(config[f"R{m}"])
+        kind = KINDS[config[f"convblock{m}"]]
+        B = int(config[f"B{m}"])
+        stride = int(group_stride(m, M))
+        wide = int(widen(c, config[f"widenfact{m}"]))
+        h = -(-h // stride)
+        w = -(-w // stride)
+        name = f"group{m}"
+        group = f"group {m}"
         shortcut = "projection" if stride > 1 or wide != c else "identity"
         yield _Block(
             f"{name}.first",
@@ -122,9 +128,12 @@ def _cell_blocks(
     (channels, h, w), c, n = input_dim, skeleton["channels"], skeleton["cells_per_stage"]
     yield _Block("stem", "stem", "3×3 conv", 1, 1, channels, c, h, w, "", ("stem",))
     for s in range(1, STAGES + 1):
-        stage, group = f"stage{s}", f"stage {s}"
+        stage = f"stage{s}"
+        group = f"stage {s}"
         if s > 1:
-            c, h, w = 2 * c, -(-h // 2), -(-w // 2)
+            c = 2 * c
+            h = -(-h // 2)
+            w = -(-w // 2)
             yield _Block(
                 f"{stage}.reduction",
                 group,
@@ -208,18 +217,17 @@ def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
 
 def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> Iterator[_Block]:
     "The blocks of a network, whatever its family."
-    config, where = space.canonical(config), (space.info.input_dim, space.info.classes)
+    config = space.canonical(config)
+    where = (space.info.input_dim, space.info.classes)
     if not space.traits(
         space.columns([config])  # nothing is known of a network of one's own until it is built
     ):
         return _chain_blocks(layers)
     if isinstance(space, NASBench201Space):
         return _cell_blocks(space.skeleton, *where)
-    return (
-        _resnet_blocks(config, *where)
-        if space.search_space == RESNET_LIKE
-        else _chain_blocks(layers)
-    )
+    if space.search_space == RESNET_LIKE:
+        return _resnet_blocks(config, *where)
+    return _chain_blocks(layers)
 
 
 def architecture_data(
@@ -271,10 +279,13 @@ _CARD = (0.028, 0.032)  # from one branch to the next: inches, and share of the 
 
 def _units(data: pd.DataFrame) -> list[_Unit]:
     "What to draw."
-    units, before = [], int(data.height.iloc[0])
+    units = []
+    before = int(data.height.iloc[0])
     apart = data.repeats.sum() <= MAX_DRAWN + 2  # stem and classifier
     for row in data.itertuples():
-        c, h, mid = row.c_out, row.height, int(bottleneck_width(row.c_out))
+        c = row.c_out
+        h = row.height
+        mid = int(bottleneck_width(row.c_out))
         slabs: tuple = {
             "basic": ((c, h, False), (c, h, False)),
             "reduction": ((c, h, False), (c, h, False)),
@@ -288,12 +299,10 @@ def _units(data: pd.DataFrame) -> list[_Unit]:
     return units
 
 # %% ../../nbs/74_plots.architecture.ipynb #827a2df1
-_HEAD, _LEAST, _WIDEST, _GAP = (
-    0.66,
-    0.72,
-    0.42,
-    0.06,
-)  # inches: row headings; a group at least; a slab at most; between groups
+_HEAD = 0.66  # inches: row headings
+_LEAST = 0.72  # a group at least
+_WIDEST = 0.42  # a slab at most
+_GAP = 0.06  # between groups
 
 
 def _scale(groups: Sequence[Sequence[_Unit]], width: float) -> float:
@@ -301,7 +310,8 @@ def _scale(groups: Sequence[Sequence[_Unit]], width: float) -> float:
     if slabs would get too wide stays free."""
     most = _WIDEST / max(c**0.5 for g in groups for u in g for c, _, _ in u.slabs)
     need = lambda s: sum(max(_LEAST, sum(u.room + s * u.ink for u in g)) + _GAP for g in groups)
-    low, high = 0.001, most
+    low = 0.001
+    high = most
     for _ in range(40):  # `need` grows with the scale: halve the interval
         middle = (low + high) / 2
         low, high = (middle, high) if need(middle) <= width else (low, middle)
@@ -329,11 +339,13 @@ def _draw_slabs(
 ) -> tuple[float, float]:
     """The cards of a unit from the back to the front; where the slabs end and how high the cards
     reach."""
-    end, top = x, 0.0
+    end = x
+    top = 0.0
     for k in reversed(range(unit.row.branches)):
         end = x + k * _CARD[0]
         for i, (c, h, pale) in enumerate(unit.slabs):
-            wide, high = max(0.03, s * c**0.5), max(0.05, h / highest)
+            wide = max(0.03, s * c**0.5)
+            high = max(0.05, h / highest)
             ax.add_patch(
                 Rectangle(
                     (end, k * _CARD[1] - high / 2),
@@ -352,7 +364,8 @@ def _draw_slabs(
 
 def _draw_skip(ax: Axes, row: Any, x: float, end: float, top: float, colour: str) -> None:
     "The line from before a block to its sum, over the cards."
-    over, grey = top + 0.07, "#444444"
+    over = top + 0.07
+    grey = "#444444"
     ax.plot(
         [x, x, end, end], [0, over, over, 0], color=grey, lw=0.9, solid_joinstyle="round", zorder=2
     )
@@ -386,7 +399,9 @@ def _draw_unit(
 
 def _column(group: Sequence[_Unit]) -> dict[str, str]:
     "What stands under a group."
-    rows, first, last = [u.row for u in group], group[0].row, group[-1].row
+    rows = [u.row for u in group]
+    first = group[0].row
+    last = group[-1].row
     c_in = (
         first.c_out if last.kind == "layer" else first.c_in
     )  # of a network of one's own we do not know the channels that come in
@@ -428,14 +443,21 @@ def _axes_width(ax: Axes) -> float:
 def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:  # of the drawing, inches
     "Groups from left to right with a table under them."
     groups = [list(g) for _, g in itertools.groupby(_units(data), lambda u: u.row.group)]
-    size, highest, cards = _font(width), float(data.height.max()), data.branches.max() > 1
+    size = _font(width)
+    highest = float(data.height.max())
+    cards = data.branches.max() > 1
     s, places = _place(groups, width - _HEAD)
-    end, lines = sum(places[-1]), [k for k in _column(groups[0]) if cards or k != "branches"]
+    end = sum(places[-1])
+    lines = [k for k in _column(groups[0]) if cards or k != "branches"]
     _write_under(ax, lines, -0.08, size, ha="right")
     ax.plot([0, end], [0, 0], color="#999999", lw=0.9, zorder=1)
     for i, (group, (begin, wide)) in enumerate(zip(groups, places, strict=True)):
-        colour = "#777777" if group[0].row.group in ("stem", "classifier") else PALETTE[(i - 1) % 6]
-        x, column = begin + (wide - sum(u.room + s * u.ink for u in group)) / 2, _column(group)
+        if group[0].row.group in ("stem", "classifier"):
+            colour = "#777777"
+        else:
+            colour = PALETTE[(i - 1) % 6]
+        x = begin + (wide - sum(u.room + s * u.ink for u in group)) / 2
+        column = _column(group)
         for unit in group:
             x = _draw_unit(ax, unit, x, s, highest, colour, size)
         _write_under(
@@ -464,7 +486,10 @@ def _legend(data: pd.DataFrame) -> str:
     "What the drawing means, as far as it is in this one."
     said = ["height: pixels", "width: square root of channels"]
     said += ["behind each other: parallel branches"] if data.branches.max() > 1 else []
-    more = ["⊕: the skip connection is added"] if (data.shortcut != "").any() else []
+    if (data.shortcut != "").any():
+        more = ["⊕: the skip connection is added"]
+    else:
+        more = []
     more += (
         ["■ or pale: 1×1 convolution"]
         if (data.shortcut == "projection").any() or "bottleneck" in set(data.kind)
@@ -494,7 +519,8 @@ _ARCHES = {
 
 def _draw_edge(ax: Axes, a: int, b: int, op: int, useful: bool, size: float) -> None:
     "An arrow from node to node with the name of its operation."
-    high, alpha = _ARCHES.get((a, b), 0.0), 1.0 if useful or op == NONE else 0.3
+    high = _ARCHES.get((a, b), 0.0)
+    alpha = 1.0 if useful or op == NONE else 0.3
     end = (
         (b - 0.04, 0.17 * np.sign(high)) if high else (b - (0.19 if b == 3 else 0.07), 0)
     )  # at the border of the node's box
@@ -535,8 +561,10 @@ def plot_cell(
     """The graph of a cell: nodes in a row, an arrow with its operation for each of the six edges.
 
     Raises `ConfigError` as `cell_of` does."""
-    cell, ax = cell_of(config), ax or new_axes(2.2, 7.5)
-    useful, size = prune(cell), _font(_axes_width(ax)) + 1
+    cell = cell_of(config)
+    ax = ax or new_axes(2.2, 7.5)
+    useful = prune(cell)
+    size = _font(_axes_width(ax)) + 1
     for (a, b), op, used in zip(EDGES, cell, useful, strict=True):
         _draw_edge(ax, a, b, op, used != NONE, size)
     for node, name in enumerate(("input", "1", "2", "output")):
@@ -612,11 +640,10 @@ def _blocks_in_words(row: Any) -> str:
     kind = row.kind if row.kind == "layer" else f"{row.kind} block"
     many = f"{row.repeats} {kind}s" if row.repeats > 1 else f"one {kind}"
     branches = f" of {row.branches} branches" if row.branches > 1 else ""
-    channels = (
-        f"{row.c_in} to {row.c_out}"
-        if row.kind != "layer" and row.c_in != row.c_out
-        else str(row.c_out)
-    )
+    if row.kind != "layer" and row.c_in != row.c_out:
+        channels = f"{row.c_in} to {row.c_out}"
+    else:
+        channels = str(row.c_out)
     return f"{many}{branches} at {row.height}×{row.width} with {channels} channels"
 
 

@@ -120,7 +120,8 @@ def conductance_data(
     """What becomes of the weights' conductances: `target`, `programmed`, `drifted`, `read`
     (microsiemens; of a pair, the difference)."""
     check_number("t_inference", t_inference, low=0)
-    model, total = _noise_model(hardware), dict[str, Any](dict.fromkeys(STAGES, 0.0))
+    model = _noise_model(hardware)
+    total = dict[str, Any](dict.fromkeys(STAGES, 0.0))
     for sign, target, s in zip(
         (1, -1), _devices_of(model, weights), child_seeds(seed, 2), strict=False
     ):
@@ -203,12 +204,13 @@ def alt_conductances(data: pd.DataFrame) -> str:
         stage: float(np.sqrt(((data[stage] - data.target) ** 2).mean())) for stage in STAGES[1:]
     }
     square = float((data.target**2).sum())
-    kept = (
-        f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target "
-        "is left."
-        if square
-        else ""
-    )
+    if square:
+        kept = (
+            f" On average {100 * float((data.target * data.read).sum()) / square:.0f} % of the target "
+            "is left."
+        )
+    else:
+        kept = ""
     return (
         f"{len(data):,} weights with targets from {data.target.min():.3g} to "
         f"{data.target.max():.3g} µS. Root mean square distance from the "
@@ -243,26 +245,22 @@ def device_drift_data(
     (seconds), `g` (microsiemens, without read noise)."""
     model = _noise_model(hardware)
     low, high = _limits(model)
-    n, t = (
-        check_number("n_devices", n_devices, low=1, integer=True),
-        check_times(_TIMES if times is None else times),
-    )
-    wanted = (
-        [low + s * (high - low) for s in SHARES]
-        if targets is None
-        else [check_number("each target", g, low=low, high=high) for g in targets]
-    )
+    n = check_number("n_devices", n_devices, low=1, integer=True)
+    t = check_times(_TIMES if times is None else times)
+    if targets is None:
+        wanted = [low + s * (high - low) for s in SHARES]
+    else:
+        wanted = [check_number("each target", g, low=low, high=high) for g in targets]
     if not wanted or len(set(wanted)) < len(wanted):
         raise ConfigError(
             f"targets must hold at least one conductance, and none twice; got {targets}."
         )
     target, (first, second) = torch.tensor(wanted).repeat_interleave(n), child_seeds(seed, 2)
     programmed, memory = _born(model, target, first)
-    nu = (
-        memory.double().numpy()
-        if isinstance(model, PCMLikeNoiseModel | HermesNoiseModel)
-        else np.nan
-    )
+    if isinstance(model, PCMLikeNoiseModel | HermesNoiseModel):
+        nu = memory.double().numpy()
+    else:
+        nu = np.nan
     devices = pd.DataFrame(
         {"device": range(len(target)), "target": np.repeat(np.array(wanted, float), n), "nu": nu}
     )
@@ -286,13 +284,11 @@ def _time_axis(ax: Axes, times: np.ndarray) -> None:  # seconds
 def _nu_words(part: pd.DataFrame) -> str:
     "Mean and spread of the exponents of some devices; empty if the model has none."
     nu = part.drop_duplicates("device").nu
-    return (
-        ""
-        if nu.isna().all()
-        else f"ν = {nu.mean():.3f} ± {nu.std():.3f}"
-        if len(nu) > 1
-        else f"ν = {nu.mean():.3f}"
-    )
+    if nu.isna().all():
+        return ""
+    if len(nu) > 1:
+        return f"ν = {nu.mean():.3f} ± {nu.std():.3f}"
+    return f"ν = {nu.mean():.3f}"
 
 
 def plot_device_drift(
@@ -303,7 +299,8 @@ def plot_device_drift(
     exponents' mean and standard deviation."""
     ax = ax or new_axes()
     for i, (target, part) in enumerate(data.groupby("target", sort=False)):
-        g, colour = part.pivot(index="t_inference", columns="device", values="g"), PALETTE[i % 7]
+        g = part.pivot(index="t_inference", columns="device", values="g")
+        colour = PALETTE[i % 7]
         lines = np.stack(
             [np.broadcast_to(g.index, g.T.shape), g.T], axis=2
         )  # (devices, times, 2): one collection draws faster than many lines
@@ -326,7 +323,8 @@ def plot_device_drift(
 
 def alt_device_drift(data: pd.DataFrame) -> str:
     "The figure in words."
-    first, last = data.t_inference.min(), data.t_inference.max()
+    first = data.t_inference.min()
+    last = data.t_inference.max()
     words = [
         f"{data.device.nunique()} devices from {format_time(first)} to {format_time(last)} after "
         "programming."
@@ -352,9 +350,11 @@ def noise_data(
 ) -> pd.DataFrame:  # a row per target, source and time
     """Standard deviation `std` of the sources of noise: `target` (microsiemens), `source`,
     `t_inference` (seconds), `std` (microsiemens)."""
-    model, times = _noise_model(hardware), check_times(times)
+    model = _noise_model(hardware)
+    times = check_times(times)
     wanted = np.linspace(*_limits(model), check_number("n_targets", n_targets, low=2, integer=True))
-    n, seeds = check_number("n_devices", n_devices, low=2, integer=True), child_seeds(seed, 2)
+    n = check_number("n_devices", n_devices, low=2, integer=True)
+    seeds = child_seeds(seed, 2)
     target = torch.tensor(wanted, dtype=torch.float32).repeat_interleave(n)
     programmed, memory = _born(model, target, seeds[0])
     missed = [("programming", 0.0, programmed - target)]
@@ -434,7 +434,8 @@ def plot_sensitivity(
             f"This is not a table from layer_sensitivity: {', '.join(sorted(missing))} missing."
         )
     ax = ax or new_axes(0.28 * len(table) + 1)
-    share, rows = 100 * table.share.to_numpy(), np.arange(len(table))
+    share = 100 * table.share.to_numpy()
+    rows = np.arange(len(table))
     ax.barh(rows, share, color=PALETTE[0])
     for row, width, lost in zip(rows, share, table.acc_loss, strict=True):
         ax.annotate(
@@ -458,7 +459,9 @@ def plot_sensitivity(
 
 def _points(lost: float) -> str:
     "A loss as a signed change."
-    return f"{-lost:+.1f}".replace("-", "−") if round(lost, 1) else "±0.0"
+    if round(lost, 1):
+        return f"{-lost:+.1f}".replace("-", "−")
+    return "±0.0"
 
 
 def alt_sensitivity(table: pd.DataFrame) -> str:
@@ -480,17 +483,17 @@ QUANTILE = 0.999  # of absolute values: what counts as the largest
 def _tile_shares(layer: AnalogLayer, x: Tensor, c: Converters) -> tuple[Tensor, Tensor, Tensor]:
     """Absolute inputs, weights and sums of all tiles of a layer, as shares of the range of the DAC,
     the conductances, the ADC."""
-    grouped, inputs, weights, sums = x.view(len(x), layer.op.groups, -1, *x.shape[2:]), [], [], []
+    grouped = x.view(len(x), layer.op.groups, -1, *x.shape[2:])
+    inputs = []
+    weights = []
+    sums = []
     for k, b in enumerate(layer.blocks):
-        part, r = (
-            grouped[:, :, b.channels].flatten(1, 2),
-            None if layer.input_range is None else layer.input_range[b.i, b.j],
-        )
-        w = (
-            layer.hardware[k].weights
-            if layer.hardware
-            else layer.part(b) / layer.scale[b.i, :, b.rows]
-        )
+        part = grouped[:, :, b.channels].flatten(1, 2)
+        r = None if layer.input_range is None else layer.input_range[b.i, b.j]
+        if layer.hardware:
+            w = layer.hardware[k].weights
+        else:
+            w = layer.part(b) / layer.scale[b.i, :, b.rows]
         inputs.append(part / (c.inp_bound if r is None else per_channel(r, part)))
         weights.append(w)
         sums.append(
@@ -540,12 +543,14 @@ def range_data(
 
     `input_range` is in units of the input, `adc_levels` a count of ADC steps, the others shares
     from 0 to 1."""
-    layers, rows = analog_layers(network), list[dict]()
+    layers = analog_layers(network)
+    rows = list[dict]()
     if slow := [n for n, layer in layers.items() if not isinstance(layer, AnalogLayer)]:
         raise ConfigError(
             f"Ranges are known of fast analog layers; {', '.join(slow)} run on aihwkit's tiles."
         )
-    modes, hooks = [(m, m.training) for m in network.modules()], []
+    modes = [(m, m.training) for m in network.modules()]
+    hooks = []
     try:
         network.eval()
         for name, layer in layers.items():
@@ -613,7 +618,8 @@ def _beside(ax: Axes, row: float, first: str, second: str, va: str) -> None:
 
 def alt_ranges(data: pd.DataFrame) -> str:
     "The figure in words."
-    clip, adc = data.loc[data.inputs_clipped.idxmax()], data.loc[data.adc_used.idxmin()]
+    clip = data.loc[data.inputs_clipped.idxmax()]
+    adc = data.loc[data.adc_used.idxmin()]
     return (
         f"{len(data)} layers. The DAC clips {100 * data.inputs_clipped.mean():.2f} % of a layer's "
         "inputs on average, at most "

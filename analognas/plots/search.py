@@ -48,7 +48,10 @@ def best_so_far_data(evaluations: pd.DataFrame) -> pd.DataFrame:
         n = min(map(len, runs))
         best = np.array([r[:n] for r in runs])
         ok = ~np.isnan(best).any(axis=0)  # from where on every run has something feasible
-        error = best.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.zeros(n)
+        if len(runs) > 1:
+            error = best.std(axis=0, ddof=1) / np.sqrt(len(runs))
+        else:
+            error = np.zeros(n)
         parts.append(
             pd.DataFrame(
                 {
@@ -94,14 +97,15 @@ def alt_best_so_far(evaluations: pd.DataFrame) -> str:
     "What `plot_best_so_far` shows, in words."
     said = []
     for method, part in best_so_far_data(evaluations).groupby("method", sort=False):
-        runs, marks = (
-            evaluations[evaluations.method == method].run.nunique(),
-            part.iloc[sorted({0, len(part) // 10, len(part) - 1})],
-        )
+        runs = evaluations[evaluations.method == method].run.nunique()
+        marks = part.iloc[sorted({0, len(part) // 10, len(part) - 1})]
         line = ", ".join(
             f"{m:.2f} % after {n:,}" for n, m in zip(marks.evaluations, marks["mean"], strict=True)
         )
-        error = f" ± {marks.error.iloc[-1]:.2f} (standard error of {runs} runs)" if runs > 1 else ""
+        if runs > 1:
+            error = f" ± {marks.error.iloc[-1]:.2f} (standard error of {runs} runs)"
+        else:
+            error = ""
         said.append(f"{METHOD_NAMES.get(str(method), method)}: {line}{error}.")
     return (
         "Best 1-day accuracy so far over architectures evaluated. "
@@ -126,10 +130,8 @@ def _with_front(
         space, rows[space.get_hyperparameters()].to_dict("records"), rows, names, chip
     )
     front = pareto_front(rows, space, names, chip) if rows.feasible.any() else None
-    best, feasible = (
-        set() if front is None else {tuple(v) for v in front.values},
-        rows.feasible.astype(bool),
-    )
+    best = set() if front is None else {tuple(v) for v in front.values}
+    feasible = rows.feasible.astype(bool)
     on_front = [ok and tuple(v) in best for ok, v in zip(feasible, values, strict=True)]
     return pd.DataFrame(values, columns=list(names), index=rows.index).assign(
         feasible=feasible, front=on_front
@@ -167,7 +169,9 @@ def _limits(ax: Axes, names: Sequence[str], constraints: Constraints) -> None:
 
 def _figures(value: float) -> str:
     "A number for readers: four digits, or all before the point."
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def _look_at(ax: Axes, up: pd.Series, front: pd.Series) -> None:
@@ -203,11 +207,9 @@ def plot_pareto(
         objectives,
         ax or new_axes(),
     )
-    out, inside, front = (
-        data[~data.feasible],
-        data[data.feasible & ~data.front],
-        data[data.front].sort_values(across),
-    )
+    out = data[~data.feasible]
+    inside = data[data.feasible & ~data.front]
+    front = data[data.front].sort_values(across)
     ax.scatter(
         out[across],
         out[up],
@@ -264,7 +266,9 @@ AXIS_LABELS = {
 
 def axis_label(name: str) -> str:
     "A quantity in words, with its unit."
-    return AXIS_LABELS[name] if name in AXIS_LABELS else with_unit(name)
+    if name in AXIS_LABELS:
+        return AXIS_LABELS[name]
+    return with_unit(name)
 
 
 def alt_pareto(
@@ -278,12 +282,17 @@ def alt_pareto(
     count = f"{len(data):,} architectures by {axis_label(up)} and {axis_label(across)}, {(~data.feasible).sum():,} of them ruled out. "
     if front is None:
         return count + "There is no Pareto front: none is feasible."
-    ends, worst = (front.values[0], front.values[-1]), list(front.worst.values())
+    ends = (front.values[0], front.values[-1])
+    worst = list(front.worst.values())
     between = " to ".join(
         f"{across} {_figures(e[1])} with {up} {_figures(e[0])}" for e in ends[::-1]
     )
-    volume, box = front.hypervolume(), float(np.prod(np.abs(front.values - worst).max(axis=0)))
-    share = f", {100 * volume / box:.1f} % of the rectangle up to the best of both" if box else ""
+    volume = front.hypervolume()
+    box = float(np.prod(np.abs(front.values - worst).max(axis=0)))
+    if box:
+        share = f", {100 * volume / box:.1f} % of the rectangle up to the best of both"
+    else:
+        share = ""
     return (
         f"{count}The Pareto front has {data.front.sum():,} of them, from {between}. Its "
         "hypervolume over the worst feasible values "
@@ -297,11 +306,9 @@ PARALLEL_TOP = 8  # hyperparameters shown if nobody says which
 
 def _coordinates(values: pd.Series) -> np.ndarray:
     "Numbers as they are, other values by their place in alphabetical order; shape (n,)."
-    return (
-        values.to_numpy(float)
-        if pd.api.types.is_numeric_dtype(values)
-        else np.unique(values.astype(str), return_inverse=True)[1].astype(float)
-    )
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(float)
+    return np.unique(values.astype(str), return_inverse=True)[1].astype(float)
 
 
 def most_varied(
@@ -324,7 +331,9 @@ def parallel_data(
         raise ConfigError("There are no evaluations to show.")
     known = [c for c in evaluations if c not in NOT_HYPERPARAMETERS]
     answers = [c for c in ("avm", "std_1d", "acc_1d") if c in evaluations]
-    asked = most_varied(evaluations, known) + answers if columns is None else columns
+    asked = columns
+    if asked is None:
+        asked = most_varied(evaluations, known) + answers
     names = [check_choice("column", c, list(evaluations)) for c in asked]
     table = evaluations.sort_values("acc_1d", kind="stable", na_position="first")
     best = table.index[table.feasible.astype(bool)][-1:]
@@ -353,12 +362,13 @@ NOT_HYPERPARAMETERS = (
 def _ends(values: pd.Series) -> tuple[str, str]:
     "The least and the greatest value, as text."
     numeric = pd.api.types.is_numeric_dtype(values)
-    ends = (
-        (values.min(), values.max())
-        if numeric
-        else (min(values.astype(str)), max(values.astype(str)))
-    )
-    return (f"{ends[0]:.3g}", f"{ends[1]:.3g}") if numeric else (str(ends[0]), str(ends[1]))
+    if numeric:
+        ends = (values.min(), values.max())
+    else:
+        ends = (min(values.astype(str)), max(values.astype(str)))
+    if numeric:
+        return (f"{ends[0]:.3g}", f"{ends[1]:.3g}")
+    return (str(ends[0]), str(ends[1]))
 
 
 def plot_parallel(
@@ -368,7 +378,8 @@ def plot_parallel(
     best feasible one stands out."""
     data = parallel_data(evaluations, columns)
     names = list(data.columns[:-2])
-    ax, x = ax or new_axes(width=max(6.0, 0.85 * len(names) + 1.5)), np.arange(len(names))
+    ax = ax or new_axes(width=max(6.0, 0.85 * len(names) + 1.5))
+    x = np.arange(len(names))
     scale = ScalarMappable(Normalize(data.accuracy.quantile(0.1), data.accuracy.max()), "viridis_r")
     ax.add_collection(
         LineCollection(
@@ -421,15 +432,17 @@ def alt_parallel(evaluations: pd.DataFrame, columns: Sequence[str] | None = None
     """What `plot_parallel` shows, in words: the best architecture, and where the most accurate
     tenth lies."""
     data = parallel_data(evaluations, columns)
-    names, best = list(data.columns[:-2]), data.index[data.best]
+    names = list(data.columns[:-2])
+    best = data.index[data.best]
     top = evaluations.loc[data.accuracy.nlargest(max(1, len(data) // 10)).index]
     show = lambda v: f"{v:.4g}" if isinstance(v, (float, np.floating)) else f"{v}"
-    said = (
-        "The best feasible one has "
-        f"{', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}."
-        if len(best)
-        else "None is feasible."
-    )
+    if len(best):
+        said = (
+            "The best feasible one has "
+            f"{', '.join(f'{n} {show(evaluations.loc[best[0], n])}' for n in names)}."
+        )
+    else:
+        said = "None is feasible."
     ranges = ", ".join(
         f"{n} {lo}" if lo == hi else f"{n} {lo} to {hi}"
         for n, (lo, hi) in ((n, _ends(top[n])) for n in names)
@@ -476,14 +489,10 @@ def plot_agreement(
     ax: Axes | None = None,
 ) -> Axes:
     "Predictions against measurements, with Kendall's tau and its 95 % interval in the figure."
-    data, label = (
-        agreement_data(predicted, measured, predicted_error, measured_error),
-        axis_label(check_choice("quantity", quantity, QUANTITIES)),
-    )
-    tau, ax = (
-        kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()),
-        ax or new_axes(4.2, 4.8),
-    )
+    data = agreement_data(predicted, measured, predicted_error, measured_error)
+    label = axis_label(check_choice("quantity", quantity, QUANTITIES))
+    tau = kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy())
+    ax = ax or new_axes(4.2, 4.8)
     ax.errorbar(
         data.measured,
         data.predicted,
@@ -513,18 +522,12 @@ def alt_agreement(
     quantity: str = "acc_1d",
 ) -> str:
     "What `plot_agreement` shows, in words."
-    data, unit = (
-        agreement_data(predicted, measured),
-        QUANTITIES[check_choice("quantity", quantity, QUANTITIES)].unit.replace("%", "points"),
-    )
-    tau, gap = (
-        kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy()),
-        data.predicted - data.measured,
-    )
-    mean, middle = (
-        f"{_figures(abs(gap.mean()))} {unit}".rstrip(),
-        f"{_figures(gap.abs().median())} {unit}".rstrip(),
-    )
+    data = agreement_data(predicted, measured)
+    unit = QUANTITIES[check_choice("quantity", quantity, QUANTITIES)].unit.replace("%", "points")
+    tau = kendall_tau(data.predicted.to_numpy(), data.measured.to_numpy())
+    gap = data.predicted - data.measured
+    mean = f"{_figures(abs(gap.mean()))} {unit}".rstrip()
+    middle = f"{_figures(gap.abs().median())} {unit}".rstrip()
     return (
         f"Predicted against measured {axis_label(quantity)} of {tau.n:,} architectures: Kendall's "
         f"tau {tau.tau:.2f} (95 % interval "
@@ -546,7 +549,8 @@ def attribution_data(
             f"SHAP values of shape {shap.shape} do not belong to features of shape "
             f"{np.shape(values)}."
         )
-    ranks, shap_ranks = rankdata(values, axis=0), rankdata(shap.to_numpy(), axis=0)
+    ranks = rankdata(values, axis=0)
+    shap_ranks = rankdata(shap.to_numpy(), axis=0)
     both = [np.ptp(a) > 0 and np.ptp(b) > 0 for a, b in zip(ranks.T, shap_ranks.T, strict=True)]
     direction = [
         np.corrcoef(a, b)[0, 1] if ok else 0.0

@@ -35,7 +35,9 @@ class History:
     "Evaluations of one search, in order; `best` is the feasible one with the highest score."
 
     def __init__(self, space: ConfigSpace, constraints: Constraints, k_std: float = 0.0):
-        self.space, self.constraints, self.k_std = space, constraints, k_std
+        self.space = space
+        self.constraints = constraints
+        self.k_std = k_std
         self.records: dict[str, dict] = {}  # canonical key -> record, in the order of evaluation
 
     def missing(self, configs: Sequence[Mapping]) -> dict[str, dict]:
@@ -71,7 +73,9 @@ class History:
     def best(self) -> dict | None:
         "The feasible record with the highest score, the first of equals; None if none is feasible."
         feasible = [r for r in self.records.values() if r["feasible"]]
-        return max(feasible, key=lambda r: r["score"]) if feasible else None
+        if feasible:
+            return max(feasible, key=lambda r: r["score"])
+        return None
 
     def to_frame(self) -> pd.DataFrame:
         "One row per evaluation: the hyperparameters and what was answered."
@@ -92,7 +96,8 @@ def sample_admitted(
 ) -> list[dict]:
     """`n` random configs that respect what is known of them, not necessarily different;
     `InfeasibleError` if they cannot be found."""
-    found, seen = [], []
+    found = []
+    seen = []
     for _ in range(START_ROUNDS):
         batch = space.sample_arch_uniformly(max(n, 32), rng)
         found += [c for c, ok in zip(batch, constraints.admits(space, batch), strict=True) if ok]
@@ -108,7 +113,10 @@ def sample_admitted(
 def _nearest(space: ConfigSpace, configs: Sequence[Mapping], constraints: Constraints) -> str:
     "How near random architectures came to each limit on what is known."
     limits = constraints.of(known=True)
-    values = known_quantities(space, configs, list(limits), constraints.chip) if limits else {}
+    if limits:
+        values = known_quantities(space, configs, list(limits), constraints.chip)
+    else:
+        values = {}
     best = {n: v.max() if QUANTITIES[n].maximise else v.min() for n, v in values.items()}
     missed = [
         n for n, v in best.items() if (v < limits[n]) == QUANTITIES[n].maximise and v != limits[n]
@@ -191,9 +199,14 @@ class Optimizer(ABC):
                 "An optimizer needs an Evaluator, such as XGBoostEvaluator(); got "
                 f"{type(surrogate).__name__}."
             )
-        self.surrogate, self.k_std = surrogate, float(check_number("k_std", k_std, low=0))
-        self.constraints = Constraints(max_nb_param, T_AVM) if constraints is None else constraints
-        self.max_nb_param, self.T_AVM = self.constraints.max_nb_param, self.constraints.T_AVM
+        self.surrogate = surrogate
+        self.k_std = float(check_number("k_std", k_std, low=0))
+        if constraints is None:
+            self.constraints = Constraints(max_nb_param, T_AVM)
+        else:
+            self.constraints = constraints
+        self.max_nb_param = self.constraints.max_nb_param
+        self.T_AVM = self.constraints.T_AVM
 
     @property
     @abstractmethod
@@ -233,7 +246,9 @@ class Optimizer(ABC):
 
         Ctrl-C ends it early with the best so far. Raises `InfeasibleError` if nothing allowed
         was found, and `ConfigError` if the evaluator knows nothing about this space."""
-        evaluator, search, interrupted = self.surrogate.bind(cs), Search(self, cs, rng), False
+        evaluator = self.surrogate.bind(cs)
+        search = Search(self, cs, rng)
+        interrupted = False
         try:
             while configs := search.ask():
                 records = search.tell(evaluator.query_pop(configs))
@@ -286,11 +301,10 @@ class Search:
         search is over. Asking twice changes nothing."""
         while not self._new and not self._over:
             try:
-                self._batch = (
-                    next(self._proposals)
-                    if self._batch is None
-                    else self._proposals.send(self.history.of(self._batch))
-                )
+                if self._batch is None:
+                    self._batch = next(self._proposals)
+                else:
+                    self._batch = self._proposals.send(self.history.of(self._batch))
                 self._new = list(self.history.missing(self._batch).values())
             except StopIteration:
                 self._over = True
@@ -302,7 +316,8 @@ class Search:
             raise ConfigError(
                 f"{len(self._new)} architectures were asked about; {len(answers)} answers came."
             )
-        fresh, self._new = self.history.add(self._new, answers), []
+        fresh = self.history.add(self._new, answers)
+        self._new = []
         return fresh
 
     def result(self, interrupted: bool = False) -> SearchResult:

@@ -31,17 +31,17 @@ def embed(
     """Coordinates of the hyperparameters, in which distances make sense whatever their kind.
 
     Two configs are at most sqrt(2) apart in each hyperparameter."""
-    columns, parts = space.columns(configs), []
+    columns = space.columns(configs)
+    parts = []
     for h in space.hyperparameters:
         values = columns[h.name]
         if h.type == "categorical":
             parts += [(values == v) / 1.0 for v in h.range]
             continue
-        live = (
-            np.array([space.is_active(h.name, c) for c in configs])
-            if h.active_from
-            else np.ones(len(configs), bool)
-        )
+        if h.active_from:
+            live = np.array([space.is_active(h.name, c) for c in configs])
+        else:
+            live = np.ones(len(configs), bool)
         where = {v: h.to_unit(v) for v in set(values[live].tolist())}
         angle = np.pi / 2 * np.array([where.get(v, 0.0) for v in values.tolist()])
         parts += [live * np.cos(angle), live * np.sin(angle)]
@@ -54,10 +54,12 @@ def fit_gp(
 ) -> Any:  # a fitted botorch model; its inputs are the descriptions side by side
     """A Gaussian process whose kernel is a sum over descriptions; its few numbers maximise the
     posterior density."""
-    botorch, gpytorch = load_extra("botorch", "bo"), load_extra("gpytorch", "bo")
+    botorch = load_extra("botorch", "bo")
+    gpytorch = load_extra("gpytorch", "bo")
     import torch
 
-    kernels, start = [], 0
+    kernels = []
+    start = 0
     for part in parts:
         dims = tuple(range(start, start := start + part.shape[1]))
         matern = gpytorch.kernels.MaternKernel(
@@ -125,12 +127,10 @@ def posterior(model, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
     with torch.no_grad():
-        old, new, kernel, scale = (
-            model.train_inputs[0],
-            torch.tensor(X),
-            model.covar_module,
-            model.outcome_transform.stdvs.squeeze(),
-        )
+        old = model.train_inputs[0]
+        new = torch.tensor(X)
+        kernel = model.covar_module
+        scale = model.outcome_transform.stdvs.squeeze()
         between = kernel(new, old).to_dense()  # (n, number of measurements)
         noisy = kernel(old).to_dense() + model.likelihood.noise.mean() * torch.eye(len(old))
         L = torch.linalg.cholesky(noisy)
@@ -151,7 +151,8 @@ def choose_batch(
 ) -> list[int]:
     """Positions of `n` candidates with the highest expected improvement plus `more` (n,), each
     chosen in the light of those before it."""
-    cov, chosen = cov.copy(), list[int]()
+    cov = cov.copy()
+    chosen = list[int]()
     for _ in range(min(n, len(mean))):
         value = (
             log_expected_improvement(mean, np.sqrt(np.maximum(np.diag(cov), 1e-12) + noise), best)
@@ -231,14 +232,14 @@ class BOptimizer(BudgetedOptimizer):
             embed(history.space, configs) / np.sqrt(len(history.space)),
             x / np.sqrt(max(x.shape[1], 1)),
         ]
-        old, new = (
-            describe(
-                [r["config"] for r in known], candidates.features([r["config"] for r in known])
-            ),
-            np.hstack(describe(pool, X)),
+        old = describe(
+            [r["config"] for r in known], candidates.features([r["config"] for r in known])
         )
+        new = np.hstack(describe(pool, X))
         column = lambda name: np.array([r[name] for r in known], float)
-        z, feasible, chance = warp(column("score")), column("feasible") > 0, np.zeros(len(pool))
+        z = warp(column("score"))
+        feasible = column("feasible") > 0
+        chance = np.zeros(len(pool))
         with torch_seed(
             int(rng.integers(2**31))  # a fit that fails is tried again from a random start
         ):
@@ -251,7 +252,8 @@ class BOptimizer(BudgetedOptimizer):
                 chance += log_chance(mean, np.sqrt(var + noise_of(model)), name, worst)
             if not feasible.any():  # nothing to improve upon: look for what is allowed
                 return np.argsort(-chance, kind="stable")[:n].tolist()
-            model, best = fit_gp(old, z), z[feasible].max()
+            model = fit_gp(old, z)
+            best = z[feasible].max()
         if self.acquisition == "thompson":
             some = rng.permutation(len(pool))[: 2 * JOINT]
             mean, cov = joint_posterior(model, new[some])

@@ -120,7 +120,8 @@ def drive(
 
     Architectures in `recorded`, the JSON text of a list of records, are answered from there;
     returned is also how many questions were left to the evaluator."""
-    search, questions = Watched(optimizer, p.space), 0
+    search = Watched(optimizer, p.space)
+    questions = 0
     known = {p.space.key(r["config"]): [r[name] for name in ANSWERS] for r in json.loads(recorded)}
     while configs := [search.ask() for _ in range(asks)][-1]:
         new = [c for c in configs if p.space.key(c) not in known]

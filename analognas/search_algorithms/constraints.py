@@ -113,7 +113,8 @@ class Constraints:
     def admits(self, space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
         """Which configs respect everything that is known of them, shape (n,); no evaluator is asked
         for that."""
-        ok, limits = np.ones(len(configs), bool), self.of(known=True)
+        ok = np.ones(len(configs), bool)
+        limits = self.of(known=True)
         if limits and len(configs):
             ok &= _respect(known_quantities(space, configs, list(limits), self.chip), limits)
         if self.allowed is not None:
@@ -124,17 +125,19 @@ class Constraints:
         "Which answers respect the limits on them, shape (n,)."
         limits = self.of(known=False)
         ok = _respect({name: np.atleast_1d(getattr(answers, name)) for name in limits}, limits)
-        return (
-            ok & ~np.atleast_1d(answers.outside)
-            if self.inside
-            else ok & np.ones(len(answers), bool)
-        )
+        if self.inside:
+            return ok & ~np.atleast_1d(answers.outside)
+        return ok & np.ones(len(answers), bool)
 
     def __str__(self) -> str:
-        params = (
-            [f"at most {self.max_nb_param:g} M parameters"] if self.max_nb_param is not None else []
-        )
-        avm = [f"AVM at most {self.T_AVM:g} points"] if self.T_AVM is not None else []
+        if self.max_nb_param is not None:
+            params = [f"at most {self.max_nb_param:g} M parameters"]
+        else:
+            params = []
+        if self.T_AVM is not None:
+            avm = [f"AVM at most {self.T_AVM:g} points"]
+        else:
+            avm = []
         more = [
             f"{name} {'at least' if QUANTITIES[name].maximise else 'at most'} {worst:g} {QUANTITIES[name].unit}".strip()
             for name, worst in self.limits.items()
@@ -151,4 +154,6 @@ def _respect(values: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> n
         values[n] >= worst if QUANTITIES[n].maximise else values[n] <= worst
         for n, worst in limits.items()
     ]
-    return np.all(ok, axis=0) if ok else np.array(True)
+    if ok:
+        return np.all(ok, axis=0)
+    return np.array(True)

@@ -201,7 +201,8 @@ class LocalSearch(BudgetedOptimizer):
     ) -> Proposals:
         """A neighbour's record, the best of the first batch that holds a better one; None if there
         is none or the budget is spent."""
-        space, near = history.space, history.space.neighbours(here["config"])
+        space = history.space
+        near = history.space.neighbours(here["config"])
         allowed = self.constraints.admits(space, near)
         near = [near[i] for i in rng.permutation(len(near)) if allowed[i]]
         new = list(history.missing(near).values())
@@ -209,10 +210,8 @@ class LocalSearch(BudgetedOptimizer):
             [c for c in near if space.key(c) in history.records]
         )  # what is known already costs nothing
         while not (better := [r for r in records if r["feasible"] and r["score"] > here["score"]]):
-            batch, new = (
-                new[: min(self.batch_size, self.nb_evaluations - len(history))],
-                new[self.batch_size :],
-            )
+            batch = new[: min(self.batch_size, self.nb_evaluations - len(history))]
+            new = new[self.batch_size :]
             if not batch:
                 return None
             records = yield batch

@@ -51,7 +51,8 @@ def breed(
 ) -> list[dict]:
     """`n` children that are admitted, new and different; random configs where `child` makes no
     such; none if nothing is left."""
-    space, new = history.space, dict[str, dict]()
+    space = history.space
+    new = dict[str, dict]()
     for _ in range(TRIES):
         if len(new) >= n:
             break

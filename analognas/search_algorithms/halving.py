@@ -48,7 +48,8 @@ class Rungs(Evaluator):
             raise ConfigError(
                 f"Rungs takes two or more evaluators; got {[type(e).__name__ for e in evaluators]}."
             )
-        self.evaluators, self.measured = list(evaluators), any(e.measured for e in evaluators)
+        self.evaluators = list(evaluators)
+        self.measured = any(e.measured for e in evaluators)
 
     def _accept(self, space: ConfigSpace) -> None:
         if [h.size() for h in space.hyperparameters if h.name == RUNG] != [len(self.evaluators)]:
@@ -69,7 +70,8 @@ class Rungs(Evaluator):
         if self.space is None:
             raise ConfigError("Bind Rungs to a space first: rungs.bind(with_rungs(space, n)).")
         rung = self.space.columns(configs)[RUNG].astype(int)
-        values, measured = np.zeros((len(configs), 4)), True
+        values = np.zeros((len(configs), 4))
+        measured = True
         for r in np.unique(rung):
             here = np.flatnonzero(rung == r)
             told = self.evaluators[r].query_pop([without_rung(configs[i]) for i in here])
@@ -128,10 +130,8 @@ class SuccessiveHalving(Optimizer):
                 f"{type(evaluator).__name__}."
             )
         super().__init__(evaluator, max_nb_param, T_AVM, constraints, k_std)
-        self.eta, last = (
-            int(check_number("eta", eta, low=2, integer=True)),
-            len(evaluator.evaluators) - 1,
-        )
+        self.eta = int(check_number("eta", eta, low=2, integer=True))
+        last = len(evaluator.evaluators) - 1
         self.nb_start = int(check_number("nb_start", nb_start, low=self.eta**last, integer=True))
         self.early = Constraints(
             **vars(self.constraints)

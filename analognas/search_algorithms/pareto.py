@@ -41,7 +41,9 @@ def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
 
 def with_unit(name: str) -> str:
     "A quantity's name and unit, for an axis or a table."
-    return f"{name} ({QUANTITIES[name].unit})" if QUANTITIES[name].unit else name
+    if QUANTITIES[name].unit:
+        return f"{name} ({QUANTITIES[name].unit})"
+    return name
 
 
 def objective_values(
@@ -53,11 +55,10 @@ def objective_values(
 ) -> np.ndarray:
     """Quantities of n evaluated architectures in their units, shape (n, names): answers are taken
     from `answers`, the rest is computed."""
-    known = (
-        known_quantities(space, configs, [n for n in names if QUANTITIES[n].known], chip)
-        if len(configs)
-        else {}
-    )
+    if len(configs):
+        known = known_quantities(space, configs, [n for n in names if QUANTITIES[n].known], chip)
+    else:
+        known = {}
     return np.array([known.get(n, answers[n] if n in answers else []) for n in names], float).T
 
 # %% ../../nbs/57_search_algorithms.pareto.ipynb #e421ea8d
@@ -159,20 +160,16 @@ def pareto_front(
     """The non-dominated among all feasible evaluations, whichever optimizer made them;
     architectures that are equal in every objective all stay. `InfeasibleError` if nothing was
     feasible."""
-    names, history = (
-        check_objectives(objectives),
-        result.history if isinstance(result, SearchResult) else result,
-    )
+    names = check_objectives(objectives)
+    history = result.history if isinstance(result, SearchResult) else result
     history = history[history.feasible.astype(bool)]
     if history.empty:
         raise InfeasibleError(
             "There is no Pareto front: none of the evaluated architectures is feasible."
         )
     configs = [space.canonical(c) for c in history[space.get_hyperparameters()].to_dict("records")]
-    values, maximise = (
-        objective_values(space, configs, history, names, chip),
-        [QUANTITIES[n].maximise for n in names],
-    )
+    values = objective_values(space, configs, history, names, chip)
+    maximise = [QUANTITIES[n].maximise for n in names]
     worst = np.where(maximise, values.min(axis=0), values.max(axis=0)).tolist()
     best = np.flatnonzero(
         _moo("moocore").is_nondominated(values, maximise=maximise, keep_weakly=True)
@@ -344,10 +341,8 @@ class NSGA2(BudgetedOptimizer):
         problem = _moo("pymoo.core.problem").Problem(
             n_var=1, n_obj=len(self.objectives), n_ieq_constr=misses(self.constraints, []).shape[1]
         )
-        start, never = (
-            as_objects(draw_new(history, self.population_size, rng)),
-            _moo("pymoo.core.termination").NoTermination(),
-        )
+        start = as_objects(draw_new(history, self.population_size, rng))
+        never = _moo("pymoo.core.termination").NoTermination()
         algorithm = _moo("pymoo.algorithms.moo.nsga2").NSGA2(
             self.population_size, sampling=start, **_operators(history)
         )

@@ -26,7 +26,8 @@ def every_config(
     hyps = space.hyperparameters
     if any(h.values is None for h in hyps) or space.compute_cs_size() > at_most:
         return None
-    found, free = [], [h for h in hyps if h.active_from is None]
+    found = []
+    free = [h for h in hyps if h.active_from is None]
     for values in itertools.product(*(h.values for h in free)):
         chosen = dict(zip((h.name for h in free), values, strict=True))
         choices = [
@@ -63,7 +64,8 @@ def spread_start(
 ) -> np.ndarray:  # n different row numbers, shape (n,)
     "Rows far from each other, by sampling with squared distances on standardised columns."
     check_number("n", n, low=0, high=len(X), integer=True)
-    Z, seed = standardise(X), int(rng.integers(2**31))
+    Z = standardise(X)
+    seed = int(rng.integers(2**31))
     if n == 0 or Z.shape[1] == 0:  # nothing tells the rows apart
         return rng.permutation(len(X))[:n]
     with warnings.catch_warnings():
@@ -126,20 +128,29 @@ class Candidates:
         admits: Callable[[Sequence[dict]], np.ndarray] | None = None,
         at_most: int = 20_000,  # a space of more architectures is not held whole
     ):
-        self.space, self.admits = space, admits or (lambda configs: np.ones(len(configs), bool))
+        self.space = space
+        self.admits = admits or (lambda configs: np.ones(len(configs), bool))
         whole = every_config(space, at_most)
         self.small = whole is not None  # is the whole space in the pool?
-        reference = whole if whole is not None else space.sample_arch_uniformly(1000, rng)
+        if whole is not None:
+            reference = whole
+        else:
+            reference = space.sample_arch_uniformly(1000, rng)
         self._arithmetic = bool(space.traits(space.columns(reference[:1])))
         self._reference = self._raw(reference)
         self._whole: dict[str, dict] = {}
         if whole is not None:
             ok = self.admits(whole)
             self._whole = {space.key(c): c for c, a in zip(whole, ok, strict=True) if a}
-            self._X = self.features(list(self._whole.values())) if self._whole else np.empty((0, 0))
+            if self._whole:
+                self._X = self.features(list(self._whole.values()))
+            else:
+                self._X = np.empty((0, 0))
 
     def _raw(self, configs: Sequence[Mapping]) -> np.ndarray:
-        return self.space.features(configs)[1] if self._arithmetic else self.space.encode(configs)
+        if self._arithmetic:
+            return self.space.features(configs)[1]
+        return self.space.encode(configs)
 
     def features(self, configs: Sequence[Mapping]) -> np.ndarray:
         "Standardised features of n configs, shape (n, features)."
@@ -161,15 +172,19 @@ class Candidates:
         if self.small:
             keep = np.array([k not in seen for k in self._whole], bool)
             return [c for c, k in zip(self._whole.values(), keep, strict=True) if k], self._X[keep]
-        near = (
-            [walk(self.space, best[i], rng) for i in rng.integers(len(best), size=2 * n // 3)]
-            if best
-            else []
-        )
+        if best:
+            near = [
+                walk(self.space, best[i], rng) for i in rng.integers(len(best), size=2 * n // 3)
+            ]
+        else:
+            near = []
         drawn = {
             self.space.key(c): c
             for c in near + self.space.sample_arch_uniformly(n - len(near), rng)
         }
         fresh = [c for k, c in drawn.items() if k not in seen]
-        fresh = [c for c, ok in zip(fresh, self.admits(fresh), strict=True) if ok] if fresh else []
+        if fresh:
+            fresh = [c for c, ok in zip(fresh, self.admits(fresh), strict=True) if ok]
+        else:
+            fresh = []
         return fresh, self.features(fresh) if fresh else np.empty((0, 0))

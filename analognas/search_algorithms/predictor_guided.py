@@ -116,11 +116,11 @@ class PredictorGuided(BudgetedOptimizer):
             )
             configs, X = pool.pool(rng, history.records, self._best(history), DRAWN)
             if len(configs) > n:
-                chosen = (
-                    self._choose(history, pool, X, n, rng)
-                    if len(history)
-                    else spread_start(X, n, rng)
-                )
+                chosen: Sequence[int] | np.ndarray
+                if len(history):
+                    chosen = self._choose(history, pool, X, n, rng)
+                else:
+                    chosen = spread_start(X, n, rng)
                 configs = [configs[i] for i in chosen]
             elif (
                 # a large space whose draws are all seen or not allowed, or

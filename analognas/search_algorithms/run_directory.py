@@ -30,7 +30,9 @@ from .base import ANSWERS
 
 # %% ../../nbs/58_search_algorithms.run_directory.ipynb #662a84e2
 EVALUATION_COLUMNS = (*ANSWERS, "feasible")
-SEARCH, BASELINE = "search", "random"  # whose evaluation a row is
+# whose evaluation a row is
+SEARCH = "search"
+BASELINE = "random"
 EVALUATIONS_SCHEMA = f"""
 create table if not exists about (settings text not null);
 create table if not exists evaluation (
@@ -39,7 +41,8 @@ create table if not exists evaluation (
     {", ".join(f"{c} real" for c in EVALUATION_COLUMNS)}, seconds real, unique (method, run, config));
 create index if not exists claimed on evaluation (host) where state = 'claimed';
 """
-DATABASE, SETTINGS = "evaluations.sqlite", "settings.json"
+DATABASE = "evaluations.sqlite"
+SETTINGS = "settings.json"
 GIVE_BACK = "update evaluation set state = 'open', host = null, pid = null, token = null where state = 'claimed'"
 _AT_WORK: set[str] = set()  # tokens of the searches of this process that are under way
 
@@ -69,7 +72,8 @@ def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[s
     Versions of libraries do not count."""
     found: list[str] = []
     for name in dict.fromkeys([*old, *new]):
-        a, b = old.get(name), new.get(name)
+        a = old.get(name)
+        b = new.get(name)
         if a == b or not prefix and name == "versions":
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
@@ -96,7 +100,8 @@ def refuse_other_search(path: Path, old: Mapping, new: Mapping) -> None:
 
 def warn_of_versions(path: Path, old: Mapping, new: Mapping) -> None:
     "A warning if other versions of libraries began this search."
-    then, now = old.get("versions", {}), new.get("versions", {})
+    then = old.get("versions", {})
+    now = new.get("versions", {})
     if changed := [
         f"{p} {then.get(p)} then, {now.get(p)} now"
         for p in {**then, **now}
@@ -114,7 +119,8 @@ class Database:
     operation."""
 
     def __init__(self, path: Path):
-        self.path, self._local = path, threading.local()
+        self.path = path
+        self._local = threading.local()
 
     def connection(self) -> sqlite3.Connection:
         "This thread's connection, made when it is first needed; a forked process makes its own."
@@ -123,7 +129,8 @@ class Database:
             db.execute(
                 "pragma synchronous = normal"
             )  # a power cut may cost the last rows, never the file
-            self._local.db, self._local.pid = db, os.getpid()
+            self._local.db = db
+            self._local.pid = os.getpid()
         return self._local.db
 
     def close(self) -> None:
@@ -210,7 +217,9 @@ class Evaluations(Database):
         """Take the next `n` of these that are open, as far as there are any.
 
         Claims of processes that are gone are open again."""
-        host, pid, mine = socket.gethostname(), os.getpid(), []
+        host = socket.gethostname()
+        pid = os.getpid()
+        mine = []
         _AT_WORK.add(self.token)
         with self.transaction() as db:
             for other, token in db.execute(
@@ -287,7 +296,8 @@ class RunDirectory:
         path: str | Path,
         settings: Mapping,  # where; what the search will do, as plain data
     ):
-        self.path, self.settings = Path(path), json.loads(json.dumps(settings))
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
         self.evaluations = Evaluations(self.path / DATABASE)
         begun = self._was_begun()
         try:

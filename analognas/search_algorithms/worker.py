@@ -110,10 +110,14 @@ def optimizer_from(settings: Mapping, surrogate: Evaluator) -> Optimizer:
     """The optimizer that `describe` described.
 
     `ConfigError` if it is none of `OPTIMIZERS`, or was given code of the user's own."""
-    place, limits = f"{settings['module']}:{settings['optimizer']}", dict(settings["constraints"])
+    place = f"{settings['module']}:{settings['optimizer']}"
+    limits = dict(settings["constraints"])
     name = next((n for n, known in OPTIMIZERS.items() if known == place), None)
     if name is None or limits["allowed"] is not None:
-        why = f"a rule of your own ({limits['allowed']})" if name else "an optimizer of your own"
+        if name:
+            why = f"a rule of your own ({limits['allowed']})"
+        else:
+            why = "an optimizer of your own"
         raise ConfigError(
             f"This search was made with {why}, which is code and not in the run directory. Give "
             "it again: "
@@ -138,7 +142,8 @@ class Switch:
     "Stop, pause and go on, from any thread."
 
     def __init__(self):
-        self._running, self._stopped = threading.Event(), threading.Event()
+        self._running = threading.Event()
+        self._stopped = threading.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -195,13 +200,16 @@ class Crew:
 
     def tasks_of(self, batch: int) -> int:
         "Architectures in one task of a batch of so many."
-        return self.chunk if self.chunk is not None else 1 if self.evaluator.measured else batch
+        if self.chunk is not None:
+            return self.chunk
+        if self.evaluator.measured:
+            return 1
+        return batch
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #5cc8ad43
-FIRST_LOOK, LATER_LOOK = (
-    0.01,
-    1.0,
-)  # seconds between looks at what other processes have finished, growing from one to the other
+# seconds between looks at what other processes have finished, growing from one to the other
+FIRST_LOOK = 0.01
+LATER_LOOK = 1.0
 WAIT_BEFORE_WARNING = 60.0  # seconds without news from them
 
 
@@ -216,13 +224,11 @@ class Tasks:
         chunk: int,
         judge: Callable[[list[dict], Prediction], list[dict]],
     ):
-        self.table, self.crew, self.switch, self.chunk, self.judge = (
-            table,
-            crew,
-            switch,
-            chunk,
-            judge,
-        )
+        self.table = table
+        self.crew = crew
+        self.switch = switch
+        self.chunk = chunk
+        self.judge = judge
         self.under_way: dict[Future, tuple[list[int], list[dict]]] = {}
         self.claimed: set[int] = set()  # ids of rows that this process has to answer
         self.error: BaseException | None = None  # the first error of an evaluator
@@ -269,14 +275,17 @@ class Patience:
     "Waiting for other processes that share the directory."
 
     def __init__(self, directory: RunDirectory):
-        self.directory, self.look, self.waited = directory, FIRST_LOOK, 0.0
+        self.directory = directory
+        self.look = FIRST_LOOK
+        self.waited = 0.0
 
     def wait(self, news: bool) -> None:
         """Sleep a little, and longer every time that nothing has happened.
 
         After a minute without news, say for whom we wait."""
         if news:
-            self.look, self.waited = FIRST_LOOK, 0.0
+            self.look = FIRST_LOOK
+            self.waited = 0.0
             return
         time.sleep(self.look)
         if self.waited < WAIT_BEFORE_WARNING <= self.waited + self.look:
@@ -290,7 +299,8 @@ class Patience:
                 f"then Worker.resume({str(self.directory.path)!r}, take_over=True).",
                 stacklevel=2,
             )
-        self.waited, self.look = self.waited + self.look, min(2 * self.look, LATER_LOOK)
+        self.waited = self.waited + self.look
+        self.look = min(2 * self.look, LATER_LOOK)
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #482997bf
 class SearchDriver:
@@ -304,17 +314,16 @@ class SearchDriver:
         switch: Switch,
         on_evaluation: Callable[[str, int, dict], None],
     ):
-        self.directory, self.space, self.crew, self.switch, self.on_evaluation = (
-            directory,
-            space,
-            crew,
-            switch,
-            on_evaluation,
-        )
+        self.directory = directory
+        self.space = space
+        self.crew = crew
+        self.switch = switch
+        self.on_evaluation = on_evaluation
 
     def run(self, optimizer: Optimizer, method: str, run: int, seed: int) -> SearchResult:
         "One search. Ctrl-C or a stop ends it early with the best so far, if there is one."
-        search, interrupted = Search(optimizer, self.space, seed), False
+        search = Search(optimizer, self.space, seed)
+        interrupted = False
         try:
             while configs := search.ask():
                 search.tell(self.settle(configs, search.history, method, run))
@@ -345,12 +354,15 @@ class SearchDriver:
         asked = dict(
             zip(table.add(method, run, [self.space.key(c) for c in configs]), configs, strict=True)
         )
-        known, told, patience = table.answers(list(asked)), set(), Patience(self.directory)
+        known = table.answers(list(asked))
+        told = set()
+        patience = Patience(self.directory)
         tasks = Tasks(table, self.crew, self.switch, self.crew.tasks_of(len(configs)), judge)
         try:
             while len(known) < len(asked):
                 self.switch.check()
-                before, open_ids = len(known), (id for id in asked if id not in known)
+                before = len(known)
+                open_ids = (id for id in asked if id not in known)
                 tasks.hand_out(asked, open_ids)
                 while tasks.under_way:
                     for id, record in tasks.collect():
@@ -378,7 +390,9 @@ def wilcoxon_p(search: Sequence[float], baseline: Sequence[float]) -> float | No
     """Two-sided p of Wilcoxon's signed-rank test on pairs; None for fewer than two pairs, or if no
     pair differs."""
     difference = np.subtract(search, baseline)
-    return float(wilcoxon(difference).pvalue) if len(difference) > 1 and difference.any() else None
+    if len(difference) > 1 and difference.any():
+        return float(wilcoxon(difference).pvalue)
+    return None
 
 
 @dataclass(frozen=True)
@@ -410,7 +424,8 @@ class Report:
         """Mean and standard error over runs of the best 1-day accuracy, percent, of the search and
         of random search; p of their difference."""
         acc = {m: [r.best_acc for r in self.results(m).values()] for m in (SEARCH, BASELINE)}
-        ours, theirs = self.results(SEARCH), self.results(BASELINE)
+        ours = self.results(SEARCH)
+        theirs = self.results(BASELINE)
         pairs = [(self.score(ours[run]), self.score(theirs[run])) for run in ours if run in theirs]
         mean = lambda method: float(np.mean(acc[method])) if acc[method] else None
         return {
@@ -423,7 +438,8 @@ class Report:
 
     def summary(self) -> dict:
         "The result as plain data."
-        best, config = self.winner.best, self.winner.best_config
+        best = self.winner.best
+        config = self.winner.best_config
         return {
             "best_config": config,
             "acc_1d": best.acc_1d,
@@ -444,12 +460,16 @@ class Report:
 
 def standard_error(values: Sequence[float]) -> float:
     "Of the mean; 0 for fewer than two values."
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    if len(values) > 1:
+        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return 0.0
 
 # %% ../../nbs/59_search_algorithms.worker.ipynb #7315eb32
 def summary_lines(report: Report, baseline: bool) -> list[str]:
     "A summary for people: what was found, how sure it is, and what random search found."
-    s, optimizer, config = report.summary(), report.optimizer, report.winner.best_config
+    s = report.summary()
+    optimizer = report.optimizer
+    config = report.winner.best_config
     size = "" if s["params"] is None else f"{s['params']:,} parameters; "
     lines = [
         f"Best architecture of {s['runs']} run(s) of {type(optimizer).__name__}, "
@@ -462,7 +482,10 @@ def summary_lines(report: Report, baseline: bool) -> list[str]:
         f"  mean best over runs {s['mean_best']:.2f} % ± {s['std_err']:.2f} (standard error)",
     ]
     if s["random_search_mean_best"] is not None:
-        p = "" if s["wilcoxon_p"] is None else f"; Wilcoxon p = {s['wilcoxon_p']:.2g}"
+        if s["wilcoxon_p"] is None:
+            p = ""
+        else:
+            p = f"; Wilcoxon p = {s['wilcoxon_p']:.2g}"
         lines.append(
             "  random search, same budget and constraints: mean best "
             f"{s['random_search_mean_best']:.2f} % "
@@ -607,7 +630,8 @@ class Findings:
         Returns a `Measurement`. The run directory gets its numbers in `measured.json` and the
         hardware-aware trained weights in `network.pt`, the `state_dict` of the digital network:
         `torch.load(path, weights_only=True)`."""
-        config, space = self.best_config, self.config_space if space is None else space
+        config = self.best_config
+        space = self.config_space if space is None else space
         self.measurement, facts, weights = train_and_measure(
             config, space, data, protocol, rpu_config, seed, self.progress, device
         )
@@ -634,10 +658,8 @@ def train_and_measure(
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, device_name, measure
 
-    data, protocol = (
-        load_dataset(space.dataset) if data is None else data,
-        Protocol() if protocol is None else protocol,
-    )
+    data = load_dataset(space.dataset) if data is None else data
+    protocol = Protocol() if protocol is None else protocol
     space = space if data.info == space.info else space.for_dataset(data.info)
     found = measure(
         lambda: space.network(config), data, rpu_config, protocol, seed, progress, device
@@ -769,17 +791,24 @@ class Worker(Findings):
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = int(check_number("runs", runs, low=1, integer=True))
         self.seed = int(check_number("seed", seed, low=0, integer=True))
-        self.chunk = (
-            chunk if chunk is None else int(check_number("chunk", chunk, low=1, integer=True))
-        )
-        self.in_flight = (
-            in_flight
-            if in_flight is None
-            else int(check_number("in_flight", in_flight, low=1, integer=True))
-        )
-        self.run_dir, self.baseline, self.progress = run_dir, baseline, progress
-        self.executor, self.send, self.on_evaluation = executor, send, on_evaluation
-        self.failures, self.interrupted, self._found, self._switch = [], False, {}, Switch()
+        if chunk is None:
+            self.chunk = chunk
+        else:
+            self.chunk = int(check_number("chunk", chunk, low=1, integer=True))
+        if in_flight is None:
+            self.in_flight = in_flight
+        else:
+            self.in_flight = int(check_number("in_flight", in_flight, low=1, integer=True))
+        self.run_dir = run_dir
+        self.baseline = baseline
+        self.progress = progress
+        self.executor = executor
+        self.send = send
+        self.on_evaluation = on_evaluation
+        self.failures = []
+        self.interrupted = False
+        self._found = {}
+        self._switch = Switch()
 
     def search(self) -> None:
         """Run all searches, or go on with them.
@@ -791,11 +820,14 @@ class Worker(Findings):
         settings = search_settings(
             self.config_space, self.optimizer, self.runs, self.seed, self.baseline
         )
-        self.run_dir = (
-            make_new_directory(self.config_space.dataset) if self.run_dir is None else self.run_dir
-        )
+        if self.run_dir is None:
+            self.run_dir = make_new_directory(self.config_space.dataset)
+        else:
+            self.run_dir = self.run_dir
         self.directory = RunDirectory(self.run_dir, settings)
-        self._found, self.failures, self.interrupted = {}, [], False
+        self._found = {}
+        self.failures = []
+        self.interrupted = False
         self._switch.reset()
         try:
             self._search_all()
@@ -903,7 +935,10 @@ class Worker(Findings):
 
         Returns the worker, with the search done."""
         settings = read_settings(run_dir)
-        cs = ConfigSpace.from_json(json.dumps(settings["space"])) if cs is None else cs
+        if cs is None:
+            cs = ConfigSpace.from_json(json.dumps(settings["space"]))
+        else:
+            cs = cs
         if optimizer is None:
             optimizer = optimizer_from(
                 settings,

@@ -36,7 +36,8 @@ from analognas.search_spaces.resnet_stats import (
 )
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #d7c8d49f
-RESNET_LIKE, CUSTOM = "resnet-like", "custom"
+RESNET_LIKE = "resnet-like"
+CUSTOM = "custom"
 STATS = (
     "params",
     "macs",
@@ -250,7 +251,8 @@ class ConfigAlgebra(HyperparameterList):
     def _columns_as_written(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray] | None:
         """`columns` of configs without mistakes and with plain values; None if there is anything to
         explain or to put in form."""
-        width, columns = len(self._hyperparameters), dict[str, np.ndarray]()
+        width = len(self._hyperparameters)
+        columns = dict[str, np.ndarray]()
         if not all(issubclass(kind, Mapping) for kind in set(map(type, configs))) or set(
             map(len, configs)
         ) - {width}:
@@ -259,9 +261,11 @@ class ConfigAlgebra(HyperparameterList):
             for n, h in sorted(
                 self._hyperparameters.items(), key=lambda item: item[1].active_from is not None
             ):
-                values, live = [c[n] for c in configs], True
+                values = [c[n] for c in configs]
+                live = True
                 if h.active_from is not None:
-                    live, some = columns[h.active_from[0]] >= h.active_from[1], h.middle
+                    live = columns[h.active_from[0]] >= h.active_from[1]
+                    some = h.middle
                     values = [v if a else some for v, a in zip(values, live.tolist(), strict=True)]
                 column = h.column(values)
                 if column is None:
@@ -429,7 +433,9 @@ class ConfigSpace(ConfigSampling):
             ConfigSpace._kinds |= dict.fromkeys(cls.families, cls)
 
     def _initial_hyperparameters(self) -> list[Hyperparameter]:
-        return resnet_hyperparameters() if self.search_space == RESNET_LIKE else []
+        if self.search_space == RESNET_LIKE:
+            return resnet_hyperparameters()
+        return []
 
     @property
     def dataset(self) -> str:
@@ -439,7 +445,8 @@ class ConfigSpace(ConfigSampling):
     def for_dataset(self, dataset: str | DatasetInfo) -> "ConfigSpace":
         "The same space, whose networks take another dataset's inputs and classes."
         other = copy.copy(self)
-        other._hyperparameters, other.info = dict(self._hyperparameters), dataset_info(dataset)
+        other._hyperparameters = dict(self._hyperparameters)
+        other.info = dataset_info(dataset)
         return other
 
     @property
@@ -502,7 +509,8 @@ class ConfigSpace(ConfigSampling):
 
         The columns of `encode`, then `traits` (parameters and MACs as logarithms), or `stats`
         where there are none."""
-        columns, plain = self.columns(configs), self.feature_names
+        columns = self.columns(configs)
+        plain = self.feature_names
         computed = self.traits(columns) or self.stats(configs)
         computed = {
             f"log10_{k}" if k in ("params", "macs") else k: np.log10(v)
@@ -576,11 +584,9 @@ class ConfigSpace(ConfigSampling):
 
 def _short(n: int) -> str:
     "A count that fits in a line, however large."
-    return (
-        f"{n:,}"
-        if n < 1_000_000
-        else f"{10 ** (math.log10(n) % 1):.2f}e{math.floor(math.log10(n))}"
-    )
+    if n < 1_000_000:
+        return f"{n:,}"
+    return f"{10 ** (math.log10(n) % 1):.2f}e{math.floor(math.log10(n))}"
 
 
 ConfigSpace._kinds |= dict.fromkeys(ConfigSpace.families, ConfigSpace)

@@ -27,7 +27,9 @@ def _is_number(value) -> bool:
 
 def _plain(value):
     "A numpy scalar as the Python number it holds: configurations are written as JSON."
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
 
 # %% ../../nbs/10_search_spaces.hyperparameter.ipynb #62cae24b
 @dataclass(frozen=True)
@@ -115,11 +117,11 @@ class KnobValues(Declaration):
     def size(self) -> int:
         "Number of values; a continuum is counted at a hundredth of its range."
         values = self.values
-        return (
-            len(values)
-            if values is not None
-            else (RESOLUTION + 1 if self.max_value > self.min_value else 1)
-        )
+        if values is not None:
+            return len(values)
+        if self.max_value > self.min_value:
+            return RESOLUTION + 1
+        return 1
 
     def contains(self, value) -> bool:
         """Is this an allowed value?
@@ -144,7 +146,9 @@ class KnobValues(Declaration):
         """The one form of an allowed value: 2.0 as 2, 0.55 + 1e-12 as 0.55, numpy numbers as
         Python's. Others stay as they are."""
         if self.values is None:
-            return float(value) if _is_number(value) else value
+            if _is_number(value):
+                return float(value)
+            return value
         lookup, known = self._lookup
         if (
             # the quick way for the usual case
@@ -152,7 +156,9 @@ class KnobValues(Declaration):
         ):
             return lookup[value]
         i = self._match(value)
-        return _plain(value) if i is None else self.values[i]
+        if i is None:
+            return _plain(value)
+        return self.values[i]
 
     @cached_property
     def _lookup(self) -> tuple[dict, set]:
@@ -167,17 +173,19 @@ class KnobValues(Declaration):
         kinds = set(map(type, values))
         if self.values is None:
             numbers = np.array(values, float) if kinds <= {int, float} else None
-            return (
-                numbers
-                if numbers is not None
+            if (
+                numbers is not None
                 and ((self.min_value <= numbers) & (numbers <= self.max_value)).all()
-                else None
-            )
+            ):
+                return numbers
+            return None
         lookup, known = self._lookup
         if not kinds <= known:  # True would find 1
             return None
         found = list(map(lookup.get, values))
-        return None if None in found else np.array(found, float if float in known else object)
+        if None in found:
+            return None
+        return np.array(found, float if float in known else object)
 
 # %% ../../nbs/10_search_spaces.hyperparameter.ipynb #a68366f7
 class Hyperparameter(KnobValues):
@@ -198,7 +206,9 @@ class Hyperparameter(KnobValues):
         )
         x = low + u * (high - low)
         x = min(max(math.exp(x) if self.log else x, self.min_value), self.max_value)
-        return round(x) if self.type == "discrete" else float(x)
+        if self.type == "discrete":
+            return round(x)
+        return float(x)
 
     def to_unit(self, value) -> float:
         """Position of a value between the ends, in [0, 1]; a distance on it compares
@@ -210,7 +220,9 @@ class Hyperparameter(KnobValues):
             if self.log
             else (self.min_value, self.max_value, value)
         )
-        return 0.0 if high == low else (x - low) / (high - low)
+        if high == low:
+            return 0.0
+        return (x - low) / (high - low)
 
     def sample(self, rng: np.random.Generator) -> Any:
         "Draw one value, each equally likely."
@@ -224,7 +236,9 @@ class Hyperparameter(KnobValues):
         if self.size() == 1:
             return []
         if values is None:
-            low, high, u = 0.0, 1.0, self.to_unit(value)
+            low = 0.0
+            high = 1.0
+            u = self.to_unit(value)
             return [
                 self.from_unit(v)
                 for v in (u - 1 / RESOLUTION, u + 1 / RESOLUTION)
@@ -242,11 +256,10 @@ class Hyperparameter(KnobValues):
     @property
     def description(self) -> str:
         "The allowed values in words."
-        when = (
-            f", active while {self.active_from[0]} >= {self.active_from[1]}"
-            if self.active_from
-            else ""
-        )
+        if self.active_from:
+            when = f", active while {self.active_from[0]} >= {self.active_from[1]}"
+        else:
+            when = ""
         scale = ", logarithmic" if self.log else ""
         if self.range is not None:
             what = "one of " + ", ".join(map(str, self.range))

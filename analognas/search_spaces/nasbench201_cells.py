@@ -72,7 +72,8 @@ def all_cells() -> np.ndarray:
 # %% ../../nbs/14_search_spaces.nasbench201_cells.ipynb #1ba8361a
 def prune(cell: Cell) -> Cell:
     "The cell with every edge that lies on no path from input to output set to `none`."
-    fed, heard = {0}, {3}  # nodes that the input reaches; nodes that reach the output
+    fed = {0}  # nodes that the input reaches
+    heard = {3}  # nodes that reach the output
     for (a, b), op in zip(EDGES, cell, strict=True):
         if op != NONE and a in fed:
             fed.add(b)
@@ -92,7 +93,9 @@ def _text(value: Counter) -> str:
 def _through(op: int, value: Counter, letter: str) -> Counter:
     "What an operation makes of a sum of terms."
     if op in (SKIP, NONE):
-        return value if op == SKIP else Counter()
+        if op == SKIP:
+            return value
+        return Counter()
     if op == AVGPOOL3X3:
         return Counter({f"pool({t})": n for t, n in value.items()})
     scale = math.gcd(*value.values())
@@ -169,7 +172,9 @@ def cell_layers(
     yield LayerShape("stem", 9 * input_dim[0], c, rows * cols, digital=2)
     for stage in range(1, STAGES + 1):
         if stage > 1:
-            rows, cols, c = -(-rows // 2), -(-cols // 2), 2 * c
+            rows = -(-rows // 2)
+            cols = -(-cols // 2)
+            c = 2 * c
             yield LayerShape(f"stage{stage}.reduction.0", 9 * (c // 2), c, rows * cols, digital=2)
             yield LayerShape(f"stage{stage}.reduction.1", 9 * c, c, rows * cols, digital=2)
             yield LayerShape(f"stage{stage}.reduction.shortcut", c // 2, c, rows * cols)
@@ -193,7 +198,8 @@ def cell_stats(
     ops = check_cells(cells)
     params, macs = np.zeros((2, len(ops)), dtype=int)
     for layer in cell_layers(ops, input_dim, classes, channels, cells_per_stage):
-        params, macs = params + layer.params, macs + layer.macs
+        params = params + layer.params
+        macs = macs + layer.macs
     params = params + 2 * channels * 2 ** (STAGES - 1)  # the batch normalisation before the pooling
     outside = 2 + 2 * (STAGES - 1)  # layers: stem and classifier; two in each reduction
     depth = outside + STAGES * cells_per_stage * cell_depth(ops)

@@ -101,7 +101,8 @@ def cell_features(
         found[f"min_{name}"] = np.where(paths > 0, np.where(whole, count, 9).min(1), 0)
         found[f"mean_{name}"] = total / np.maximum(paths, 1)
     words = _path_words(cells)
-    has_pool, has_conv = whole & (counts["pool"] > 0), whole & (counts["conv"] > 0)
+    has_pool = whole & (counts["pool"] > 0)
+    has_conv = whole & (counts["conv"] > 0)
     behind = np.array(
         [any(c in w[w.index("p") :] for c in "31") if "p" in w else False for w in WORDS]
     )
@@ -130,11 +131,9 @@ def _stored_proxies() -> tuple[list[str], np.ndarray, np.ndarray]:
     `FileFormatError` if the file is damaged."""
     try:
         with np.load(PROXIES_FILE, allow_pickle=False) as file:
-            names, networks, values = (
-                file["names"].tolist(),
-                file["networks"].astype(int),
-                file["values"].astype(float),
-            )
+            names = file["names"].tolist()
+            networks = file["networks"].astype(int)
+            values = file["values"].astype(float)
         if networks.shape != (len(OPERATIONS) ** len(EDGES),) or values.shape != (
             networks.max() + 1,
             len(names),

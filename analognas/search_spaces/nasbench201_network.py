@@ -30,11 +30,9 @@ def operation(op: int, channels: int) -> nn.Module:
     "The module of an operation other than `none`, from (N, channels, H, W) to the same shape."
     if op in (CONV3X3, CONV1X1):
         return nn.Sequential(*relu_conv_bn(channels, channels, 3 if op == CONV3X3 else 1))
-    return (
-        nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        if op == AVGPOOL3X3
-        else nn.Identity()
-    )
+    if op == AVGPOOL3X3:
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return nn.Identity()
 
 # %% ../../nbs/15_search_spaces.nasbench201_network.ipynb #50d71bd3
 class CellModule(nn.Module):
@@ -90,9 +88,12 @@ class CellNetwork(nn.Module):
         cells_per_stage: int = 5,  # cells in each of the three stages
     ):
         super().__init__()
-        cell, c = cell_of(config), int(check_number("channels", channels, low=1, integer=True))
+        cell = cell_of(config)
+        c = int(check_number("channels", channels, low=1, integer=True))
         count = int(check_number("cells_per_stage", cells_per_stage, low=1, integer=True))
-        self.config, self.input_dim, self.classes = dict(config), tuple(input_dim), classes
+        self.config = dict(config)
+        self.input_dim = tuple(input_dim)
+        self.classes = classes
         self.stem = nn.Sequential(
             nn.Conv2d(input_dim[0], c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
         )

@@ -57,11 +57,13 @@ class ResidualBlock(nn.Module):
             residual_branch(kind, c_in, c_out, stride) for _ in range(branches)
         )
         same = c_in == c_out and stride == 1
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
-        )
+        self.shortcut: nn.Module
+        if same:
+            self.shortcut = nn.Identity()
+        else:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x):
         # Picking pixels, then a plain 1x1 convolution, is what a strided one computes. oneDNN's gradient of the strided one writes out of
@@ -87,9 +89,12 @@ class Network(nn.Module):
     ):
         super().__init__()
         check_names(config)
-        self.config, self.input_dim, self.classes = dict(config), tuple(input_dim), classes
+        self.config = dict(config)
+        self.input_dim = tuple(input_dim)
+        self.classes = classes
         whole = lambda name: int(check_number(name, config[name], low=1, integer=True))
-        M, channels = whole("M"), whole("out_channel0")
+        M = whole("M")
+        channels = whole("out_channel0")
         self.stem = nn.Sequential(
             nn.Conv2d(input_dim[0], channels, STEM_KERNEL, padding=STEM_KERNEL // 2, bias=False),
             nn.BatchNorm2d(channels),

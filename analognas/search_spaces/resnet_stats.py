@@ -24,7 +24,9 @@ HYPERPARAMETERS = (
     *(f"{h}{m}" for h in PER_GROUP for m in range(1, MAX_GROUPS + 1)),
 )
 STEM_KERNEL = 7
-BASIC, BOTTLENECK = 1, 2  # values of convblock
+# values of convblock
+BASIC = 1
+BOTTLENECK = 2
 # a bottleneck computes on a quarter of its output channels (He et al. 2016)
 BOTTLENECK_EXPANSION = 4
 
@@ -110,14 +112,17 @@ class _Group(NamedTuple):
 def _groups(columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int]) -> Iterator[_Group]:
     "The groups, from the input on."
     get = lambda name: np.asarray(columns[name]).astype(np.int64)
-    M, c_in = get("M"), get("out_channel0")
+    M = get("M")
+    c_in = get("out_channel0")
     rows, cols = (np.full(len(M), size) for size in input_dim[1:])
     for m in range(1, MAX_GROUPS + 1):
         live = M >= m
         R, kind, B = (np.where(live, get(f"{h}{m}"), 0) for h in ("R", "convblock", "B"))
         c_out = np.where(live, widen(c_in, np.where(live, columns[f"widenfact{m}"], 1)), c_in)
-        stride, pixels_in = np.where(live, group_stride(m, M), 1), rows * cols
-        rows, cols = -(-rows // stride), -(-cols // stride)
+        stride = np.where(live, group_stride(m, M), 1)
+        pixels_in = rows * cols
+        rows = -(-rows // stride)
+        cols = -(-cols // stride)
         yield _Group(
             R, kind, B, c_in, c_out, pixels_in, rows * cols, live & ((c_in != c_out) | (stride > 1))
         )
@@ -131,11 +136,9 @@ def _conv(name: str, c_in, c_out, kernel: int, pixels, times=1) -> LayerShape:
 
 def _branches(name: str, kind, c_in, c_out, pixels_in, pixels, times) -> Iterator[LayerShape]:
     "`times` residual branches, basic or bottleneck."
-    basic, bottle, mid = (
-        times * (kind == BASIC),
-        times * (kind == BOTTLENECK),
-        bottleneck_width(c_out),
-    )
+    basic = times * (kind == BASIC)
+    bottle = times * (kind == BOTTLENECK)
+    mid = bottleneck_width(c_out)
     yield _conv(f"{name}.basic.0", c_in, c_out, 3, pixels, basic)
     yield _conv(f"{name}.basic.1", c_out, c_out, 3, pixels, basic)
     yield _conv(
@@ -183,20 +186,18 @@ def network_traits(
         np.zeros(n, dtype=np.int64) for _ in range(10)
     )
     for layer in network_layers(columns, input_dim, classes):
-        params, macs = params + layer.params, macs + layer.macs
+        params = params + layer.params
+        macs = macs + layer.macs
         if layer.name != "classifier":
-            layers, tiles = layers + layer.times, tiles + layer.times * layer.tiles()
+            layers = layers + layer.times
+            tiles = tiles + layer.times * layer.tiles()
     for g in _groups(columns, input_dim):
-        blocks, bottlenecks, branches = (
-            blocks + g.R,
-            bottlenecks + g.R * (g.kind == BOTTLENECK),
-            branches + g.R * g.B,
-        )
-        depth, widths, most = (
-            depth + g.R * np.where(g.kind == BOTTLENECK, 3, 2),
-            widths + g.R * g.c_out,
-            np.maximum(most, g.B),
-        )
+        blocks = blocks + g.R
+        bottlenecks = bottlenecks + g.R * (g.kind == BOTTLENECK)
+        branches = branches + g.R * g.B
+        depth = depth + g.R * np.where(g.kind == BOTTLENECK, 3, 2)
+        widths = widths + g.R * g.c_out
+        most = np.maximum(most, g.B)
     return {
         "params": params,
         "macs": macs,

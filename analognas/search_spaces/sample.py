@@ -45,11 +45,10 @@ def sample_distinct(
     limits = {k: v for k, v in (("params", max_params), ("macs", max_macs)) if v is not None}
     found: dict[str, dict] = {}
     for _ in range(max_rounds):
-        batch = (
-            latin_hypercube(space, max(n, 64), rng)
-            if method == "latin_hypercube"
-            else space.sample_arch_uniformly(max(n, 64), rng)
-        )
+        if method == "latin_hypercube":
+            batch = latin_hypercube(space, max(n, 64), rng)
+        else:
+            batch = space.sample_arch_uniformly(max(n, 64), rng)
         stats = space.stats(batch) if limits else {}
         if unknown := limits.keys() - stats.keys():
             raise ConfigError(
@@ -93,7 +92,8 @@ def sample_evenly(
     check_number("min_params", min_params, low=1)
     check_number("max_params", max_params, low=min_params)
     pool, sizes = _pool_within(space, seed, max_params, max_macs, rounds)
-    low, high = np.log(min_params), np.log(max_params)
+    low = np.log(min_params)
+    high = np.log(max_params)
     targets = low + (high - low) * qmc.Halton(1, scramble=True, rng=as_rng(seed)).random(n)[:, 0]
     chosen: list[dict] = []
     free = np.ones(len(pool), bool)
@@ -101,7 +101,10 @@ def sample_evenly(
         distance = np.where(free, np.abs(sizes - target), np.inf)
         nearest = int(distance.argmin()) if len(pool) else -1
         if nearest < 0 or distance[nearest] > NEAR:
-            caps = f"{max_macs:,.0f} macs" if max_macs is not None else "no limit of macs"
+            if max_macs is not None:
+                caps = f"{max_macs:,.0f} macs"
+            else:
+                caps = "no limit of macs"
             raise InfeasibleError(
                 f"No architecture of about {np.exp(target):,.0f} parameters is left after "
                 f"{rounds * POOL:,} draws "

@@ -197,7 +197,10 @@ def find_plan(
     plans = PLANS.get(dataset, {"quick": Plan()})
     if name is not None:
         return name, plans[check_choice(f"plan for {dataset}", name, plans)]
-    wanted = ("full", "cpu", "quick") if device != "cpu" else ("cpu", "quick", "full")
+    if device != "cpu":
+        wanted = ("full", "cpu", "quick")
+    else:
+        wanted = ("cpu", "quick", "full")
     name = next(w for w in wanted if w in plans)
     return name, plans[name]
 
@@ -326,25 +329,29 @@ class Collector:
 
     def macs(self, config: dict) -> float:
         "Multiply-accumulates for one input; infinite where the space does not count them."
-        found = self.space.stats([config]).get("macs") if hasattr(self.space, "stats") else None
-        return float("inf") if found is None else float(found[0])
+        if hasattr(self.space, "stats"):
+            found = self.space.stats([config]).get("macs")
+        else:
+            found = None
+        if found is None:
+            return float("inf")
+        return float(found[0])
 
     def in_time(self, config: dict) -> bool:
         "Will its measurement end in time? If not, remember how large it was."
         assert self.end is not None
         left = self.end - time.monotonic()
         try:
-            needed = (
-                seconds_needed(
+            if left > 0:
+                needed = seconds_needed(
                     self.space.network(config),
                     self.data,
                     self.rpu_config,
                     self.protocol,
                     self.device,
                 )
-                if left > 0
-                else float("inf")
-            )
+            else:
+                needed = float("inf")
         except Exception:  # noqa: BLE001 - a network that fails is measured, so that its error is recorded
             return left > 0
         if needed > left:
@@ -531,7 +538,10 @@ class _Watch:
         progress: bool,
         tally: Tally,
     ):
-        self.store, self.space, self.export, self.tally = store, space, export, tally
+        self.store = store
+        self.space = space
+        self.export = export
+        self.tally = tally
         counts = store.counts()
         self.start = time.perf_counter()
         self.before = counts["done"]
@@ -589,7 +599,8 @@ def collect(
     if minutes is not None:
         check_number("minutes", minutes, low=0)
     check_device(device)
-    rpu_config, tasks = create_rpu_config(plan.preset), plan.tasks(space)
+    rpu_config = create_rpu_config(plan.preset)
+    tasks = plan.tasks(space)
     sample = {k: v for k, v in asdict(plan).items() if k not in ("protocol", "preset")}
     facts = describe_measurements(space, data, plan.protocol, plan.preset, device, **sample)
     store = LabelStore(path, facts)

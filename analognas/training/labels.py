@@ -113,7 +113,10 @@ class LabelSet:
         )
 
 # %% ../../nbs/36_training.labels.ipynb #e701e05e
-_HERE = Path(__file__).parent if "__file__" in globals() else Path("../analognas/training")
+if "__file__" in globals():
+    _HERE = Path(__file__).parent
+else:
+    _HERE = Path("../analognas/training")
 LABEL_SETS = _HERE / "label_sets"
 _NEW = ".new"  # what the name of a CSV ends in until the JSON that belongs to it is written
 
@@ -121,7 +124,8 @@ _NEW = ".new"  # what the name of a CSV ends in until the JSON that belongs to i
 def save_label_set(labels: LabelSet, folder: str | Path = LABEL_SETS) -> Path:
     "Write a label set as CSV and JSON; a kill leaves the old pair or the new. Returns the CSV."
     folder = Path(folder)
-    path, text = folder / f"{labels.name}.csv", _rounded(labels).to_csv(index=False)
+    path = folder / f"{labels.name}.csv"
+    text = _rounded(labels).to_csv(index=False)
     words = [c for c in labels.hyperparameters if labels.table[c].map(type).eq(str).all()]
     _roll_forward(path)
     new = write_atomic(f"{path}{_NEW}", text)
@@ -232,11 +236,15 @@ class Claim:
         if self.host != me.host:
             return fresh
         if self.started is not None and self.realm != me.realm:
-            return None if fresh else False
+            if fresh:
+                return None
+            return False
         if not process_alive(self.pid):
             return False
         started = me.started if self.pid == me.pid else process_start(self.pid)
-        return fresh if None in (started, self.started) else started == self.started
+        if None in (started, self.started):
+            return fresh
+        return started == self.started
 
 # %% ../../nbs/36_training.labels.ipynb #ab344d64
 SCHEMA = (
@@ -620,7 +628,9 @@ def label_set(name: str, store: LabelStore, space: ConfigSpace) -> LabelSet:
 
     Its facts are the store's and what it cost: `hours`; how many tasks `failed`, how many are
     `unfinished` (open or claimed); and, where the store has `parts`, these, with rows and hours."""
-    records, parts, counts = store.records(), store.parts(), store.counts()
+    records = store.records()
+    parts = store.parts()
+    counts = store.counts()
     table = _table(records, parts)
     if table.empty:
         raise ConfigError(f"{store.path} holds no finished measurement yet: {counts}.")
@@ -640,7 +650,9 @@ def _part_facts(table: pd.DataFrame, parts: Sequence[dict]) -> list[dict]:
     for i, part in enumerate([*parts, {}]):
         seconds = table.loc[table["part"] == i, "seconds"]
         facts.append(part | {"rows": len(seconds), "hours": round(seconds.sum() / 3600, 2)})
-    return facts if facts[-1]["rows"] else facts[:-1]
+    if facts[-1]["rows"]:
+        return facts
+    return facts[:-1]
 
 # %% ../../nbs/36_training.labels.ipynb #cfe584c1
 SAMPLE = ("n", "repeats", "seed")  # what of a plan may differ between samples of 0.1.0
@@ -658,7 +670,10 @@ def join_label_sets(*sets: LabelSet) -> LabelSet:
     are what all of it cost. Sets of 0.1.0, which know no parts, keep all rows and list their plans'
     sizes and seeds in `facts['samples']`."""
     check_number("number of label sets to join", len(sets), low=2, integer=True)
-    join = _join_parts if any("parts" in labels.facts for labels in sets) else _join_samples
+    if any("parts" in labels.facts for labels in sets):
+        join = _join_parts
+    else:
+        join = _join_samples
     return join(sets)
 
 
@@ -718,7 +733,8 @@ def _drop_duplicates(
     table: pd.DataFrame, hyperparameters: list[str]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     "The first row for each configuration and seed; and how many there were besides."
-    key, targets = [*hyperparameters, "seed"], list(TARGETS)
+    key = [*hyperparameters, "seed"]
+    targets = list(TARGETS)
     again = table.duplicated(key)
     kept = table.groupby(key, sort=False, dropna=False)[targets].transform("first")
     same = np.isclose(table[targets], kept, rtol=1e-5, atol=1e-6)  # a CSV keeps six digits
@@ -735,7 +751,8 @@ def _total(sets: Sequence[LabelSet], names: Sequence[str]) -> dict:
 def _refuse_unlike(sets: Sequence[LabelSet], facts: Sequence[dict]) -> None:
     "`ConfigError` for the first set that was not measured as the one before all others was."
     for labels, other in zip(sets[1:], facts[1:], strict=True):
-        names, mine = f"Label sets {sets[0].name!r} and {labels.name!r}", facts[0]
+        names = f"Label sets {sets[0].name!r} and {labels.name!r}"
+        mine = facts[0]
         odd = sorted(k for k in mine.keys() | other.keys() if mine.get(k) != other.get(k))
         if odd:
             words = [f"{k} {mine.get(k)!r:.200} and {other.get(k)!r:.200}" for k in odd]

@@ -89,7 +89,9 @@ class Protocol:
             )
         for f in fields(self):
             if f.type in (int, float):
-                least = 0 if f.name in MAY_BE_ZERO else 1 if f.type is int else 1e-9
+                least = 1 if f.type is int else 1e-9
+                if f.name in MAY_BE_ZERO:
+                    least = 0
                 check_number(f.name, getattr(self, f.name), low=least, integer=f.type is int)
         check_number("validation", self.validation, low=0, high=0.9)
         if not isinstance(self.augment, bool | Augment):
@@ -110,7 +112,8 @@ def some_of(
         )
     if 0 < at_most < len(x):
         kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:at_most]
-        x, y = x[kept], y[kept]
+        x = x[kept]
+        y = y[kept]
     return (nn.functional.adaptive_avg_pool2d(x, resolution) if resolution else x), y
 
 
@@ -142,11 +145,10 @@ def prepare(
     return Dataset(info, moved[0], moved[1], moved[2], moved[3], data.source), rest
 
 # %% ../../nbs/35_training.protocol.ipynb #b18c839e
-DIGITAL, HARDWARE_AWARE, READING = (
-    "digital",
-    "hardware-aware",
-    "reading",
-)  # phases of a measurement, in order
+# phases of a measurement, in order
+DIGITAL = "digital"
+HARDWARE_AWARE = "hardware-aware"
+READING = "reading"
 
 
 class Checkpoint:
@@ -272,7 +274,9 @@ def _fit(
         )
     if epochs == 0:
         return
-    change = augment_for(data.info) if protocol.augment is True else protocol.augment
+    change = protocol.augment
+    if change is True:
+        change = augment_for(data.info)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, optimizer.param_groups[0]["lr"], total_steps=epochs * steps
     )

@@ -49,12 +49,10 @@ VERSIONS = (
     Disturbance(gain=0.85),
     Disturbance(image=0.1),
 )
-IMAGES, SIZE, CHANNELS, CELLS = (
-    12,
-    8,
-    8,
-    5,
-)  # images; their height and width; channels of the first of three stages; cells in a stage
+IMAGES = 12  # images
+SIZE = 8  # their height and width
+CHANNELS = 8  # channels of the first of three stages
+CELLS = 5  # cells in a stage
 
 
 def _images(rng: np.random.Generator) -> Tensor:
@@ -81,12 +79,14 @@ class _Untrained:
     def __init__(self, seed: int = 0):
         self.seed = seed
         rng = np.random.default_rng(seed)
-        self.images, self.noise = _images(rng), _images(rng)
+        self.images = _images(rng)
+        self.noise = _images(rng)
 
     def weight(self, key: tuple[int, ...], shape: tuple[int, ...]) -> list[Tensor]:
         """A kernel in all versions: Gaussian, cut off at 2.5 standard deviations, scaled by its
         fan-in. The same for the same key."""
-        rng, largest = np.random.default_rng([self.seed, *key]), 2.5 / np.sqrt(np.prod(shape[1:]))
+        rng = np.random.default_rng([self.seed, *key])
+        largest = 2.5 / np.sqrt(np.prod(shape[1:]))
         w = np.clip(rng.standard_normal(shape), -2.5, 2.5) * largest / 2.5
         error = rng.standard_normal(shape) * largest
         return [torch.tensor(w + v.weight * error, dtype=torch.float32) for v in VERSIONS]
@@ -102,7 +102,8 @@ class _Untrained:
             )
             for x, w in zip(xs, self.weight(key, (outputs, inputs, kernel, kernel)), strict=True)
         ]
-        mean, var = ys[0].mean((1, 3, 4), keepdim=True), ys[0].var((1, 3, 4), keepdim=True)
+        mean = ys[0].mean((1, 3, 4), keepdim=True)
+        var = ys[0].var((1, 3, 4), keepdim=True)
         return [
             (y * v.gain - mean) / (var + 1e-5).sqrt() for y, v in zip(ys, VERSIONS, strict=True)
         ]
@@ -126,7 +127,8 @@ class _Tellers:
     each network."""
 
     def __init__(self, networks: int):
-        self.same, self.convs = torch.zeros(networks, IMAGES, IMAGES), torch.zeros(networks, 1, 1)
+        self.same = torch.zeros(networks, IMAGES, IMAGES)
+        self.convs = torch.zeros(networks, 1, 1)
 
     def add(self, rows: Tensor, x: Tensor) -> None:
         signs = 2 * (x > 0).float().flatten(2) - 1
@@ -214,8 +216,10 @@ def zero_cost_proxies(
     """Run the untrained networks of these cells.
 
     A cell's numbers do not depend on its company; edges on no path do not matter."""
-    cells, net = prune_cells(check_cells(cells)), _Untrained(seed)
-    tellers, found = _Tellers(len(cells)), dict[str, Tensor]()
+    cells = prune_cells(check_cells(cells))
+    net = _Untrained(seed)
+    tellers = _Tellers(len(cells))
+    found = dict[str, Tensor]()
     xs = [(net.images + v.image * net.noise).expand(len(cells), -1, -1, -1, -1) for v in VERSIONS]
     xs = net.conv(xs, (STEM,), CHANNELS, 3)
     for stage, cell in itertools.product(range(3), range(CELLS)):

@@ -45,14 +45,14 @@ class View:
         buffer = io.BytesIO()
         with _DRAWING:
             self.figure.savefig(buffer, format="png", dpi=100)
-        picture, alt = base64.b64encode(buffer.getvalue()).decode(), html.escape(self.alt)
-        table = (
-            self.table.to_html(
+        picture = base64.b64encode(buffer.getvalue()).decode()
+        alt = html.escape(self.alt)
+        if len(self.table):
+            table = self.table.to_html(
                 index=False, border=0, classes="analognas-table", float_format=lambda x: f"{x:.4g}"
             )
-            if len(self.table)
-            else ""
-        )
+        else:
+            table = ""
         return f'<img alt="{alt}" src="data:image/png;base64,{picture}" style="max-width: 100%">{_TABLE if table else ""}{table}'
 
 
@@ -69,12 +69,10 @@ class Latest:
     with its errors itself."""
 
     def __init__(self, work: Callable[[Any], Iterator[object]], name: str):
-        self._work, self._changed, self._busy, self._closed = (
-            work,
-            threading.Condition(),
-            False,
-            False,
-        )
+        self._work = work
+        self._changed = threading.Condition()
+        self._busy = False
+        self._closed = False
         self._items: list[object] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -100,7 +98,8 @@ class Latest:
     def close(self) -> None:
         "End at the next `yield`, and wait for it."
         with self._changed:
-            self._closed, self._items = True, []
+            self._closed = True
+            self._items = []
             self._changed.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -113,7 +112,8 @@ class Latest:
                 self._changed.wait_for(lambda: self._closed or self._items)
                 if self._closed:
                     return
-                item, self._busy = self._items.pop(), True
+                item = self._items.pop()
+                self._busy = True
             for _ in self._work(item):
                 if self.overtaken:
                     break
@@ -220,10 +220,9 @@ class Panel(ABC):
         self.controls = dict(controls)
         self.view: View | None = None  # what is shown now
         self._still: Any = None  # the handle of the output under the panel
-        self._status, self._output = (
-            W.HTML(),
-            W.HTML(layout={"flex": "1 1 26em", "min_width": "0"}),
-        )  # shrinks rather than going below the controls
+        # shrinks rather than going below the controls
+        self._status = W.HTML()
+        self._output = W.HTML(layout={"flex": "1 1 26em", "min_width": "0"})
         left = W.VBox(
             [
                 W.HBox(list(buttons), layout={"flex_flow": "row wrap"}),

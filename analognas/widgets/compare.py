@@ -53,7 +53,8 @@ def verdict(
     need: float,  # accuracy that is needed, percent
 ) -> Verdict:
     "Judge a measurement by the 95 % interval of its mean accuracy after 30 days."
-    n, at = len(record.acc), record.at(MONTH)
+    n = len(record.acc)
+    at = record.at(MONTH)
     row = drift_data({"": record}).iloc[at]
     good = int((record.acc[:, at] >= need).sum())
     chips = f"{good} of {n} chips reach {need:g} %"
@@ -64,11 +65,9 @@ def verdict(
     between = f"mean {row['mean']:.1f} % after 30 days, 95 % interval {row.low:.1f} to {row.high:.1f} %; {chips}"
     if row.low >= need:
         return Verdict(True, f"survives a month: {between}")
-    return (
-        Verdict(False, f"does not survive a month: {between}")
-        if row.high < need
-        else Verdict(None, f"cannot be told from {n} chips: {between}")
-    )
+    if row.high < need:
+        return Verdict(False, f"does not survive a month: {between}")
+    return Verdict(None, f"cannot be told from {n} chips: {between}")
 
 # %% ../../nbs/79_widgets.compare.ipynb #75992e0a
 @dataclass(frozen=True, eq=False)
@@ -110,9 +109,10 @@ def name_entries(candidates: Any, data: Any = None) -> dict[str, Any]:
     if candidates is None:  # the lesson's, by name
         return name_candidates(None)
     if not isinstance(candidates, Mapping | Sequence):
-        candidates = (
-            [candidates] if isinstance(candidates, own) else name_candidates(candidates, data)
-        )
+        if isinstance(candidates, own):
+            candidates = [candidates]
+        else:
+            candidates = name_candidates(candidates, data)
     if not isinstance(candidates, Mapping) and any(isinstance(c, own) for c in candidates):
         candidates = {getattr(c, "name", f"candidate {i + 1}"): c for i, c in enumerate(candidates)}
     if isinstance(candidates, Mapping) and any(isinstance(c, own) for c in candidates.values()):
@@ -177,7 +177,8 @@ def plot_acc_1d(
     "Predicted (open) and measured (filled) accuracy after one day, bars of one standard deviation."
     ax = ax or new_axes()
     for _, row in data.iterrows():
-        i, predicted = names.index(row.candidate), row.kind == "predicted"
+        i = names.index(row.candidate)
+        predicted = row.kind == "predicted"
         ax.errorbar(
             row.acc_1d,
             i - 0.15 + 0.3 * (not predicted),
@@ -213,14 +214,17 @@ _COSTS = {
 
 
 def _numbers(mean: float, std: float) -> str:
-    return f"{mean:.1f} ± {std:.1f}" if np.isfinite(std) else f"{mean:.1f}"
+    if np.isfinite(std):
+        return f"{mean:.1f} ± {std:.1f}"
+    return f"{mean:.1f}"
 
 
 def compare_column(
     entry: Entry, said: Forecast, record: DriftRecord | None, chip: str, need: float
 ) -> dict[str, str]:
     "All that is known of one candidate, in words and numbers."
-    cost, p = entry.cost(chip), said.prediction
+    cost = entry.cost(chip)
+    p = said.prediction
     column = {
         label: f"{factor * cost[k]:{form}}"
         for k, (label, factor, form) in _COSTS.items()
@@ -260,7 +264,9 @@ def compare_table(
     )
 
 # %% ../../nbs/79_widgets.compare.ipynb #cf493be4
-_WIDE, _CURVES = 7.4, 3.3  # inches
+# inches
+_WIDE = 7.4
+_CURVES = 3.3
 
 
 def architecture_picture(
@@ -374,7 +380,8 @@ class Comparison:
 
     def view(self, s: Mapping[str, Any], measured: Mapping[str, DriftRecord]) -> View:
         "The picture, the table and the words for the measurements so far."
-        chip, need = s["chip"], s["need"]
+        chip = s["chip"]
+        need = s["need"]
         records = {
             n: r for n, e in self.entries.items() if (r := measured.get(n, e.record)) is not None
         }
@@ -394,17 +401,16 @@ class Comparison:
 
     def words(self, name: str, record: DriftRecord | None, s: Mapping[str, Any]) -> str:
         "A candidate in one or a few sentences."
-        e, p = self.entries[name], self.forecasts[name].prediction
-        looks = (
-            "architecture not known."
-            if e.config is None or e.space is None
-            else alt_architecture(e.space, e.config, s["chip"])
-        )
-        says = (
-            ""
-            if p is None
-            else f" Predicted after 1 day: {p.acc_1d:.1f} %, loss in a month {p.avm:.1f} points."
-        )
+        e = self.entries[name]
+        p = self.forecasts[name].prediction
+        if e.config is None or e.space is None:
+            looks = "architecture not known."
+        else:
+            looks = alt_architecture(e.space, e.config, s["chip"])
+        if p is None:
+            says = ""
+        else:
+            says = f" Predicted after 1 day: {p.acc_1d:.1f} %, loss in a month {p.avm:.1f} points."
         return f"{name}: {looks}{says} " + (
             "Not measured." if record is None else f"Measured: {verdict(record, s['need']).words}."
         )
@@ -483,7 +489,9 @@ class Compare(Panel):
         data: Any = None,  # for networks: a `Dataset`, or test inputs and labels
         evaluator: Evaluator | None = None,  # None: the shipped one
     ):
-        self._given, self._data, self._evaluator = name_entries(candidates, data), data, evaluator
+        self._given = name_entries(candidates, data)
+        self._data = data
+        self._evaluator = evaluator
         self._shown: Compared | None = None  # made in the panel's thread
         super().__init__(
             {

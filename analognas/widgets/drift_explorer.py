@@ -104,11 +104,9 @@ COMPUTING = threading.RLock()  # one panel computes at a time: two at once would
 def space_of(config: Mapping) -> ConfigSpace:
     """The space that a config is of, for digits: NAS-Bench-201 (here 8 channels, one cell a stage)
     or the ResNet-like family."""
-    return (
-        NASBench201Space("digits", channels=8, cells_per_stage=1)
-        if "edge_01" in config
-        else ConfigSpace("digits")
-    )
+    if "edge_01" in config:
+        return NASBench201Space("digits", channels=8, cells_per_stage=1)
+    return ConfigSpace("digits")
 
 
 def train_candidate(
@@ -121,7 +119,8 @@ def train_candidate(
     seed: int = 0,  # of weights and batches
 ) -> Candidate:
     "Train a config, quickly."
-    space, data = space or space_of(config), data or load_dataset("digits")
+    space = space or space_of(config)
+    data = data or load_dataset("digits")
     space = space if data.info == space.info else space.for_dataset(data.info)
     s_init, s_train, s_hwa = child_seeds(seed, 3)
     with COMPUTING:
@@ -231,17 +230,13 @@ def as_candidate(name: str, thing: Any, data: Any = None) -> Candidate:
         with COMPUTING:
             return _lesson(thing)
     if isinstance(thing, Mapping):
-        return (
-            train_candidate(name, thing, data=data)
-            if isinstance(data, Dataset)
-            else _trained(name, thing)
-        )
+        if isinstance(data, Dataset):
+            return train_candidate(name, thing, data=data)
+        return _trained(name, thing)
     test = data.test if isinstance(data, Dataset) else data
-    return (
-        Candidate(name, thing.model, test, record=thing.drift)
-        if isinstance(thing, Measurement)
-        else Candidate(name, thing, test)
-    )
+    if isinstance(thing, Measurement):
+        return Candidate(name, thing.model, test, record=thing.drift)
+    return Candidate(name, thing, test)
 
 
 def as_candidates(
@@ -288,7 +283,8 @@ def weights_of(candidate: Candidate) -> Weights:
     """Take a candidate's network apart.
 
     Raises `ConfigError` for layers that the fast simulation does not cover."""
-    model, x = copy.deepcopy(candidate.model).eval(), candidate.data[0]
+    model = copy.deepcopy(candidate.model).eval()
+    x = candidate.data[0]
     if any(isinstance(m, AnalogLayerBase) for m in model.modules()):
         model = from_aihwkit(model)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
@@ -354,7 +350,8 @@ def layer_errors(
     for name, layer in analog_layers(model).items():
         wrong = total = 0.0
         for b, (weights, alpha) in zip(layer.blocks, states[name], strict=True):
-            scale, target = layer.scale[b.i, :, b.rows], layer.part(b)
+            scale = layer.scale[b.i, :, b.rows]
+            target = layer.part(b)
             wrong += float((weights * alpha.unsqueeze(2) * scale - target).square().sum())
             total += float(target.square().sum())
         errors[name] = 100 * (wrong / total) ** 0.5 if total else 0.0
@@ -366,7 +363,8 @@ def plot_layer_errors(
     ax: Axes | None = None,  # where to draw; None makes a figure
 ) -> Axes:
     "The error of each layer's weights, the layers numbered from the input on."
-    ax, top = ax or new_axes(), max(float(e.max()) for e in errors.values())
+    ax = ax or new_axes()
+    top = max(float(e.max()) for e in errors.values())
     for i, (name, e) in enumerate(errors.items()):
         ax.plot(range(1, len(e) + 1), e, label=name, markersize=4, **style(i))
     most = max(len(e) for e in errors.values())
@@ -437,7 +435,9 @@ class Run:
     "A measurement that can be stopped and continued at any reading."
 
     def __init__(self, weights: Weights, data: tuple[Tensor, Tensor], settings: Mapping[str, Any]):
-        self.data, self.times, self._states = data, settings["times"], dict[float, States]()
+        self.data = data
+        self.times = settings["times"]
+        self._states = dict[float, States]()
         self.acc: list[list[float]] = [[]]
         self._network = on_hardware(weights, hardware_of(settings))
         self._readings = stream_drift(
@@ -602,11 +602,10 @@ class Explorer(Bench):
     def view(self, s: Mapping[str, Any], runs: Mapping[str, Run]) -> View:
         "The picture, the table and the words for measurements as far as they have got."
         t, when, (layer, devices) = s["t_inference"], format_time(s["t_inference"]), self.devices(s)
-        records, digital = (
-            {n: r.record for n, r in runs.items()},
-            {n: w.acc for n, w in self.weights.items()},
-        )
-        errors, seen = {n: r.layer_error(t) for n, r in runs.items()}, self.seen(runs)
+        records = {n: r.record for n, r in runs.items()}
+        digital = {n: w.acc for n, w in self.weights.items()}
+        errors = {n: r.layer_error(t) for n, r in runs.items()}
+        seen = self.seen(runs)
         titles = (
             f"{s['preset']} hardware: {seen}",
             f"{s['shown']}: devices of layer {layer} after {when}",
@@ -761,7 +760,9 @@ class DriftExplorer(Panel):
         data: Any = None,  # for networks: a `Dataset`, or test inputs and labels
         n_rep: int = 10,  # chips of the last and best estimate
     ):
-        self._given, self._data, self._setting = name_candidates(candidates, data), data, False
+        self._given = name_candidates(candidates, data)
+        self._data = data
+        self._setting = False
         self._bench: Answers | None = None  # made in the panel's thread
         self._n_rep = check_number("n_rep", n_rep, low=1, integer=True)
         names = list(self._given)
@@ -799,13 +800,13 @@ class DriftExplorer(Panel):
         self.refresh()
 
     def _chosen(self, change: object) -> None:
-        self._setting, name = True, self.controls["preset"].value
+        self._setting = True
+        name = self.controls["preset"].value
         try:
-            low, high = (
-                LEAST_CONDUCTANCE.get(name, 4.0) + 1.0,
-                MOST_CONDUCTANCE.get(name, _MOST_SHOWN),
-            )
-            self.controls["g_max"].min, self.controls["g_max"].max = low, high
+            low = LEAST_CONDUCTANCE.get(name, 4.0) + 1.0
+            high = MOST_CONDUCTANCE.get(name, _MOST_SHOWN)
+            self.controls["g_max"].min = low
+            self.controls["g_max"].max = high
             for knob in KNOBS:
                 self.controls[knob].value = getattr(PRESETS[name], knob)
         finally:

@@ -72,11 +72,9 @@ class RunRecord:
     @property
     def methods(self) -> list[str]:
         "The search, and the random search beside it if there is one."
-        return (
-            [SEARCH, BASELINE]
-            if self.settings["baseline"] and self.settings["optimizer"] != "RandomSearch"
-            else [SEARCH]
-        )
+        if self.settings["baseline"] and self.settings["optimizer"] != "RandomSearch":
+            return [SEARCH, BASELINE]
+        return [SEARCH]
 
     @property
     def planned(self) -> int | None:
@@ -86,11 +84,11 @@ class RunRecord:
         done = self.evaluations.groupby(["method", "run"]).size()
         total = 0
         for run in range(self.settings["runs"]):
-            n, over = (
-                int(done.get((SEARCH, run), 0)),
+            n = int(done.get((SEARCH, run), 0))
+            over = (
                 self.finished
                 or bool(done.get((BASELINE, run), 0))
-                or (SEARCH, run + 1) in done.index,
+                or (SEARCH, run + 1) in done.index
             )
             total += (n if over else max(n, budget)) * len(self.methods)
         return total
@@ -100,11 +98,9 @@ def budget_of(settings: Mapping[str, Any]) -> int | None:
     "How many architectures one search evaluates, by the settings of one of `OPTIMIZERS`."
     if "nb_evaluations" in settings:
         return int(settings["nb_evaluations"])
-    return (
-        int(settings["population_size"] * (settings["nb_iter"] + 1))
-        if {"nb_iter", "population_size"} <= settings.keys()
-        else None
-    )
+    if {"nb_iter", "population_size"} <= settings.keys():
+        return int(settings["population_size"] * (settings["nb_iter"] + 1))
+    return None
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #b0ec136e
 BEST_SHOWN = 5  # architectures in the table
@@ -115,7 +111,10 @@ def read_run(path: str | Path, space: ConfigSpace | None = None) -> RunRecord:
 
     `ConfigError` or `FileFormatError` if it is none."""
     path, settings = Path(path), read_settings(path)
-    space = ConfigSpace.from_json(json.dumps(settings["space"])) if space is None else space
+    if space is None:
+        space = ConfigSpace.from_json(json.dumps(settings["space"]))
+    else:
+        space = space
     evaluations = read_evaluations(path)
     summary = path / "summary.json"
     finished = summary.exists() and not read_json(summary).get("interrupted", True)
@@ -141,11 +140,10 @@ def best_table(record: RunRecord) -> pd.DataFrame:
     answers = pd.DataFrame(
         {with_unit(n): record.best[n].to_numpy() for n in ("acc_1d", "avm", "std_1d")}
     )
-    size = (
-        pd.DataFrame({"params": record.space.stats(configs)["params"]})
-        if tells_params(record.space)
-        else pd.DataFrame()
-    )
+    if tells_params(record.space):
+        size = pd.DataFrame({"params": record.space.stats(configs)["params"]})
+    else:
+        size = pd.DataFrame()
     has = [
         n
         for n in record.space.get_hyperparameters()
@@ -166,11 +164,9 @@ def tells_params(space: ConfigSpace) -> bool:
 def runs_over(record: RunRecord) -> pd.DataFrame:
     "Evaluations of the runs that are over; of the first run, if none is."
     last = record.evaluations.run.max()
-    return (
-        record.evaluations
-        if record.finished or last == 0
-        else record.evaluations[record.evaluations.run < last]
-    )
+    if record.finished or last == 0:
+        return record.evaluations
+    return record.evaluations[record.evaluations.run < last]
 
 
 def _draw_progress(ax: Axes, record: RunRecord) -> None:
@@ -199,7 +195,8 @@ def _look_at_the_end(ax: Axes, record: RunRecord) -> None:
     be told apart."""
     data = best_so_far_data(runs_over(record))
     late = data[data.evaluations >= data.evaluations.max() / 20]
-    low, high = (late["mean"] - late.error).min(), data["mean"].max()
+    low = (late["mean"] - late.error).min()
+    high = data["mean"].max()
     if high > low:
         ax.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
 
@@ -225,7 +222,8 @@ def _draw_front(ax: Axes, record: RunRecord) -> None:
     """The Pareto front.
 
     Its mathematics is an extra of this package; without it the picture says how to get it."""
-    names, limits = front_objectives(record.space), limits_of(record.settings)
+    names = front_objectives(record.space)
+    limits = limits_of(record.settings)
     if len(record.evaluations):
         try:
             plot_pareto(record.evaluations, record.space, names, limits.chip, limits, ax)
@@ -283,7 +281,9 @@ def show_run(
     return draw_run(read_run(run.directory.path, run.config_space))
 
 # %% ../../nbs/77_widgets.search_dashboard.ipynb #d6f136cf
-RUN, PAUSE, STOP = "run", "pause", "stop"
+RUN = "run"
+PAUSE = "pause"
+STOP = "stop"
 
 
 class SearchThread:
@@ -297,8 +297,11 @@ class SearchThread:
     ):
         self.worker: Worker | None = None
         self.error: Exception | None = None
-        self.wanted, self.over = RUN, False
-        self._make, self._ended, self._lock = make, ended, threading.Lock()
+        self.wanted = RUN
+        self.over = False
+        self._make = make
+        self._ended = ended
+        self._lock = threading.Lock()
         self._thread = threading.Thread(
             target=self._work, name="search", daemon=True
         )  # a kernel that ends does not wait for it
@@ -380,7 +383,9 @@ def known_settings(optimizer: str) -> list[str]:
 def read_number(name: str, text: str) -> float | None:
     "A number that was typed; None for nothing. Anything else is a `ConfigError`."
     try:
-        return float(text) if text.strip() else None
+        if text.strip():
+            return float(text)
+        return None
     except ValueError as e:
         raise ConfigError(f"{name} must be a number such as 1.5, or empty; got {text!r}.") from e
 
@@ -411,11 +416,10 @@ def optimizer_for(settings: Mapping[str, Any], evaluator: Evaluator) -> Optimize
 def settings_from(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The other way: what the controls would say for a recorded run, as far as there are controls
     for it."""
-    limits, place = recorded["constraints"], f"{recorded['module']}:{recorded['optimizer']}"
-    rest, said = (
-        {n: v for n, v in limits["limits"].items() if n in LIMITABLE},
-        lambda v: "" if v is None else f"{v:g}",
-    )
+    limits = recorded["constraints"]
+    place = f"{recorded['module']}:{recorded['optimizer']}"
+    rest = {n: v for n, v in limits["limits"].items() if n in LIMITABLE}
+    said = lambda v: "" if v is None else f"{v:g}"
     found: dict[str, Any] = dict(
         [
             ("optimizer", name)
@@ -564,23 +568,22 @@ def how_far(
     more: str = "",
 ) -> str:
     "A run's state in words."
-    planned, n = record.planned, len(record.evaluations)
+    planned = record.planned
+    n = len(record.evaluations)
     of = f"{n:,}" if planned is None else f"{n:,} of {planned:,}"
-    best = (
-        f"best so far {record.best.acc_1d.iloc[0]:.2f} %"
-        if len(record.best)
-        else "nothing allowed found yet"
-    )
+    if len(record.best):
+        best = f"best so far {record.best.acc_1d.iloc[0]:.2f} %"
+    else:
+        best = "nothing allowed found yet"
     return f"{done} {of} architectures: {best}. {more}".strip()
 
 
 def finished_words(record: RunRecord) -> str:
     "What is said of a run that is over."
-    best = (
-        f"best {record.best.acc_1d.iloc[0]:.2f} %"
-        if len(record.best)
-        else "nothing allowed was found"
-    )
+    if len(record.best):
+        best = f"best {record.best.acc_1d.iloc[0]:.2f} %"
+    else:
+        best = "nothing allowed was found"
     return (
         f"finished: {best}, {len(record.evaluations):,} architectures evaluated, all kept in "
         f"{record.path}."
@@ -624,18 +627,23 @@ class SteeredSearch(Panel):
         if not isinstance(self.space, ConfigSpace):
             raise ConfigError(f"space must be a ConfigSpace; got {type(space).__name__}.")
         begun = directory is not None and (Path(directory) / SETTINGS).exists()
-        self.folder = (
-            Path("runs")
-            if directory is None
-            else Path(directory).parent
-            if begun
-            else Path(directory)
-        )
+        if directory is None:
+            self.folder = Path("runs")
+        else:
+            if begun:
+                self.folder = Path(directory).parent
+            else:
+                self.folder = Path(directory)
         self.path: Path | None = None  # of the run that is shown
         self.search: SearchThread | None = None  # what was started last
-        self._given, self._evaluator, self._loading = evaluator, evaluator, threading.Lock()
-        self._to_open, self._drawn = str(directory) if begun else None, object()
-        self._woken, self._closing, self._me = threading.Event(), False, 0
+        self._given = evaluator
+        self._evaluator = evaluator
+        self._loading = threading.Lock()
+        self._to_open = str(directory) if begun else None
+        self._drawn = object()
+        self._woken = threading.Event()
+        self._closing = False
+        self._me = 0
         self.buttons = {
             name: button(name, tooltip, do)
             for name, tooltip, do in (
@@ -655,24 +663,22 @@ class SteeredSearch(Panel):
     def _arrange(self) -> None:
         """Controls in columns, how to search, within which limits, how often; the picture under
         them, so that it is seen when start is pressed."""
-        row, controls = self.widget.children[1], list(self.controls.values())
+        row = self.widget.children[1]
+        controls = list(self.controls.values())
         left = row.children[0]
         buttons = next(part for part in left.children if isinstance(part, W.HBox))
         for control in controls:
-            control.layout.width, control.style.description_width = (
-                "23em",
-                "9em",
-            )  # three columns fit beside JupyterLab's list of files
+            # three columns fit beside JupyterLab's list of files
+            control.layout.width = "23em"
+            control.style.description_width = "9em"
         columns = W.HBox(
             [W.VBox(part) for part in (controls[:7], controls[7:14], controls[14:])],
             layout={"flex_flow": "row wrap"},
         )
         left.children = [buttons, self._status, columns]
-        row.layout.flex_flow, left.layout.max_width, self._output.layout.flex = (
-            "column",
-            "none",
-            "0 0 auto",
-        )
+        row.layout.flex_flow = "column"
+        left.layout.max_width = "none"
+        self._output.layout.flex = "0 0 auto"
         self._output.layout.overflow = "auto"  # a table of deep networks is wide
 
     @property
@@ -683,7 +689,9 @@ class SteeredSearch(Panel):
     @property
     def wanted(self) -> str:
         "What the search was last asked to do."
-        return self.search.wanted if self.search is not None else RUN
+        if self.search is not None:
+            return self.search.wanted
+        return RUN
 
     # ------------------------------------------------------------------ what the buttons do
     def _start(self) -> None:
@@ -787,10 +795,9 @@ class SearchDashboard(SteeredSearch):
         self._open_if_asked()
         self._load(self.settings["optimizer"])
         while True:
-            since, busy = (
-                time.perf_counter(),
-                self.busy,
-            )  # asked before looking, so that the last look sees everything
+            # asked before looking, so that the last look sees everything
+            since = time.perf_counter()
+            busy = self.busy
             record = self._look()
             self._switch_controls(record, busy)
             if (
@@ -808,7 +815,8 @@ class SearchDashboard(SteeredSearch):
 
     def _open_if_asked(self) -> None:
         "Show another run, and its settings."
-        text, self._to_open = self._to_open, None
+        text = self._to_open
+        self._to_open = None
         if text is None:
             return
         if not text.strip():
@@ -817,11 +825,13 @@ class SearchDashboard(SteeredSearch):
                 "from the list there."
             )
         record = read_run(text.strip())
-        self.path, self.search = record.path, None
+        self.path = record.path
+        self.search = None
         for name, value in (settings_from(record.settings) | {"path": str(record.path)}).items():
             control = self.controls[name]
             if isinstance(control, (W.IntSlider, W.FloatSlider)):
-                control.min, control.max = min(control.min, value), max(control.max, value)
+                control.min = min(control.min, value)
+                control.max = max(control.max, value)
             control.value = value
 
     def _load(self, optimizer: str) -> None:
@@ -840,7 +850,9 @@ class SearchDashboard(SteeredSearch):
         ):
             self.path = Path(worker.run_dir)
             self.controls["path"].value = str(self.path)
-        return None if self.path is None else read_run(self.path)
+        if self.path is None:
+            return None
+        return read_run(self.path)
 
     def _draw(self, record: RunRecord | None, busy: bool) -> View:
         if record is None:
@@ -851,7 +863,8 @@ class SearchDashboard(SteeredSearch):
 
     def _switch_controls(self, record: RunRecord | None, busy: bool) -> None:
         "Enable what makes sense now."
-        optimizer, other_limit = self.controls["optimizer"].value, self.controls["limit_of"].value
+        optimizer = self.controls["optimizer"].value
+        other_limit = self.controls["limit_of"].value
         senseless = set(OPTIMIZER_SETTINGS) - set(known_settings(optimizer)) | (
             {"limit"} if other_limit == NO_LIMIT else set()
         )
@@ -860,13 +873,12 @@ class SearchDashboard(SteeredSearch):
         )  # it is its own baseline
         for name, control in self.controls.items():
             control.disabled = busy or name in senseless
-        unfinished, stopping = (
-            record is not None and not record.finished,
-            busy and self.wanted == STOP,
-        )
-        self.buttons["pause"].description = (
-            "continue" if (self.wanted == PAUSE if busy else unfinished) else "pause"
-        )
+        unfinished = record is not None and not record.finished
+        stopping = busy and self.wanted == STOP
+        if self.wanted == PAUSE if busy else unfinished:
+            self.buttons["pause"].description = "continue"
+        else:
+            self.buttons["pause"].description = "pause"
         for name, off in {
             "start": busy,
             "open": busy,
@@ -919,11 +931,10 @@ class SearchDashboard(SteeredSearch):
     def _announce(self, record: RunRecord | None) -> None:
         "What start would do; settings that are not possible raise `ConfigError`, which is shown."
         worker = self._worker(self.settings)
-        beside = (
-            ", and as many at random"
-            if worker.baseline and self.settings["optimizer"] != "random_search"
-            else ""
-        )
+        if worker.baseline and self.settings["optimizer"] != "random_search":
+            beside = ", and as many at random"
+        else:
+            beside = ""
         self.say(
             f"{self._state(record, False)} 'start' searches anew: {worker.runs} × "
             f"{worker.optimizer.budget:,} architectures{beside}."

@@ -71,7 +71,8 @@ def find_judge(
     evaluator: Evaluator | None = None,  # None: the shipped one
 ) -> Judge:
     "Bind an evaluator, or say why that does not go. The evaluator given is not touched."
-    bound, nobody = copy.copy(evaluator or XGBoostEvaluator()), np.empty((0, len(TARGETS)))
+    bound = copy.copy(evaluator or XGBoostEvaluator())
+    nobody = np.empty((0, len(TARGETS)))
     if isinstance(
         # `said` says it; a warning from a thread would land under any cell
         bound,
@@ -98,8 +99,10 @@ def find_judge(
 def _provenance(evaluator: SurrogateEvaluator, space: ConfigSpace) -> tuple[str, bool]:
     """Which labels a prediction comes from, in words, and whether they were measured on this
     dataset."""
-    rows, theirs = evaluator.about["rows"], evaluator.about["space"]["dataset"]["name"]
-    facts, said = evaluator.about["facts"], f"Predicted from {rows:,} labels measured on {theirs}"
+    rows = evaluator.about["rows"]
+    theirs = evaluator.about["space"]["dataset"]["name"]
+    facts = evaluator.about["facts"]
+    said = f"Predicted from {rows:,} labels measured on {theirs}"
     if plan := facts.get("plan", {}).get("protocol"):
         inputs = plan["max_train"] or facts["n_train"]
         said += f" after {plan['epochs'] + plan['hwa_epochs']} epochs of training on {inputs:,} inputs: good for comparing, no final accuracies"
@@ -129,10 +132,8 @@ def _unusual(evaluator: SurrogateEvaluator, space: ConfigSpace, config: Mapping)
 
 def _cost_rows(space: ConfigSpace, config: Mapping, chip: Chip) -> list[tuple[str, str, str]]:
     "Quantity, value and a remark: what a network takes."
-    stats, cost = (
-        {k: int(v[0]) for k, v in space.stats([config]).items()},
-        hardware_cost(space, [config], chip).iloc[0],
-    )
+    stats = {k: int(v[0]) for k, v in space.stats([config]).items()}
+    cost = hardware_cost(space, [config], chip).iloc[0]
     short = lambda x, unit="", places=2: EngFormatter(unit, places, sep="\N{NO-BREAK SPACE}")(x)
     rows = [
         (what, short(stats[k], places=0 if stats[k] < 1000 else 2), f"{stats[k]:,}")
@@ -202,14 +203,16 @@ def _prediction_rows(answer: Answer | None, judge: Judge) -> list[tuple[str, str
     "Quantity, value and a remark: what to expect of a network."
     if answer is None:
         return [("predictions", "none", judge.said)]
-    sure = "" if judge.sound and not answer.unusual else " (as far as the interval holds here)"
+    if judge.sound and not answer.unusual:
+        sure = ""
+    else:
+        sure = " (as far as the interval holds here)"
     rows = []
     for i, (name, unit) in enumerate(NAMES.values()):
-        ends = (
-            ""
-            if answer.ends is None
-            else f"90 % of measurements between {answer.ends[0, i]:.2f} and {answer.ends[1, i]:.2f}{sure}"
-        )
+        if answer.ends is None:
+            ends = ""
+        else:
+            ends = f"90 % of measurements between {answer.ends[0, i]:.2f} and {answer.ends[1, i]:.2f}{sure}"
         rows.append((name, f"{answer.values[i]:.2f}\N{NO-BREAK SPACE}{unit}", ends))
     return (
         rows
@@ -267,9 +270,11 @@ def _view(space: ConfigSpace, config: Mapping, chip: Chip, judge: Judge) -> tupl
     try:
         answer = _ask(judge, space, config)
     except ConfigError as e:  # a table of measurements may not hold this architecture
-        answer, judge = None, Judge(None, judge.crowd, f"No prediction. {e}", False)
+        answer = None
+        judge = Judge(None, judge.crowd, f"No prediction. {e}", False)
     rows = _cost_rows(space, config, chip) + _prediction_rows(answer, judge)
-    alt, note = [alt_architecture(space, config, chip)], [] if judge.sound else [judge.said]
+    alt = [alt_architecture(space, config, chip)]
+    note = [] if judge.sound else [judge.said]
     if answer is not None:
         alt.append(
             f"Expected: {', '.join(f'{n} {v:.1f} {u}' for (n, u), v in zip(NAMES.values(), answer.values, strict=True))}."
@@ -343,11 +348,9 @@ def knob(hyp: Hyperparameter, value) -> W.Widget:
 def _reading(hyp: Hyperparameter, control: W.Widget) -> Any:
     "The value that a control shows. A logarithmic slider's ends are a rounding error off."
     value = control.value
-    return (
-        min(max(value, float(hyp.min_value)), float(hyp.max_value))
-        if hyp.values is None
-        else hyp.normalise(value)
-    )
+    if hyp.values is None:
+        return min(max(value, float(hyp.min_value)), float(hyp.max_value))
+    return hyp.normalise(value)
 
 # %% ../../nbs/76_widgets.space_explorer.ipynb #49b3ddb6
 def _value(text: str) -> Any:
@@ -433,8 +436,10 @@ class ConfigPanel(Panel):
 
     def __init__(self, controls: Mapping[str, W.Widget], buttons: Sequence[W.Button]):
         self._knobs: dict[str, W.Widget] = {}
-        self._news, self._hold = "", False
-        self._headline, self._text = W.HTML(), W.HTML()
+        self._news = ""
+        self._hold = False
+        self._headline = W.HTML()
+        self._text = W.HTML()
         self._box = W.VBox(
             layout={
                 "max_height": "29em",
@@ -469,7 +474,9 @@ class ConfigPanel(Panel):
 
     def _use(self, space: ConfigSpace, config: Mapping, news: str = "") -> None:
         "Show another space: new controls in place of the old ones."
-        old, self.space, self._news = self._box.children, space, news
+        old = self._box.children
+        self.space = space
+        self._news = news
         self._knobs = {
             h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle)
             for h in space.hyperparameters
@@ -493,7 +500,10 @@ class ConfigPanel(Panel):
         "Hide what does not matter, show the config, ask for the picture."
         config = self.config
         for n, control in self._knobs.items():
-            control.layout.display = None if self.space.is_active(n, config) else "none"
+            if self.space.is_active(n, config):
+                control.layout.display = None
+            else:
+                control.layout.display = "none"
         self._text.value = _as_text(config)
         self.refresh()
 
@@ -516,7 +526,9 @@ class SpaceExplorer(ConfigPanel):
                 "SpaceExplorer draws networks, and this custom space cannot build any: give "
                 "ConfigSpace a `network` function."
             )
-        self._given, self._evaluator, self._rng = space, evaluator, as_rng(seed)
+        self._given = space
+        self._evaluator = evaluator
+        self._rng = as_rng(seed)
         self._judged: tuple[ConfigSpace, Judge] | None = None
         info = space.info if space else dataset_info("CIFAR-10")
         self._datasets = DATASETS | {info.name: info}
@@ -577,10 +589,8 @@ class SpaceExplorer(ConfigPanel):
                 "3, 5, 7",
             ),
         }
-        self._form["name"].placeholder, self._form["values"].placeholder = (
-            "kernel",
-            "1 to 5, or 3, 5, 7",
-        )
+        self._form["name"].placeholder = "kernel"
+        self._form["values"].placeholder = "1 to 5, or 3, 5, 7"
         add = button("Add it", "add this hyperparameter to the space shown", self.add)
         add.layout.align_self = "flex-start"
         form = W.Accordion(
@@ -593,15 +603,12 @@ class SpaceExplorer(ConfigPanel):
         left.children = [buttons, status, *always, self._headline, self._box, form, self._text]
         for control in (*always, *self._form.values()):
             control.layout.width = "auto"
-        left.layout.width, left.layout.flex = (
-            "25em",
-            "0 0 auto",
-        )  # narrow, so that the picture stays beside the controls
-        self._output.layout.flex, self._output.layout.min_width, self._output.layout.max_width = (
-            "1 1 30em",
-            "0",
-            "58em",
-        )
+        # narrow, so that the picture stays beside the controls
+        left.layout.width = "25em"
+        left.layout.flex = "0 0 auto"
+        self._output.layout.flex = "1 1 30em"
+        self._output.layout.min_width = "0"
+        self._output.layout.max_width = "58em"
 
     def sample(self) -> None:
         """Show a random architecture; with the box ticked, one that the evaluator was fitted for,
@@ -616,7 +623,8 @@ class SpaceExplorer(ConfigPanel):
                 for c, out in zip(drawn, judge.evaluator.query_pop(drawn).outside, strict=True)
                 if not out
             ] or drawn
-        self._news, self.config = "", drawn[0]
+        self._news = ""
+        self.config = drawn[0]
 
     def reset(self) -> None:
         "The start of this dataset and space."
@@ -645,7 +653,9 @@ class SpaceExplorer(ConfigPanel):
 
     def views(self, settings: dict) -> Iterator[View]:
         "The architecture, then a line on whatever deserves one."
-        space, config, chip = settings["space"], settings["config"], find_chip(settings["chip"])
+        space = settings["space"]
+        config = settings["config"]
+        chip = find_chip(settings["chip"])
         if self.view is None:  # loading an evaluator for the first time takes a second
             yield _view(
                 space,
