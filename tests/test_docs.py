@@ -104,12 +104,18 @@ class Record(NamedTuple):
     acc: float           # percent
     times: tuple = (     # not here, where it begins
         1, 2)            # seconds
-    # alone
+    # above, in two
+    # lines
     n: int = 1
     other = 3            # no annotation is needed
     x[0] = 1             # no name
 """
-    said = {"acc": "percent", "times": "seconds", "other": "no annotation is needed"}
+    said = {
+        "acc": "percent",
+        "times": "seconds",
+        "n": "above, in two lines",
+        "other": "no annotation is needed",
+    }
     assert docments.field_comments(source.strip()) == said
 
 

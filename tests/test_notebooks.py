@@ -1,7 +1,9 @@
 """Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab.
 
-The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in JupyterLab itself. So does the notebook that
-cross-validates every learner on every label set; what it says of the shipped weights is tested in tests/evaluators/test_shipped.py."""
+The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in
+JupyterLab itself. So do the notebook that cross-validates every learner on every label set (what it
+says of the shipped weights is tested in tests/evaluators/test_shipped.py) and the one that trains
+the baselines of the bench."""
 
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-SLOW = {"48_evaluators.shipped"} | {p.stem for p in NOTEBOOKS if p.parent.name == "tutorials"}
+SLOW = {"48_evaluators.shipped", "83_bench.baselines"} | {
+    p.stem for p in NOTEBOOKS if p.parent.name == "tutorials"
+}
 
 
 def test_the_notebooks_are_found():
@@ -26,8 +30,7 @@ def test_the_notebooks_are_found():
     ],
 )
 def test_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(
-        tmp_path
-    )  # a kernel starts where the client says; nothing may depend on the working directory
+    # a kernel starts where the client says; nothing may depend on the working directory
+    monkeypatch.chdir(tmp_path)
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

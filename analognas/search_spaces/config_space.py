@@ -353,15 +353,14 @@ class ConfigSampling(ConfigAlgebra):
         return self._encode(self.columns(configs), len(configs))
 
     def _encode(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
-        found = [
-            f
-            for name, h in self._hyperparameters.items()
-            for f in (
-                [columns[name] == x for x in h.range]
-                if h.type == "categorical"
-                else [columns[name]]
-            )
-        ]
+        found = []
+        for name, h in self._hyperparameters.items():
+            if h.type != "categorical":
+                found.append(columns[name])
+                continue
+            # INACTIVE is a number, which may be a category, too
+            active = h.active_from is None or columns[h.active_from[0]] >= h.active_from[1]
+            found += [(columns[name] == x) & active for x in h.range]
         return np.array(found, dtype=float).reshape(len(self.feature_names), n).T
 
 # %% ../../nbs/13_search_spaces.config_space.ipynb #1632ff43

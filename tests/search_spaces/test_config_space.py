@@ -597,3 +597,12 @@ def test_one_bad_config_among_many_is_named(change, message):
         space.columns(lacking)
     with pytest.raises(ConfigError, match="A config is a dict"):
         space.columns([["M", 1]])
+
+
+def test_a_category_that_is_written_like_an_inactive_value_is_not_taken_for_one():
+    "Found by Hypothesis: the canonical form writes 0 for what does not matter, and 0 may be a category."
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter("depth", "discrete", 0, 1)
+    space.add_hyperparameter_range("kind", "categorical", [0, 1], active_from=("depth", 1))
+    rows = space.encode([{"depth": 0, "kind": 0}, {"depth": 1, "kind": 0}, {"depth": 1, "kind": 1}])
+    assert rows.tolist() == [[0, 0, 0], [1, 1, 0], [1, 0, 1]]
