@@ -599,7 +599,7 @@ def collect(
     if minutes is not None:
         check_number("minutes", minutes, low=0)
     check_device(device)
-    rpu_config = create_rpu_config(plan.preset)
+    create_rpu_config(plan.preset)  # an unknown one is refused before the store is made
     tasks = plan.tasks(space)
     sample = {k: v for k, v in asdict(plan).items() if k not in ("protocol", "preset")}
     facts = describe_measurements(space, data, plan.protocol, plan.preset, device, **sample)
@@ -612,33 +612,63 @@ def collect(
     seconds = None if minutes is None else 60 * minutes
     try:
         if processes == 1:
-            end = None if seconds is None else time.monotonic() + seconds
-            collector = Collector(space, data, store, rpu_config, plan.protocol, device, end)
-            try:
-                collector.run(watch)
-            finally:
-                tally.epochs += collector.epochs
+            _alone(space, data, store, plan, device, seconds, watch, tally)
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                ready, protocol = prepare(data, plan.protocol)
-                job = _Job(
-                    space,
-                    ready.info,
-                    Path(folder) / "data.pt",
-                    store.path,
-                    facts,
-                    plan.preset,
-                    protocol,
-                    device,
-                    seconds,
-                    os.getpid(),
-                )
-                _side_by_side(job, ready, processes, watch, tally)
+            _together(space, data, store, plan, facts, device, seconds, processes, watch, tally)
     finally:
         watch.close()
     if store.counts()["claimed"] == 0:
-        with contextlib.suppress(
-            OSError  # not there, or holds what an interrupted measurement left
-        ):
+        # not there, or holds what an interrupted measurement left
+        with contextlib.suppress(OSError):
             checkpoint_folder(store.path).rmdir()
     return store
+
+
+def _alone(
+    space: Any,
+    data: Dataset,
+    store: LabelStore,
+    plan: Plan,
+    device: str,
+    seconds: float | None,
+    watch: Callable[[], Any],
+    tally: Tally,
+) -> None:
+    "Measure in this process."
+    end = None if seconds is None else time.monotonic() + seconds
+    rpu_config = create_rpu_config(plan.preset)
+    collector = Collector(space, data, store, rpu_config, plan.protocol, device, end)
+    try:
+        collector.run(watch)
+    finally:
+        tally.epochs += collector.epochs
+
+
+def _together(
+    space: Any,
+    data: Dataset,
+    store: LabelStore,
+    plan: Plan,
+    facts: dict,
+    device: str,
+    seconds: float | None,
+    processes: int,
+    watch: Callable[[], Any],
+    tally: Tally,
+) -> None:
+    "Measure in several processes, which share the data as a file."
+    ready, protocol = prepare(data, plan.protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        job = _Job(
+            space,
+            ready.info,
+            Path(folder) / "data.pt",
+            store.path,
+            facts,
+            plan.preset,
+            protocol,
+            device,
+            seconds,
+            os.getpid(),
+        )
+        _side_by_side(job, ready, processes, watch, tally)
