@@ -22,6 +22,21 @@ from readme import LINK, figures, make_readme
 
 MAX_NOTEBOOK = 1_500_000  # bytes; larger ones are slow to open and to compare
 MAX_LINE = 150  # characters of a line of exported code
+# First to last: a package, or a module that is in none, imports only from layers before its own.
+LAYERS = (
+    ("core",),
+    ("search_spaces", "datasets"),
+    ("cost",),
+    ("analog",),
+    ("training",),
+    ("evaluators",),
+    ("search_algorithms",),
+    ("testing",),
+    ("bench", "plots"),
+    ("widgets",),
+    ("demo", "lab", "doctor"),
+    ("cli",),
+)
 DEFAULT_EXP = re.compile(r"^\s*#\s*\|\s*default_exp\s+(\S+)", re.MULTILINE)
 # Words for a place that changes when a notebook is added or moved. In code also words for a place
 # on the page, because a docstring is read elsewhere.
@@ -193,7 +208,8 @@ def resolve(root: Path, name: str) -> Path | None:
 
 
 def check_direction(root: Path) -> Iterator[str]:
-    "A module imports only from modules whose notebook has a lower number."
+    """A module imports only from layers before its own, and within its package only from modules
+    whose notebook has a lower number."""
     numbers = {}
     for module in modules(root):
         notebook = source_notebook(root, module)
@@ -203,23 +219,50 @@ def check_direction(root: Path) -> Iterator[str]:
         elif notebook:
             yield f"{notebook} exports {module} but has no number. Name it NN_{notebook.name}."
     for module in numbers:
+        if layer(module) is None:
+            yield f"{module} is in no layer. Add {part(module)!r} to LAYERS in .ci/gate.py."
+            continue
         for line, name in imported(root, module):
             source = resolve(root, name)
-            if source == module or source in numbers and numbers[source] < numbers[module]:
+            if source == module or source is None and name == "analognas.__version__":
                 continue
-            if source is None and name == "analognas.__version__":
-                continue
-            yield f"{module}:{line} imports {name}, {explain(source, numbers, numbers[module])}"
+            why = refused(module, source, numbers)
+            if why:
+                yield f"{module}:{line} imports {name}, {why}"
 
 
-def explain(source: Path | None, numbers: dict[Path, int], own: int) -> str:
-    "Why an import is not allowed, and what to do."
-    if source in numbers:
+def part(module: Path) -> str:
+    "Return what stands in `LAYERS` for a module: its package, or its name if it is in none."
+    return module.with_suffix("").parts[1]
+
+
+def layer(module: Path) -> int | None:
+    "Return the place in `LAYERS` of a module; None if it has none."
+    places = [i for i, parts in enumerate(LAYERS) if part(module) in parts]
+    return places[0] if places else None
+
+
+def refused(
+    module: Path,
+    source: Path | None,  # the module that it imports
+    numbers: dict[Path, int],  # of the notebooks
+) -> str:  # why an import is not allowed, and what to do; empty if it is allowed
+    "Say why a module may not import another."
+    ends = "which is not one module. Name the module that defines it."
+    if source is None or len(source.parts) < 3 and source.name == "__init__.py":
+        return ends
+    if part(source) == part(module):
+        if source.name == "__init__.py":
+            return ends
+        if numbers[source] < numbers[module]:
+            return ""
         return (
-            f"whose notebook {numbers[source]:02} does not stand before {own:02}. Move the "
+            f"whose notebook {numbers[source]} does not stand before {numbers[module]}. Move the "
             "code, or renumber."
         )
-    return "which is not one module. Name the module that defines it."
+    if (layer(source) or 0) < (layer(module) or 0):
+        return ""
+    return f"but {part(source)!r} is no layer before {part(module)!r} (LAYERS in .ci/gate.py)."
 
 
 def check_readme(root: Path) -> Iterator[str]:

@@ -3,6 +3,10 @@
 The classes below can be imported from here; each is loaded when it is first asked for, so that `import analognas` is instant.
 """
 import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
 
 __version__ = "0.1.0"
 
@@ -34,3 +38,32 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_WHERE])
+
+
+# Modules of earlier releases and what they are called now.
+MOVED = {
+    "analognas.analog.cost": "analognas.cost",
+    "analognas.evaluators.shipped": "analognas.evaluators.pretrained",
+    "analognas.evaluators.conformance": "analognas.testing.evaluators",
+    "analognas.search_algorithms.conformance": "analognas.testing.optimizers",
+}
+
+
+class _MovedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    "Import a module under its old name, with a warning that names the new one."
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname not in MOVED:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def exec_module(self, module):
+        # The import system uses what it finds in sys.modules once a module has been loaded.
+        old = module.__name__
+        warnings.warn(
+            f"{old} is now {MOVED[old]}; the old name will go away.", DeprecationWarning, stacklevel=2
+        )
+        sys.modules[old] = importlib.import_module(MOVED[old])
+
+
+sys.meta_path.append(_MovedFinder())  # last: no module that exists under its own name pays for it

@@ -1,5 +1,6 @@
 """The ten-line example that the project promises, word for word, under both names, in a folder of its own."""
 
+import importlib
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+import analognas
 
 EXAMPLE = """
 from analognas.search_spaces.config_space import ConfigSpace
@@ -37,7 +40,7 @@ def test_the_ten_lines(tmp_path, name):
         re.search(r"predicted 1-day accuracy \d+\.\d\d %", run.stdout)
         and "Kendall tau" in run.stdout
     )
-    assert "BorrowedLabelsWarning" not in run.stderr and "label set 'CIFAR-10'" in run.stdout
+    assert "DatasetMismatchWarning" not in run.stderr and "label set 'CIFAR-10'" in run.stdout
     [folder] = (tmp_path / "runs").iterdir()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["runs"] == 2 and summary["params"] <= 1e6 and summary["avm"] <= 10
@@ -56,3 +59,10 @@ assert (ConfigSpace, XGBoostEvaluator, EAOptimizer, Worker) == (a, b, c, d)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("old, new", analognas.MOVED.items())
+def test_a_module_that_moved_is_found_under_its_old_name_and_warns(old, new):
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {new}"):
+        assert importlib.import_module(old) is importlib.import_module(new)

@@ -30,7 +30,7 @@ from analognas.core import (
     as_rng,
     check_choice,
     check_number,
-    child_seeds,
+    spawn_seeds,
     dataset_info,
     process_realm,
     process_start,
@@ -153,19 +153,19 @@ def test_as_rng_hands_a_generator_through():
 
 @given(st.integers(0, 2**32), st.integers(0, 20), st.integers(0, 20))
 def test_child_seeds_do_not_depend_on_how_many(seed, n, more):
-    few, many = child_seeds(seed, n), child_seeds(seed, n + more)
+    few, many = spawn_seeds(seed, n), spawn_seeds(seed, n + more)
     assert many[:n] == few and len(many) == n + more
     assert all(type(s) is int and 0 <= s < 2**32 for s in many)
 
 
 def test_child_seeds_are_numpys_spawned_sequences():
-    assert child_seeds(5, 3) == [
+    assert spawn_seeds(5, 3) == [
         int(np.random.SeedSequence(5, spawn_key=(i,)).generate_state(1)[0]) for i in range(3)
     ]
 
 
 def test_child_seeds_of_neighbouring_seeds_differ():
-    assert not set(child_seeds(0, 500)) & set(child_seeds(1, 500))
+    assert not set(spawn_seeds(0, 500)) & set(spawn_seeds(1, 500))
 
 
 # ---- drift records --------------------------------------------------------------------------------------------------

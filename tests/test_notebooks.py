@@ -2,7 +2,7 @@
 
 The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in
 JupyterLab itself. So do the notebook that cross-validates every learner on every label set (what it
-says of the shipped weights is tested in tests/evaluators/test_shipped.py) and the one that trains
+says of the shipped weights is tested in tests/evaluators/test_pretrained.py) and the one that trains
 the baselines of the bench."""
 
 from pathlib import Path
@@ -12,9 +12,17 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-SLOW = {"48_evaluators.shipped", "83_bench.baselines"} | {
-    p.stem for p in NOTEBOOKS if p.parent.name == "tutorials"
+NBS = ROOT / "nbs"
+NOTEBOOKS = sorted(NBS.rglob("*.ipynb"))
+
+
+def name(path: Path) -> str:
+    "Return folder and file name of a notebook: `core/10_errors`."
+    return path.relative_to(NBS).with_suffix("").as_posix()
+
+
+SLOW = {"evaluators/80_pretrained", "bench/30_baselines"} | {
+    name(p) for p in NOTEBOOKS if p.parent.name == "tutorials"
 }
 
 
@@ -25,7 +33,7 @@ def test_the_notebooks_are_found():
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ())
+        pytest.param(p, id=name(p), marks=pytest.mark.slow if name(p) in SLOW else ())
         for p in NOTEBOOKS
     ],
 )

@@ -63,15 +63,15 @@ def tree(tmp_path) -> Path:
         write(tmp_path / name, (ROOT / name).read_text())
     write(tmp_path / "analognas" / "__init__.py", '__version__ = "0.1.0"\n')
     write(
-        tmp_path / "nbs" / "00_core.ipynb",
-        notebook("#| default_exp core", "# Core", "#| export\nDAY = 86_400"),
+        tmp_path / "nbs" / "core" / "10_units.ipynb",
+        notebook("#| default_exp core.units", "# Units", "#| export\nDAY = 86_400"),
     )
     write(
-        tmp_path / "nbs" / "10_drift.ipynb",
+        tmp_path / "nbs" / "analog" / "10_drift.ipynb",
         notebook(
-            "#| default_exp drift",
+            "#| default_exp analog.drift",
             "# Drift",
-            "#| export\nfrom analognas import __version__\nfrom analognas.core import DAY",
+            "#| export\nfrom analognas import __version__\nfrom analognas.core.units import DAY",
             "#| export\nWEEK = 7 * DAY",
         ),
     )
@@ -87,16 +87,16 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_a_tree_in_order_passes(tree):
-    assert (tree / "analognas" / "drift.py").exists() and (tree / "README.md").exists()
+    assert (tree / "analognas" / "analog" / "drift.py").exists() and (tree / "README.md").exists()
     assert gate.problems(tree) == []
 
 
 def hand_edit(root):
-    edit(root / "analognas" / "drift.py", "WEEK = 7 * DAY", "WEEK = 8 * DAY")
+    edit(root / "analognas" / "analog" / "drift.py", "WEEK = 7 * DAY", "WEEK = 8 * DAY")
 
 
 def not_exported(root):
-    edit(root / "nbs" / "10_drift.ipynb", "WEEK = 7 * DAY", "WEEK = 8 * DAY")
+    edit(root / "nbs" / "analog" / "10_drift.ipynb", "WEEK = 7 * DAY", "WEEK = 8 * DAY")
 
 
 def not_clean(root):
@@ -106,12 +106,13 @@ def not_clean(root):
 
 def same_module_twice(root):
     write(
-        root / "nbs" / "20_again.ipynb", notebook("#| default_exp core", "#| export\nDAY = 86_400")
+        root / "nbs" / "20_again.ipynb",
+        notebook("#| default_exp core.units", "#| export\nDAY = 86_400"),
     )
 
 
 def no_notebook(root):
-    (root / "nbs" / "00_core.ipynb").unlink()
+    (root / "nbs" / "core" / "10_units.ipynb").unlink()
 
 
 def written_by_hand(root):
@@ -132,17 +133,17 @@ def too_large(root):
 def long_line(root):
     write(
         root / "nbs" / "20_long.ipynb",
-        notebook("#| default_exp long", f"#| export\nx = '{'a' * 150}'"),
+        notebook("#| default_exp cli", f"#| export\nx = '{'a' * 150}'"),
     )
     export(root)
 
 
 def backwards(root):
     write(
-        root / "nbs" / "05_early.ipynb",
+        root / "nbs" / "analog" / "05_early.ipynb",
         notebook(
-            "#| default_exp early",
-            "#| export\ndef late():\n    from analognas.drift import WEEK\n    return WEEK",
+            "#| default_exp analog.early",
+            "#| export\ndef late():\n    from analognas.analog.drift import WEEK\n    return WEEK",
         ),
     )
     export(root)
@@ -151,13 +152,26 @@ def backwards(root):
 def from_the_top(root):
     write(
         root / "nbs" / "20_top.ipynb",
-        notebook("#| default_exp top", "#| export\nfrom analognas import ConfigSpace"),
+        notebook("#| default_exp cli", "#| export\nfrom analognas import ConfigSpace"),
     )
     export(root)
 
 
+def upwards(root):
+    write(
+        root / "nbs" / "core" / "20_up.ipynb",
+        notebook("#| default_exp core.up", "#| export\nfrom analognas.analog.drift import WEEK"),
+    )
+    export(root)
+
+
+def in_no_layer(root):
+    write(root / "nbs" / "20_new.ipynb", notebook("#| default_exp new", "#| export\nx = 1"))
+    export(root)
+
+
 def no_number(root):
-    write(root / "nbs" / "plain.ipynb", notebook("#| default_exp plain", "#| export\nx = 1"))
+    write(root / "nbs" / "plain.ipynb", notebook("#| default_exp cli", "#| export\nx = 1"))
     export(root)
 
 
@@ -182,16 +196,20 @@ def dead_link(root):
 
 
 def dead_link_to_a_notebook(root):
-    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift [after](11_after.ipynb#units)")
+    edit(
+        root / "nbs" / "analog" / "10_drift.ipynb",
+        "# Drift",
+        "# Drift [after](11_after.ipynb#units)",
+    )
 
 
 def dead_address(root):
     address = "https://github.com/analognas/analognas/blob/main/nbs/11_after.ipynb"
-    edit(root / "nbs" / "10_drift.ipynb", "# Drift", f"# Drift [after]({address})")
+    edit(root / "nbs" / "analog" / "10_drift.ipynb", "# Drift", f"# Drift [after]({address})")
 
 
 def named_by_place(root):
-    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift is in the next\\nnotebook")
+    edit(root / "nbs" / "analog" / "10_drift.ipynb", "# Drift", "# Drift is in the next\\nnotebook")
 
 
 def docstring_by_place(root):
@@ -199,30 +217,30 @@ def docstring_by_place(root):
 
 
 def named_without_a_link(root):
-    edit(root / "nbs" / "10_drift.ipynb", "# Drift", "# Drift, see `00_core`")
+    edit(root / "nbs" / "analog" / "10_drift.ipynb", "# Drift", "# Drift, see `10_units`")
 
 
 VIOLATIONS = [
     (
         hand_edit,
         gate.check_fresh,
-        "analognas/drift.py is not what its notebook exports. Run: make export",
+        "analognas/analog/drift.py is not what its notebook exports. Run: make export",
     ),
     (
         not_exported,
         gate.check_fresh,
-        "analognas/drift.py is not what its notebook exports. Run: make export",
+        "analognas/analog/drift.py is not what its notebook exports. Run: make export",
     ),
     (not_clean, gate.check_fresh, "nbs/20_more.ipynb is not clean. Run: make export"),
     (
         same_module_twice,
         gate.check_default_exp,
-        "nbs/00_core.ipynb and nbs/20_again.ipynb both export to core.",
+        "nbs/20_again.ipynb and nbs/core/10_units.ipynb both export to core.units.",
     ),
     (
         no_notebook,
         gate.check_orphans,
-        "analognas/core.py is made from nbs/00_core.ipynb, which does not exist.",
+        "analognas/core/units.py is made from nbs/core/10_units.ipynb, which does not exist.",
     ),
     (written_by_hand, gate.check_orphans, "analognas/extra.py is not made from a notebook."),
     (widget_state, gate.check_widget_state, "nbs/tutorials/a.ipynb holds saved widget state."),
@@ -235,13 +253,19 @@ VIOLATIONS = [
     (
         backwards,
         gate.check_direction,
-        "imports analognas.drift.WEEK, whose notebook 10 does not stand before 05.",
+        "imports analognas.analog.drift.WEEK, whose notebook 10 does not stand before 5.",
     ),
+    (
+        upwards,
+        gate.check_direction,
+        "imports analognas.analog.drift.WEEK, but 'analog' is no layer before 'core'",
+    ),
+    (in_no_layer, gate.check_direction, "analognas/new.py is in no layer. Add 'new' to LAYERS"),
     (from_the_top, gate.check_direction, "imports analognas.ConfigSpace, which is not one module."),
     (
         no_number,
         gate.check_direction,
-        "nbs/plain.ipynb exports analognas/plain.py but has no number.",
+        "nbs/plain.ipynb exports analognas/cli.py but has no number.",
     ),
     (
         stale_readme,
@@ -268,19 +292,19 @@ VIOLATIONS = [
     (
         dead_link_to_a_notebook,
         gate.check_links,
-        "nbs/10_drift.ipynb links to '11_after.ipynb', which does not",
+        "nbs/analog/10_drift.ipynb links to '11_after.ipynb', which does not",
     ),
     (dead_address, gate.check_links, "blob/main/nbs/11_after.ipynb', which does not exist"),
     (
         named_by_place,
         gate.check_references,
-        "nbs/10_drift.ipynb says 'next notebook', wrong as soon",
+        "nbs/analog/10_drift.ipynb says 'next notebook', wrong as soon",
     ),
     (docstring_by_place, gate.check_references, "nbs/20_a.ipynb says 'table above', wrong as soon"),
     (
         named_without_a_link,
         gate.check_references,
-        "nbs/10_drift.ipynb names '00_core' without a link.",
+        "nbs/analog/10_drift.ipynb names '10_units' without a link.",
     ),
 ]
 
@@ -300,7 +324,7 @@ def test_links_that_lead_somewhere_and_code_are_let_through(tree):
     write(
         tree / "nbs" / "tutorials" / "a.ipynb",
         notebook(
-            f"# A: [core](../00_core.ipynb#Core), [core]({address}/blob/main/nbs/00_core.ipynb), "
+            f"# A: [core](../core/10_units.ipynb#Units), [core]({address}/blob/main/nbs/core/10_units.ipynb), "
             "[here](#A), "
             f"[all]({address}/tree/main/nbs), [settings](../../settings.ini), "
             "[web](https://example.org/00_x.ipynb), "
@@ -334,7 +358,7 @@ def test_gate_as_a_program(tree):
     hand_edit(tree)
     broken = run()
     assert (broken.returncode, broken.stdout) == (1, "") and broken.stderr.startswith(
-        "analognas/drift.py is not"
+        "analognas/analog/drift.py is not"
     )
 
 

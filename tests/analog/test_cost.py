@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from analognas.analog.cost import (
+from analognas.cost.model import (
     CHIPS,
     HERMES,
     ISAAC,
@@ -57,7 +57,7 @@ def custom(build, input_dim=(1, 8, 8), values=(1,)):
 def counted(space, config):
     """Rows, columns and products of every layer of the built network, by hooks of its own: (weights
     per output, outputs, products)."""
-    net, seen = space.network(config).eval(), []
+    net, seen = space.build_network(config).eval(), []
     for m in net.modules():
         if isinstance(m, ANALOG):
             m.register_forward_hook(
@@ -83,7 +83,7 @@ def test_tiles_are_those_of_aihwkits_summary(space, configs, size):
     rpu_config = create_rpu_config(tile_size=size)
     for config, expected in zip(configs, tiles):
         summary = analog_summary(
-            convert_to_analog(space.network(config), rpu_config).eval(),
+            convert_to_analog(space.build_network(config), rpu_config).eval(),
             (1, *space.info.input_dim),
             rpu_config,
         )
@@ -114,7 +114,9 @@ def test_products_are_those_of_the_network_that_runs(space, configs):
 @both_families(3, 2)
 def test_arithmetic_agrees_with_a_network_built_and_run(space, configs):
     "The layers of a family, by arithmetic and in the way of a network of one's own."
-    own = custom(lambda i: space.network(configs[i]), space.info.input_dim, range(len(configs)))
+    own = custom(
+        lambda i: space.build_network(configs[i]), space.info.input_dim, range(len(configs))
+    )
     built = hardware_cost(own, [{"x": i} for i in range(len(configs))])
     np.testing.assert_allclose(built, hardware_cost(space, configs), rtol=1e-12)
 
@@ -285,7 +287,7 @@ def test_errors_name_what_is_wrong():
 def test_a_price_needs_no_torch():
     code = (
         "import sys; from analognas.search_spaces.config_space import ConfigSpace; from "
-        "analognas.analog.cost import hardware_cost; "
+        "analognas.cost.model import hardware_cost; "
         "s = ConfigSpace(); hardware_cost(s, s.sample_arch_uniformly(3, 0)); "
         "sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))"
     )

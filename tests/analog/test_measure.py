@@ -15,7 +15,7 @@ from analognas.analog.layers import AnalogConv2d, AnalogLinear
 from analognas.analog.measure import accuracy, measure_drift, stream_drift
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import program
-from analognas.core import ConfigError, child_seeds
+from analognas.core import ConfigError, spawn_seeds
 
 TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
 
@@ -52,7 +52,7 @@ def same(a, b):
 def by_hand(model, x, y, times, n_rep, seed, batch_size):
     "The definition: program, let drift, count the hits."
     rows = []
-    for s in child_seeds(seed, n_rep):
+    for s in spawn_seeds(seed, n_rep):
         chip = copy.deepcopy(model).eval()
         torch.manual_seed(s)
         chip.program_analog_weights()

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, norm
 
 from analognas.core import ConfigError
-from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator, kendall_tau, tau_ceiling
-from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.evaluators.base_evaluator import (
+    Evaluator,
+    ParamsEvaluator,
+    kendall_tau,
+    noise_ceiling,
+)
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import LabelSet
@@ -87,19 +92,19 @@ def test_a_score_that_is_no_number_is_refused():
 
 
 def test_ceiling():
-    assert tau_ceiling(0) == 0 and tau_ceiling(1) == pytest.approx(1)
-    grid = [tau_ceiling(t) for t in np.linspace(0, 1, 50)]
+    assert noise_ceiling(0) == 0 and noise_ceiling(1) == pytest.approx(1)
+    grid = [noise_ceiling(t) for t in np.linspace(0, 1, 50)]
     assert grid == sorted(grid) and all(
         c >= t for c, t in zip(grid, np.linspace(0, 1, 50), strict=True)
     )
     for bad in (-0.1, 1.1, math.nan):
         with pytest.raises(ConfigError, match="repeat_tau"):
-            tau_ceiling(bad)
+            noise_ceiling(bad)
 
 
 @pytest.mark.parametrize("repeat, published", [(0.74, 0.82), (0.55, 0.68), (0.64, 0.74)])
 def test_ceilings_of_analognas_bench(repeat, published):
-    assert tau_ceiling(repeat) == pytest.approx(published, abs=0.01)
+    assert noise_ceiling(repeat) == pytest.approx(published, abs=0.01)
 
 
 # ---- the base class -------------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from analognas.evaluators.base_evaluator import ParamsEvaluator
-from analognas.evaluators.conformance import EvaluatorConformance, check_evaluator
+from analognas.testing.evaluators import EvaluatorConformance, check_evaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.evaluators.surrogate import BorrowedLabelsWarning
+from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -43,7 +43,7 @@ class TestXGBoostOnCells(TestXGBoostOnDigits):
         return NASBench201Space()
 
 
-@pytest.mark.filterwarnings("ignore::analognas.evaluators.surrogate.BorrowedLabelsWarning")
+@pytest.mark.filterwarnings("ignore::analognas.evaluators.surrogate.DatasetMismatchWarning")
 class TestXGBoostBorrowing(TestXGBoostOnDigits):
     def make_space(self):
         return ConfigSpace("VWW")
@@ -55,7 +55,7 @@ def test_borrowing_is_announced_once_for_each_dataset():
         warnings.simplefilter("always")
         for dataset in ("VWW", "VWW", "KWS", "VWW", "digits"):
             evaluator.bind(ConfigSpace(dataset))
-    messages = [str(w.message) for w in caught if w.category is BorrowedLabelsWarning]
+    messages = [str(w.message) for w in caught if w.category is DatasetMismatchWarning]
     assert len(messages) == 2 and "VWW" in messages[0] and "KWS" in messages[1]
 
 

@@ -20,7 +20,7 @@ import torch
 
 from analognas.core import ConfigError
 from analognas.evaluators import measured
-from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
@@ -62,7 +62,12 @@ def test_the_answer_is_what_measuring_gives(tmp_path):
     space, config = quick.small_space(), {"hidden": 30}
     answer = evaluator(seed=7).bind(space).query(config)
     truth = measure(
-        lambda: space.network(config), quick.some_digits(), None, quick.QUICK, 7, progress=False
+        lambda: space.build_network(config),
+        quick.some_digits(),
+        None,
+        quick.QUICK,
+        7,
+        progress=False,
     )
     assert (answer.acc_1d, answer.avm, answer.std_1d) == (
         truth.drift.acc_1d,
@@ -109,7 +114,7 @@ def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
     def network(config, input_dim, classes):
         if config["hidden"] == 66:
             raise RuntimeError("out of everything")
-        return quick.network(config, input_dim, classes)
+        return quick.build_network(config, input_dim, classes)
 
     space = ConfigSpace("digits", "custom", network)
     space.add_hyperparameter("hidden", "discrete", 1, 100)

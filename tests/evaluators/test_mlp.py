@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analognas.core import FileFormatError
-from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.mlp import MEMBERS, REACH, MLPEvaluator, Networks
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.labels import TARGETS, LabelSet

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analognas.core import ConfigError
-from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space

@@ -18,17 +18,17 @@ from sklearn.gaussian_process.kernels import Matern
 from sklearn.preprocessing import StandardScaler
 
 from analognas.core import ConfigError, FileFormatError
-from analognas.evaluators.conformance import EvaluatorConformance
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators import rank_model
 from analognas.evaluators.rank_model import (
     TEACHERS,
-    NormalScores,
+    RankNormalizer,
     RankModel,
     Trees,
     cross_validate,
     teach,
 )
-from analognas.evaluators.surrogate import BorrowedLabelsWarning
+from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -101,7 +101,7 @@ def test_features_are_the_hyperparameters_and_what_follows_from_them():
     ] and X.shape == (5, 34)
     for row, c in zip(X, configs, strict=True):
         assert row[:22].tolist() == list(c.values())
-        params = sum(p.numel() for p in space.network(c).parameters())
+        params = sum(p.numel() for p in space.build_network(c).parameters())
         assert row[22] == pytest.approx(np.log10(params))
 
 
@@ -204,7 +204,7 @@ def test_the_student_says_what_its_teachers_say(kind):
     X, Y = problem(kind)
     pool, Z = (
         np.random.default_rng(5).uniform(size=(3000, 4)),
-        np.column_stack([NormalScores.scores_of(y) for y in Y.T]),
+        np.column_stack([RankNormalizer.scores_of(y) for y in Y.T]),
     )
     student, teachers = (
         Trees.fit(X[:150], Z[:150], list("abcd"), pool, 0),
@@ -328,7 +328,7 @@ def test_explanations_add_up_to_the_score_and_an_idle_feature_gets_nothing(fitte
     parts = fitted.bind(space).explain(configs, target)
     names, X = space.features(configs)
     assert list(parts) == [*names, "base"] and parts["base"].nunique() == 1
-    score = NormalScores.scores_of(parts.sum(axis=1).to_numpy())
+    score = RankNormalizer.scores_of(parts.sum(axis=1).to_numpy())
     assert (
         kendalltau(score, getattr(fitted.query_pop(configs), target))[0] > 0.95
     )  # ties where predictions end at the last label
@@ -388,11 +388,11 @@ def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
         warnings.simplefilter("error")
         fitted.bind(ConfigSpace("digits"))
     with pytest.warns(
-        BorrowedLabelsWarning,
+        DatasetMismatchWarning,
         match="No evaluator has been fitted for VWW yet: .* 80 labels measured on digits",
     ):
         fitted.bind(ConfigSpace("VWW"))
-    with pytest.warns(BorrowedLabelsWarning, match="No evaluator has been fitted for CIFAR-10"):
+    with pytest.warns(DatasetMismatchWarning, match="No evaluator has been fitted for CIFAR-10"):
         copy.copy(fitted).bind(ConfigSpace())
 
 
@@ -554,10 +554,10 @@ LABELS = st.lists(st.floats(-1e6, 1e6) | st.integers(0, 3).map(float), min_size=
 
 @given(LABELS)
 def test_normal_scores_are_monotone_and_keep_the_range(y):
-    scores = NormalScores.fit(y)
+    scores = RankNormalizer.fit(y)
     values = scores.inverse(np.linspace(-6, 6, 200))
     assert np.all(np.diff(values) >= 0) and values[0] == min(y) and values[-1] == max(y)
-    z = NormalScores.scores_of(np.array(y))
+    z = RankNormalizer.scores_of(np.array(y))
     order = np.argsort(y, kind="stable")
     assert np.all(np.diff(z[order]) >= 0) and abs(z.mean()) < 1e-6 + 0.5 * (len(set(y)) < len(y))
     assert len(scores.scores) <= 201
@@ -567,13 +567,13 @@ def test_normal_scores_are_monotone_and_keep_the_range(y):
 def test_normal_scores_there_and_back(y):
     y = np.array(y)
     assert np.allclose(
-        NormalScores.fit(y).inverse(NormalScores.scores_of(y)), y, rtol=1e-9, atol=1e-6
+        RankNormalizer.fit(y).inverse(RankNormalizer.scores_of(y)), y, rtol=1e-9, atol=1e-6
     )
 
 
 def test_one_that_was_not_fitted_takes_the_weights_of_each_space_it_is_bound_to(fitted):
     with warnings.catch_warnings():
-        warnings.simplefilter("error", BorrowedLabelsWarning)
+        warnings.simplefilter("error", DatasetMismatchWarning)
         mine = XGBoostEvaluator()
         for name in ("CIFAR-10", "digits", "CIFAR-10"):
             space = ConfigSpace(name)
@@ -581,6 +581,6 @@ def test_one_that_was_not_fitted_takes_the_weights_of_each_space_it_is_bound_to(
             assert mine.bind(space).query(config) == XGBoostEvaluator().bind(space).query(config)
             assert mine.get_evaluator_stat()["label_set"] == name
     other = copy.copy(fitted)  # a fitted one keeps what it has learned, and says that it borrows
-    with pytest.warns(BorrowedLabelsWarning):
+    with pytest.warns(DatasetMismatchWarning):
         other.bind(ConfigSpace("KWS"))
     assert other.about["label_set"] == fitted.about["label_set"]

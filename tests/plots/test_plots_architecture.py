@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from analognas.analog.cost import HERMES, Chip, hardware_cost
+from analognas.cost.model import HERMES, Chip, hardware_cost
 from analognas.core import ConfigError, DatasetInfo
 from analognas.plots.architecture import (
     alt_architecture,
@@ -67,7 +67,7 @@ def draw(space, config, width=7.5, height=3.6):
 def test_parameters_are_those_of_the_built_network(dataset):
     space = ConfigSpace(dataset)
     for config in few_blocks(3, seed=1):
-        built = sum(p.numel() for p in space.network(config).parameters())
+        built = sum(p.numel() for p in space.build_network(config).parameters())
         assert architecture_data(space, config).params.sum() == built
 
 
@@ -75,7 +75,7 @@ def test_parameters_are_those_of_the_built_network(dataset):
 def test_shapes_are_those_of_the_running_network(dataset):
     space = ConfigSpace(dataset)
     for config in few_blocks(3, seed=2):
-        net, data = space.network(config), architecture_data(space, config).set_index("name")
+        net, data = space.build_network(config), architecture_data(space, config).set_index("name")
         blocks = {"stem": net.stem} | {f"group{m}.first": g[0] for m, g in enumerate(net.groups, 1)}
         blocks |= {f"group{m}.rest": g[-1] for m, g in enumerate(net.groups, 1) if len(g) > 1}
         seen = shapes_when_run(net, blocks, space.info.input_dim)
@@ -93,7 +93,7 @@ def test_shapes_are_those_of_the_running_network(dataset):
 @pytest.mark.parametrize("dataset", ("CIFAR-10", "KWS"))
 def test_cells_are_those_of_the_running_network(dataset):
     space = NASBench201Space(dataset, channels=8, cells_per_stage=2)
-    net, data = space.network(CELL), architecture_data(space, CELL).set_index("name")
+    net, data = space.build_network(CELL), architecture_data(space, CELL).set_index("name")
     assert data.params.sum() == sum(p.numel() for p in net.parameters())
     seen = shapes_when_run(
         net, {f"stage{i}.cells": s[-1] for i, s in enumerate(net.stages, 1)}, space.info.input_dim

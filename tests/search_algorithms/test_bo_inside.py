@@ -3,7 +3,7 @@
 import numpy as np
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.search_algorithms.conformance import ToyEvaluator, problem
+from analognas.testing.optimizers import ToyEvaluator, problem
 from analognas.search_algorithms.constraints import Constraints
 
 

@@ -8,9 +8,14 @@ import pytest
 
 from analognas.core import ConfigError, InfeasibleError
 from analognas.search_algorithms.base import Search
-from analognas.search_algorithms.conformance import ToyEvaluator, problem
+from analognas.testing.optimizers import ToyEvaluator, problem
 from analognas.search_algorithms.constraints import Constraints
-from analognas.search_algorithms.halving import Rungs, SuccessiveHalving, with_rungs, without_rung
+from analognas.search_algorithms.halving import (
+    MultiFidelityEvaluator,
+    SuccessiveHalving,
+    add_fidelity,
+    without_rung,
+)
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 
@@ -33,9 +38,12 @@ class Blurred(ToyEvaluator):
 
 
 def made(where="resnet", nb_start=30, eta=3, **limits):
-    space = with_rungs(problem(where).space, 3)
+    space = add_fidelity(problem(where).space, 3)
     return space, SuccessiveHalving(
-        Rungs([Blurred(4.0), Blurred(1.0), Blurred(0.0)]).bind(space), nb_start, eta, **limits
+        MultiFidelityEvaluator([Blurred(4.0), Blurred(1.0), Blurred(0.0)]).bind(space),
+        nb_start,
+        eta,
+        **limits,
     )
 
 
@@ -120,19 +128,19 @@ def test_rungs_travel_to_other_processes():
 
 def test_errors_name_what_is_wrong():
     space = problem("resnet").space
-    rungs = Rungs([Blurred(1.0), Blurred(0.0)])
-    with pytest.raises(ConfigError, match=r"with_rungs\(space, 2\)"):
-        rungs.bind(with_rungs(space, 3))
-    with pytest.raises(ConfigError, match="Bind Rungs"):
+    rungs = MultiFidelityEvaluator([Blurred(1.0), Blurred(0.0)])
+    with pytest.raises(ConfigError, match=r"add_fidelity\(space, 2\)"):
+        rungs.bind(add_fidelity(space, 3))
+    with pytest.raises(ConfigError, match="Bind MultiFidelityEvaluator"):
         rungs.query_pop([])
     with pytest.raises(ConfigError, match="rungs must be a whole number at least 2"):
-        with_rungs(space, 1)
+        add_fidelity(space, 1)
     with pytest.raises(ConfigError, match="no rungs"):
         Constraints(limits={"rung": 1}).admits(space, [space.sample_arch(rng=0)])
     small = ConfigSpace("digits", "custom")
     small.add_hyperparameter("width", "discrete", 1, 5)
     with pytest.raises(InfeasibleError, match="Only 5 different"):
-        SuccessiveHalving(Rungs([Blurred(1.0), Blurred(1.0), Blurred(0.0)]), 27).run(
-            with_rungs(small, 3), 0
-        )
+        SuccessiveHalving(
+            MultiFidelityEvaluator([Blurred(1.0), Blurred(1.0), Blurred(0.0)]), 27
+        ).run(add_fidelity(small, 3), 0)
     assert without_rung({"rung": 1, "width": 2}) == {"width": 2}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.search_algorithms.conformance import (
+from analognas.testing.optimizers import (
     OptimizerConformance,
     ToyEvaluator,
     drive,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare, mannwhitneyu
 
-from analognas.analog.cost import hardware_cost
+from analognas.cost.model import hardware_cost
 from analognas.core import ConfigError, InfeasibleError
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator, Prediction
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
@@ -16,7 +16,7 @@ from analognas.search_algorithms import ea
 from analognas.search_algorithms.base import History, Optimizer, Search, SearchResult
 from analognas.search_algorithms.constraints import QUANTITIES, Constraints, known_quantities
 from analognas.search_algorithms.ea_optimized import EAOptimizer, draw_new, mutate
-from analognas.search_algorithms.halving import with_rungs
+from analognas.search_algorithms.halving import add_fidelity
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -598,7 +598,7 @@ def test_limits_as_a_whole():
 
 
 def test_a_limit_that_is_met_exactly_is_met():
-    space = with_rungs(ConfigSpace("digits"), 3)
+    space = add_fidelity(ConfigSpace("digits"), 3)
     configs = space.sample_arch_uniformly(20, 0)
     for name in (q for q, about in QUANTITIES.items() if about.known):
         for config in configs[:5]:

@@ -13,7 +13,7 @@ pytest.importorskip("pymoo")
 from analognas.core import ConfigError, InfeasibleError, MissingExtraError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.search_algorithms.conformance import OptimizerConformance
+from analognas.testing.optimizers import OptimizerConformance
 from analognas.search_algorithms.constraints import QUANTITIES, Constraints
 from analognas.search_algorithms.pareto import NSGA2, ParetoFront, cross, misses, pareto_front
 from analognas.search_algorithms.random_search import RandomSearch

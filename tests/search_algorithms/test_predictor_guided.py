@@ -7,7 +7,7 @@ from scipy.stats import mannwhitneyu
 from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.search_algorithms.conformance import OptimizerConformance
+from analognas.testing.optimizers import OptimizerConformance
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.predictor_guided import (
     TREES,

@@ -17,12 +17,12 @@ import pytest
 import torch
 from scipy.stats import wilcoxon
 
-from analognas.core import ConfigError, FileFormatError, child_seeds
+from analognas.core import ConfigError, FileFormatError, spawn_seeds
 from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms.ea_optimized import EAOptimizer
-from analognas.search_algorithms.halving import Rungs
+from analognas.search_algorithms.halving import MultiFidelityEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.run_directory import (
     RunDirectory,
@@ -153,7 +153,7 @@ def test_everything_is_in_the_run_directory(tmp_path, capsys):
 
 def test_runs_are_the_searches_of_their_seeds(tmp_path):
     worker = search(tmp_path / "run", baseline=False)
-    for seed, result in zip(child_seeds(4, 2), worker.results, strict=True):
+    for seed, result in zip(spawn_seeds(4, 2), worker.results, strict=True):
         alone = EAOptimizer(Depth(), 3, 10, max_nb_param=None, T_AVM=None).run(
             ConfigSpace("digits"), seed
         )
@@ -203,7 +203,7 @@ def test_a_directory_of_its_own_is_made(tmp_path, monkeypatch):
 def test_every_registered_optimizer_can_be_found_and_made_again():
     for name in OPTIMIZERS:
         evaluator = (
-            Rungs([ParamsEvaluator(), ParamsEvaluator()])
+            MultiFidelityEvaluator([ParamsEvaluator(), ParamsEvaluator()])
             if name == "successive_halving"
             else ParamsEvaluator()
         )

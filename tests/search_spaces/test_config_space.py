@@ -329,7 +329,7 @@ def test_what_depended_on_a_removed_one_is_always_active():
     assert space.compute_cs_size() == 6 * 1120**5
     assert all(c["R5"] > 0 for c in space.sample_arch_uniformly(20, 0))
     with pytest.raises(ConfigError, match="needs M"):
-        space.network(space.sample_arch(0))
+        space.build_network(space.sample_arch(0))
 
 
 def test_many_hyperparameters_can_be_added():
@@ -339,7 +339,7 @@ def test_many_hyperparameters_can_be_added():
     assert space.compute_cs_size() == ConfigSpace("digits").compute_cs_size() * 101**200
     c = space.sample_arch(0)
     assert len(c) == 222
-    assert space.network(c)(torch.zeros(1, 1, 8, 8)).shape == (
+    assert space.build_network(c)(torch.zeros(1, 1, 8, 8)).shape == (
         1,
         10,
     )  # what the family does not know is left alone
@@ -438,7 +438,7 @@ def test_names_and_parents_are_checked():
         (lambda: space.add_hyperparameter("x", "floating", 1, 2), "Unknown type"),
         (lambda: ConfigSpace("CIFAR10"), "Did you mean 'CIFAR-10'?"),
         (lambda: ConfigSpace("digits", "resnet"), "Did you mean 'resnet-like'?"),
-        (lambda: ConfigSpace("digits", "custom").network({}), "cannot build networks"),
+        (lambda: ConfigSpace("digits", "custom").build_network({}), "cannot build networks"),
     ]:
         with pytest.raises(ConfigError) as e:
             what()
@@ -497,7 +497,7 @@ def test_networks_fit_the_dataset(name):
         space.info,
         min(space.sample_arch_uniformly(100, 0), key=lambda c: space.stats([c])["params"][0]),
     )
-    assert space.network(smallest).eval()(torch.zeros(2, *info.input_dim)).shape == (
+    assert space.build_network(smallest).eval()(torch.zeros(2, *info.input_dim)).shape == (
         2,
         info.classes,
     )
@@ -515,7 +515,7 @@ def test_a_row_of_a_data_frame_is_a_config():
         k: v.tolist() for k, v in space.stats([config]).items()
     }
     assert (
-        sum(p.numel() for p in space.network(row).parameters())
+        sum(p.numel() for p in space.build_network(row).parameters())
         == space.stats([config])["params"][0]
     )
 
@@ -532,7 +532,7 @@ def test_ones_own_network_gets_the_config_and_the_task():
     assert space.stats([{"p": 3}, {"p": 4}])["params"].tolist() == [21, 28]
     assert seen[0] == ({"p": 3}, (2, 3, 4), 5)
     with pytest.raises(ConfigError, match="p = 5"):
-        space.network({"p": 5})
+        space.build_network({"p": 5})
 
 
 @given(st.integers(0, 10_000))

@@ -231,7 +231,7 @@ def test_published_costs(cell, params, flops):
 def test_network_of_the_space(dataset):
     space = NASBench201Space(dataset, channels=4, cells_per_stage=1)
     config = space.sample_arch(rng=5)
-    params, macs, shape = counted(space.network(config), space.info.input_dim)
+    params, macs, shape = counted(space.build_network(config), space.info.input_dim)
     assert shape == (2, space.info.classes)
     assert {"params": params, "macs": macs}.items() <= {
         k: v[0] for k, v in space.stats([config]).items()
@@ -251,7 +251,7 @@ def test_converts_to_analog_and_trains(cell):
     digital = CellNetwork(config_of(cell), (1, 8, 8), 10, channels=4, cells_per_stage=1)
     layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in digital.modules())
     net = convert_to_analog(digital, TorchInferenceRPUConfig())
-    assert sum(1 for _ in net.analog_layers()) == layers
+    assert sum(1 for _ in net.crossbar_layers()) == layers
     net(torch.randn(4, 1, 8, 8)).sum().backward()
     AnalogSGD(net.parameters(), lr=0.1).step()
     net.eval().drift_analog_weights(3_600.0)
@@ -272,7 +272,7 @@ def test_space():
     for h in space.hyperparameters:
         assert (h.type, h.range, h.role) == ("categorical", (0, 1, 2, 3, 4), "other")
     same = config_of((1, 1, 2, 1, 1, 1)), config_of((0, 1, 1, 1, 2, 1))
-    assert space.network_id(same[0]) == space.network_id(same[1])
+    assert space.arch_id(same[0]) == space.arch_id(same[1])
     assert space.key(same[0]) != space.key(same[1])  # measured separately, so a config of its own
     for config in space.sample_arch_uniformly(20, rng=0):
         space.validate(config)
@@ -286,7 +286,7 @@ def test_space_refuses():
     with pytest.raises(ConfigError, match="channels must be"):
         NASBench201Space(channels=0)
     with pytest.raises(ConfigError, match="edge_23"):
-        NASBench201Space().network({n: 0 for n in EDGE_NAMES[:-1]})
+        NASBench201Space().build_network({n: 0 for n in EDGE_NAMES[:-1]})
 
 
 def test_space_travels():
@@ -311,7 +311,7 @@ def test_a_network_of_ones_own():
         "digits", network=lambda config, dim, classes: nn.Linear(dim[2], classes, bias=False)
     )
     config = space.sample_arch(0)
-    assert space.network(config).weight.shape == (10, 8)
+    assert space.build_network(config).weight.shape == (10, 8)
     assert space.stats([config])["params"].tolist() == [80]
 
 

@@ -141,7 +141,7 @@ def even():
 
 def parameters(configs):
     "Counted on the networks themselves."
-    return np.array([sum(p.numel() for p in KWS.network(c).parameters()) for c in configs])
+    return np.array([sum(p.numel() for p in KWS.build_network(c).parameters()) for c in configs])
 
 
 def test_sizes_are_uniform_over_the_logarithm(even):

@@ -297,7 +297,7 @@ def test_what_is_too_dear_is_left_and_the_smaller_ones_are_begun(tmp_path, data,
     monkeypatch.setattr(
         module,
         "measure",
-        lambda make, *a: measure(lambda: small_space().network({"hidden": 1}), *a),
+        lambda make, *a: measure(lambda: small_space().build_network({"hidden": 1}), *a),
     )  # quicker
     monkeypatch.setattr(
         module, "seconds_needed", lambda network, *a: 3600.0 if count_macs(network) > limit else 0.0
@@ -329,10 +329,10 @@ def count_macs(network):
 def test_the_estimate_is_of_the_order_of_the_truth(data):
     "Not a test of speed: both are taken here and now, and may differ several times over."
     space, how = small_space(), replace(QUICK, epochs=20, hwa_epochs=20)
-    network = space.network({"hidden": 50})
+    network = space.build_network({"hidden": 50})
     guess = module.seconds_needed(network, data, module.create_rpu_config(), how)
     truth = module.measure(
-        lambda: space.network({"hidden": 50}), data, protocol=how, progress=False
+        lambda: space.build_network({"hidden": 50}), data, protocol=how, progress=False
     ).seconds
     assert truth / 20 < guess < 20 * truth
 

@@ -18,7 +18,7 @@ from analognas.training.protocol import (
     Checkpoint,
     Protocol,
     measure,
-    some_of,
+    subsample,
     train_digital,
     train_hardware_aware,
 )
@@ -162,8 +162,8 @@ def test_hardware_aware_training_leaves_the_digital_network(data):
 
 
 def test_lower_resolution_is_the_mean_of_blocks(data):
-    x, y = some_of(data.test, 50, resolution=4)
-    full, same = some_of(data.test, 50)
+    x, y = subsample(data.test, 50, resolution=4)
+    full, same = subsample(data.test, 50)
     assert torch.equal(y, same)
     assert np.allclose(x, full.numpy().reshape(50, 1, 4, 2, 4, 2).mean((3, 5)), atol=1e-6)
 

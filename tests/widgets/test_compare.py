@@ -7,7 +7,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances as live_widgets
 from scipy.stats import bootstrap
 
-from analognas.analog.cost import hardware_cost
+from analognas.cost.model import hardware_cost
 from analognas.analog.measure import measure_drift
 from analognas.core import DRIFT_TIMES, ConfigError, DriftRecord
 from analognas.evaluators.base_evaluator import ParamsEvaluator

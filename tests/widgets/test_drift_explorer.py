@@ -12,7 +12,7 @@ from analognas.analog.convert import digital_state, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.measure import accuracy, measure_drift
 from analognas.analog.noise import torch_seed
-from analognas.analog.programming import analog_layers, drift, program
+from analognas.analog.programming import crossbar_layers, drift, program
 from analognas.core import DAY, MONTH, ConfigError
 from analognas.training.protocol import Protocol, measure
 from analognas.widgets import drift_explorer
@@ -85,7 +85,7 @@ def test_explore_equals_measure_drift_on_other_hardware(hardened, knobs):
     seed, chip = knobs.get("seed", 0), {k: v for k, v in knobs.items() if k != "seed"}
     model = to_analog(hardened_digital(hardened), create_rpu_config(**chip))
     for layer, trained in zip(
-        analog_layers(model).values(), analog_layers(hardened.model).values()
+        crossbar_layers(model).values(), crossbar_layers(hardened.model).values()
     ):
         layer.input_range.data.copy_(trained.input_range)
     assert shown(explore_drift(hardened, knobs | {"n_rep": 2})) == expected(
@@ -94,7 +94,7 @@ def test_explore_equals_measure_drift_on_other_hardware(hardened, knobs):
 
 
 def hardened_digital(candidate):
-    network = candidate.space.network(candidate.config)
+    network = candidate.space.build_network(candidate.config)
     network.load_state_dict(digital_state(candidate.model))
     return network.eval()
 
@@ -167,7 +167,7 @@ def test_layer_error_by_hand(digital):
         program(network)
         drift(network, DAY)
     errors = layer_errors(network, states_of(network))
-    for name, layer in analog_layers(network).items():
+    for name, layer in crossbar_layers(network).items():
         w, now = layer.matrix()[0].detach(), torch.zeros_like(layer.matrix()[0])
         for b, state in zip(layer.blocks, layer.hardware):
             now[b.rows, b.cols] = state.weights[0] * layer.scale[b.i, 0, b.rows]
@@ -175,8 +175,8 @@ def test_layer_error_by_hand(digital):
 
 
 def test_other_tiles_get_the_largest_range(hardened):
-    whole = analog_layers(hardened.model)
-    for name, layer in analog_layers(
+    whole = crossbar_layers(hardened.model)
+    for name, layer in crossbar_layers(
         on_hardware(weights_of(hardened), create_rpu_config(tile_size=8))
     ).items():
         assert np.allclose(
@@ -196,7 +196,7 @@ def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
 def test_what_a_candidate_can_be(hardened):
     config = small_resnet(8)
     measured = measure(
-        lambda: space_of(config).network(config),
+        lambda: space_of(config).build_network(config),
         drift_explorer.load_dataset("digits"),
         None,
         QUICK,

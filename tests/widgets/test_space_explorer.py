@@ -10,7 +10,7 @@ import pytest
 from ipywidgets import FloatLogSlider
 from ipywidgets.widgets.widget import _instances as live_widgets
 
-from analognas.analog.cost import hardware_cost
+from analognas.cost.model import hardware_cost
 from analognas.core import ConfigError, DatasetInfo
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
@@ -83,7 +83,7 @@ def test_numbers_are_those_of_their_modules():
     )
     assert (
         table.remark["parameters"]
-        == f"{sum(p.numel() for p in space.network(config).parameters()):,}"
+        == f"{sum(p.numel() for p in space.build_network(config).parameters()):,}"
     )
     assert table.value["crossbar tiles"] == f"{cost.tiles:,.0f}"
     assert float(table.value["latency"].split()[0]) == pytest.approx(

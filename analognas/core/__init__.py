@@ -1,0 +1,71 @@
+"""Records, units, errors, seeds and files that all packages share. Needs neither torch nor aihwkit."""
+from .deprecated import renamed
+from .errors import (
+    AnalogNASError,
+    ConfigError,
+    FileFormatError,
+    InfeasibleError,
+    MissingExtraError,
+    check_choice,
+    check_number,
+    import_optional,
+)
+from .files import cache_dir, read_json, write_atomic, write_json
+from .processes import pid_exists, process_realm, process_start
+from .records import (
+    DATASETS,
+    DAY,
+    DRIFT_TIMES,
+    HOUR,
+    MINUTE,
+    MONTH,
+    SECOND,
+    DatasetInfo,
+    DriftRecord,
+    check_times,
+    dataset_info,
+    format_time,
+)
+from .seeds import as_rng, spawn_seeds
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "child_seeds": "spawn_seeds",
+        "load_extra": "import_optional",
+        "process_alive": "pid_exists",
+    },
+)
+
+__all__ = [
+    "DATASETS",
+    "DAY",
+    "DRIFT_TIMES",
+    "HOUR",
+    "MINUTE",
+    "MONTH",
+    "SECOND",
+    "AnalogNASError",
+    "ConfigError",
+    "DatasetInfo",
+    "DriftRecord",
+    "FileFormatError",
+    "InfeasibleError",
+    "MissingExtraError",
+    "as_rng",
+    "cache_dir",
+    "check_choice",
+    "check_number",
+    "check_times",
+    "spawn_seeds",
+    "dataset_info",
+    "format_time",
+    "import_optional",
+    "pid_exists",
+    "process_realm",
+    "process_start",
+    "read_json",
+    "renamed",
+    "write_atomic",
+    "write_json",
+]
