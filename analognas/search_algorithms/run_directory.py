@@ -26,10 +26,10 @@ import pandas as pd
 
 from ..core import ConfigError, FileFormatError, pid_exists, read_json, write_atomic
 from ..evaluators.base_evaluator import Prediction
-from .base import ANSWERS
+from .history import PREDICTION_COLUMNS
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #662a84e2
-EVALUATION_COLUMNS = (*ANSWERS, "feasible")
+EVALUATION_COLUMNS = (*PREDICTION_COLUMNS, "feasible")
 # whose evaluation a row is
 SEARCH = "search"
 BASELINE = "random"
@@ -247,14 +247,18 @@ class Evaluations(Database):
             )
 
     def finish(
-        self, ids: Sequence[int], answers: Prediction, feasible: Sequence[bool], seconds: float
+        self,
+        ids: Sequence[int],
+        answers: Sequence[Prediction],
+        feasible: Sequence[bool],
+        seconds: float,
     ) -> None:
         "Write answers, all of them or none; `seconds` is what each took."
         said = [
             (answers[i], bool(ok), id) for i, (id, ok) in enumerate(zip(ids, feasible, strict=True))
         ]
         rows = [
-            (a.acc_1d, a.avm, a.std_1d, a.outside, a.measured, ok, seconds, id)
+            (a.acc_1d, a.avm, a.std_1d, a.extrapolated, a.measured, ok, seconds, id)
             for a, ok, id in said
         ]
         with self.transaction() as db:
@@ -267,7 +271,7 @@ class Evaluations(Database):
 
     def answers(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "What is known, by id."
-        query = f"select {', '.join(ANSWERS)} from evaluation where id = ? and state = 'done'"
+        query = f"select {', '.join(PREDICTION_COLUMNS)} from evaluation where id = ? and state = 'done'"
         with self.transaction("deferred") as db:
             rows = {id: db.execute(query, [id]).fetchone() for id in ids}
         return {

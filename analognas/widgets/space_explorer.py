@@ -91,7 +91,7 @@ def find_judge(
             True,
         )
     p = bound.query_pop(space.sample_arch_uniformly(CROWD, rng=0))
-    crowd = np.column_stack([getattr(p, t) for t in TARGETS])[~p.outside]
+    crowd = np.column_stack([getattr(p, t) for t in TARGETS])[~p.extrapolated]
     said, sound = _provenance(bound, space)
     return Judge(bound, crowd, said, sound)
 
@@ -195,7 +195,7 @@ def _ask(judge: Judge, space: ConfigSpace, config: Mapping) -> Answer | None:
     return Answer(
         values,
         np.stack([low[0], high[0]]),
-        _unusual(judge.evaluator, space, config) if p.outside else "",
+        _unusual(judge.evaluator, space, config) if p.extrapolated else "",
     )
 
 
@@ -620,7 +620,7 @@ class SpaceExplorer(ConfigPanel):
         if len(drawn) > 1 and isinstance(judge.evaluator, SurrogateEvaluator):
             drawn = [
                 c
-                for c, out in zip(drawn, judge.evaluator.query_pop(drawn).outside, strict=True)
+                for c, out in zip(drawn, judge.evaluator.query_pop(drawn).extrapolated, strict=True)
                 if not out
             ] or drawn
         self._news = ""

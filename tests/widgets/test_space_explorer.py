@@ -181,7 +181,7 @@ def test_sampling_stays_within_what_the_evaluator_knows(panel):
     for _ in range(5):
         panel.sample()
         panel.space.validate(panel.config)
-        assert not judge.evaluator.query(panel.config).outside
+        assert not judge.evaluator.query(panel.config).extrapolated
     panel.controls["known"].value = False
     drawn = set()
     for _ in range(20):
@@ -359,12 +359,12 @@ def test_bad_input_is_named():
 @pytest.mark.parametrize("dataset", ("CIFAR-10", "KWS", "digits"))
 def test_a_panel_starts_with_what_the_evaluator_knows(dataset):
     space = ConfigSpace(dataset)
-    assert not XGBoostEvaluator().bind(space).query(start_config(space)).outside
+    assert not XGBoostEvaluator().bind(space).query(start_config(space)).extrapolated
     assert (
         not XGBoostEvaluator()
         .bind(NASBench201Space())
         .query(start_config(NASBench201Space()))
-        .outside
+        .extrapolated
     )
 
 
