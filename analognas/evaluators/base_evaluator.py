@@ -45,6 +45,13 @@ class Prediction:
         warn_renamed("Prediction.outside", "extrapolated")
         return self.extrapolated
 
+    # In release 0.1.0 a `Prediction` could hold arrays.
+    def __len__(self) -> int:
+        return np.size(self.acc_1d)
+
+    def __getitem__(self, i: int) -> "Prediction":
+        return as_predictions(self)[i]
+
 
 @renamed_arguments(outside="extrapolated")
 @dataclass(frozen=True, eq=False)

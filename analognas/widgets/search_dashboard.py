@@ -401,7 +401,7 @@ def constraints_from(settings: Mapping[str, Any]) -> Constraints:
         read_number("the limit of parameters", settings["max_nb_param"]),
         read_number("the limit of AVM", settings["T_AVM"]),
         {n: v for n, v in limits.items() if v is not None},
-        settings["inside"],
+        allow_extrapolation=not settings["inside"],
     )
 
 
