@@ -6,7 +6,6 @@
 __all__ = ['TableEvaluator', 'nasbench201_labels']
 
 # %% ../../nbs/evaluators/30_table.ipynb #ce2b865c
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,13 +40,13 @@ class TableEvaluator(Evaluator):
                 f"this space by {names}."
             )
         if (made_on := self.label_set.facts.get("space")) and (
-            odd := self._differs(json.loads(space.to_json()), made_on)
+            odd := self._differs(space.to_dict(), made_on)
         ):
             raise ConfigError(
                 f"Label set {self.label_set.name!r} was measured with "
                 + ", ".join(f"{k} {made_on[k]}" for k in odd)
                 + "; the space asked about has "
-                + ", ".join(f"{k} {json.loads(space.to_json()).get(k)}" for k in odd)
+                + ", ".join(f"{k} {space.to_dict().get(k)}" for k in odd)
                 + "."
             )
         keys = [space.key(c) for c in self.label_set.configs]
@@ -93,6 +92,6 @@ def nasbench201_labels() -> LabelSet:
     table = load_table()
     facts = dict(table.attrs) | {
         "dataset": "CIFAR-10",
-        "space": json.loads(NASBench201Space().to_json()),
+        "space": NASBench201Space().to_dict(),
     }
     return LabelSet("nasbench201", table, list(EDGE_NAMES), facts)

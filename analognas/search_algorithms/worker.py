@@ -692,7 +692,7 @@ def search_settings(
         if k not in getattr(evaluator, "growing", ())
     }
     return {
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "runs": runs,
         "seed": seed,
         "baseline": baseline,
@@ -936,7 +936,7 @@ class Worker(Findings):
         Returns the worker, with the search done."""
         settings = read_settings(run_dir)
         if cs is None:
-            cs = ConfigSpace.from_json(json.dumps(settings["space"]))
+            cs = ConfigSpace.from_dict(settings["space"])
         else:
             cs = cs
         if optimizer is None:

@@ -251,7 +251,7 @@ def test_converts_to_analog_and_trains(cell):
     digital = CellNetwork(config_of(cell), (1, 8, 8), 10, channels=4, cells_per_stage=1)
     layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in digital.modules())
     net = convert_to_analog(digital, TorchInferenceRPUConfig())
-    assert sum(1 for _ in net.crossbar_layers()) == layers
+    assert sum(1 for _ in net.analog_layers()) == layers
     net(torch.randn(4, 1, 8, 8)).sum().backward()
     AnalogSGD(net.parameters(), lr=0.1).step()
     net.eval().drift_analog_weights(3_600.0)
@@ -270,7 +270,7 @@ def test_space():
     )
     assert space.get_hyperparameters() == list(EDGE_NAMES)
     for h in space.hyperparameters:
-        assert (h.type, h.range, h.role) == ("categorical", (0, 1, 2, 3, 4), "other")
+        assert (h.type, h.range, h.mutation_group) == ("categorical", (0, 1, 2, 3, 4), "other")
     same = config_of((1, 1, 2, 1, 1, 1)), config_of((0, 1, 1, 1, 2, 1))
     assert space.arch_id(same[0]) == space.arch_id(same[1])
     assert space.key(same[0]) != space.key(same[1])  # measured separately, so a config of its own

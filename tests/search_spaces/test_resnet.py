@@ -15,12 +15,12 @@ from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.resnet_macro_architecture import Network, ResidualBlock
 from analognas.search_spaces.resnet_stats import BASIC, HYPERPARAMETERS
-from analognas.search_spaces.resnet_stats import network_traits as traits_of_columns
+from analognas.search_spaces.resnet_stats import resnet_static_metrics as metrics_of_columns
 
 
-def network_traits(configs, *shape):
-    "The traits of a list of configs."
-    return traits_of_columns({n: np.array([c[n] for c in configs]) for n in configs[0]}, *shape)
+def static_metrics(configs, *shape):
+    "Return the static metrics of a list of configs."
+    return metrics_of_columns({n: np.array([c[n] for c in configs]) for n in configs[0]}, *shape)
 
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
@@ -46,11 +46,11 @@ SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 20), st.integers(1, 20))
 @given(small_configs(), SHAPES, st.integers(2, 12))
 @settings(max_examples=20)
 def test_params_and_macs_are_those_of_the_network_built(config, shape, classes):
-    stats = {k: int(v[0]) for k, v in network_traits([config], shape, classes).items()}
+    stats = {k: int(v[0]) for k, v in static_metrics([config], shape, classes).items()}
     if stats["params"] > 300_000 or stats["macs"] > 3e7:
         config, stats = (
             config | {"M": 1},
-            {k: int(v[0]) for k, v in network_traits([config | {"M": 1}], shape, classes).items()},
+            {k: int(v[0]) for k, v in static_metrics([config | {"M": 1}], shape, classes).items()},
         )
     net = Network(config, shape, classes).eval()
     counted = []
@@ -80,16 +80,16 @@ def longest_path(net):
 @given(small_configs())
 @settings(max_examples=15)
 def test_depth_is_the_longest_path_of_the_traced_network(config):
-    assert network_traits([config], (1, 8, 8), 3)["depth"][0] == longest_path(
+    assert static_metrics([config], (1, 8, 8), 3)["depth"][0] == longest_path(
         Network(config, (1, 8, 8), 3)
     )
 
 
 def test_a_population_is_counted_like_its_members():
     configs = ConfigSpace().sample_arch_uniformly(40, 0)
-    together = network_traits(configs)
+    together = static_metrics(configs)
     for i, c in enumerate(configs):
-        alone = network_traits([c])
+        alone = static_metrics([c])
         assert all(alone[k][0] == together[k][i] for k in ("params", "macs", "depth"))
 
 
@@ -109,7 +109,7 @@ def test_groups_that_do_not_exist_change_nothing(config, data):
     assert nets[0].keys() == nets[1].keys() and all(
         torch.equal(nets[0][k], nets[1][k]) for k in nets[0]
     )
-    a, b = network_traits([config, config | idle], (1, 6, 6), 3)["macs"]
+    a, b = static_metrics([config, config | idle], (1, 6, 6), 3)["macs"]
     assert a == b
 
 
@@ -200,31 +200,33 @@ def test_a_network_of_nonsense_is_refused(change, says):
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_a_missing_name_is_named(name):
     config = {k: v for k, v in BASE.items() if k != name}
-    for use in (lambda: Network(config), lambda: network_traits([config])):
+    for use in (lambda: Network(config), lambda: static_metrics([config])):
         with pytest.raises(ConfigError, match=f"needs {name}, which"):
             use()
 
 
 @given(small_configs())
 @settings(max_examples=15)
-def test_traits_are_those_of_the_network_built(config):
-    traits = {k: v[0] for k, v in network_traits([config], (1, 8, 8)).items()}
+def test_static_metrics_are_those_of_the_network_built(config):
+    metrics = {k: v[0] for k, v in static_metrics([config], (1, 8, 8)).items()}
     net = Network(config, (1, 8, 8), 3)
     convs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert traits["layers"] == len(convs)
-    assert traits["tiles"] == sum(
+    assert metrics["layers"] == len(convs)
+    assert metrics["tiles"] == sum(
         -(-m.weight[0].numel() // 512) * -(-m.out_channels // 512) for m in convs
     )
     head = next(m for m in net.modules() if isinstance(m, torch.nn.Linear))
-    assert traits["last_width"] == head.in_features
+    assert metrics["last_width"] == head.in_features
     active = range(1, config["M"] + 1)
     blocks = [
         (config[f"convblock{m}"], config[f"B{m}"]) for m in active for _ in range(config[f"R{m}"])
     ]
-    assert traits["blocks"] == len(blocks)
-    assert traits["bottleneck_share"] == pytest.approx(sum(k == 2 for k, _ in blocks) / len(blocks))
-    assert traits["mean_branches"] == pytest.approx(sum(b for _, b in blocks) / len(blocks))
-    assert traits["max_branches"] == max(b for _, b in blocks)
+    assert metrics["blocks"] == len(blocks)
+    assert metrics["bottleneck_share"] == pytest.approx(
+        sum(k == 2 for k, _ in blocks) / len(blocks)
+    )
+    assert metrics["mean_branches"] == pytest.approx(sum(b for _, b in blocks) / len(blocks))
+    assert metrics["max_branches"] == max(b for _, b in blocks)
 
 
 def test_tiles_are_as_many_as_aihwkit_makes():
@@ -240,7 +242,7 @@ def test_tiles_are_as_many_as_aihwkit_makes():
     net = convert_to_analog(Network(wide, (1, 8, 8), 3), create_rpu_config())
     tiles = [len(list(m.analog_tiles())) for m in net.modules() if isinstance(m, AnalogConv2d)]
     assert max(tiles) > 1  # some layer does not fit on one
-    assert network_traits([wide], (1, 8, 8))["tiles"][0] == sum(tiles)
+    assert static_metrics([wide], (1, 8, 8))["tiles"][0] == sum(tiles)
 
 
 @pytest.mark.parametrize("c_in, size", [(11, 96), (8, 9), (3, 10)])
