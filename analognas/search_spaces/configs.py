@@ -28,7 +28,7 @@ def canonical_config(hyperparameters: Sequence[Hyperparameter], config: Mapping)
 
 def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> list[str]:
     "Return a text for every missing, extra or out-of-range value of a config."
-    names = [h.name for h in hyperparameters]
+    names = {h.name: None for h in hyperparameters}  # in order, and quick to look up
     faults = [f"{n!r} is missing" for n in names if n not in config]
     faults += [f"{n!r} is not a hyperparameter of this space" for n in config if n not in names]
     if faults:

@@ -139,8 +139,10 @@ class Hyperparameter:
         if self.step is None:
             return None
         n = math.floor((self.max_value - self.min_value) / self.step + GRID_TOLERANCE) + 1
-        # Rounded, so that 0.5 + 3*0.1 is 0.8 and not 0.8000000000000001: values are keys of canonical forms.
-        return tuple(as_plain(round(self.min_value + i * self.step, 12)) for i in range(n))
+        grid = [self.min_value + i * self.step for i in range(n)]
+        # Rounded, so that 0.5 + 3*0.1 is 0.8 and not 0.8000000000000001: values are keys of
+        # canonical forms.
+        return tuple(as_plain(round(value, 12)) for value in grid)
 
     def size(self) -> int:
         "Return the number of values; a continuum counts in steps of a hundredth of its range."
@@ -269,7 +271,9 @@ class Hyperparameter:
             near = (u - 1 / RESOLUTION, u + 1 / RESOLUTION)
             return [self.from_unit(v) for v in near if 0 <= v <= 1]
         i = min(range(len(values)), key=lambda j: abs(values[j] - value))
-        return [values[j] for j in (i - 1, i + 1) if 0 <= j < len(values)]
+        before = values[max(i - 1, 0) : i]
+        after = values[i + 1 : i + 2]
+        return [*before, *after]
 
     # ---- the rest of the space
 

@@ -68,7 +68,8 @@ def trace_layers(
     products: dict[Any, int] = {}
 
     def count(module, inputs, output):
-        products[module] = products.get(module, 0) + output.numel() // module.weight.shape[0]
+        outputs = module.weight.shape[0]
+        products[module] = products.get(module, 0) + output.numel() // outputs
 
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     names = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}

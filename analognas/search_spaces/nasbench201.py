@@ -115,13 +115,16 @@ def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
     Raises `FileFormatError` if it is anything but a table of cells."""
     try:
         data = _TableUnpickler(io.BytesIO(raw)).load()
-        records = list(data.values())
-        drift = [[getattr(a, f"analog_drift_{t}") for t in TABLE_TIMES] for a in records]
-        acc = [[m.value for m in row] for row in drift]
-        std = [[m.uncertainty for m in row] for row in drift]
+        acc = []
+        std = []
+        for record in data.values():
+            drift = [getattr(record, f"analog_drift_{t}") for t in TABLE_TIMES]
+            acc.append([measurement.value for measurement in drift])
+            std.append([measurement.uncertainty for measurement in drift])
+        baseline_acc = [record.baseline_accuracy for record in data.values()]
         return {
             "cells": check_cells(list(data)).astype(np.int8),
-            "baseline_acc": np.array([a.baseline_accuracy for a in records], dtype=float),
+            "baseline_acc": np.array(baseline_acc, dtype=float),
             "acc": np.array(acc, dtype=float),
             "std": np.array(std, dtype=float),
         }
@@ -217,7 +220,8 @@ def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
         columns[name] = arrays["cells"][:, i].astype(int)
     columns["baseline_acc"] = arrays["baseline_acc"]
     for kind in ("acc", "std"):
-        columns |= {f"{kind}_{t}": arrays[kind][:, i] for i, t in enumerate(TABLE_TIMES)}
+        for i, t in enumerate(TABLE_TIMES):
+            columns[f"{kind}_{t}"] = arrays[kind][:, i]
     table = pd.DataFrame(columns)
     table["acc_1d"] = table.acc_86400
     table["avm"] = table.acc_60 - table.acc_2592000

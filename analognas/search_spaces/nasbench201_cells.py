@@ -77,7 +77,11 @@ def prune(cell: Cell) -> Cell:
     for (a, b), op in reversed(edges):
         if op != NONE and b in to_output:
             to_output.add(a)
-    return tuple(op if a in from_input and b in to_output else NONE for (a, b), op in edges)
+    pruned = []
+    for (a, b), op in edges:
+        has_effect = a in from_input and b in to_output
+        pruned.append(op if has_effect else NONE)
+    return tuple(pruned)
 
 # %% ../../nbs/search_spaces/22_nasbench201_cells.ipynb #82fcc21a
 def _text(value: Counter) -> str:
@@ -150,7 +154,8 @@ def cell_depth(
     longest = np.full((4, len(cells)), -np.inf)
     longest[0] = 0
     for (a, b), op in zip(EDGES, cells.T, strict=True):
-        step = np.where(op == NONE, -np.inf, np.isin(op, (CONV3X3, CONV1X1)))
+        is_conv = np.isin(op, (CONV3X3, CONV1X1))
+        step = np.where(op == NONE, -np.inf, is_conv)
         longest[b] = np.maximum(longest[b], longest[a] + step)
     return np.maximum(longest[3], 0).astype(int)
 

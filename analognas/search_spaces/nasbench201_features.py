@@ -43,12 +43,23 @@ def prune_cells(
     for i, (a, b) in reversed(list(enumerate(EDGES))):
         to_output[:, a] |= to_output[:, b] & exists[:, i]
     start, end = np.array(EDGES).T
-    return np.where(exists & from_input[:, start] & to_output[:, end], cells, NONE)
+    on_path = from_input[:, start] & to_output[:, end]
+    return np.where(exists & on_path, cells, NONE)
 
 # %% ../../nbs/search_spaces/24_nasbench201_features.ipynb #88fd0640
 PATHS = ((2,), (0, 4), (1, 5), (0, 3, 5))  # from input to output, as positions in EDGES
 LETTERS = {CONV3X3: "3", CONV1X1: "1", AVGPOOL3X3: "p"}
-WORDS = ["".join(w) for n in range(4) for w in itertools.product("31p", repeat=n)]
+
+
+def _all_words() -> list[str]:
+    "Return all sequences of at most three operations, skips left out."
+    words = [""]
+    for length in (1, 2, 3):
+        words += map("".join, itertools.product("31p", repeat=length))
+    return words
+
+
+WORDS = _all_words()
 
 
 def _path_counts(cells: np.ndarray, operations: Sequence[int]) -> np.ndarray:
@@ -73,7 +84,8 @@ def _path_words(cells: np.ndarray) -> np.ndarray:
     for k, path in enumerate(PATHS):
         for edge in path:
             d = digit[cells[:, edge]]
-            code[:, k] = np.where(d, 4 * code[:, k] + d, code[:, k])
+            longer = 4 * code[:, k] + d
+            code[:, k] = np.where(d > 0, longer, code[:, k])
     place = np.zeros(4**3, int)
     for i, word in enumerate(WORDS):
         place[_word_code(word)] = i
@@ -160,16 +172,21 @@ def _node_features(cells: np.ndarray) -> dict[str, np.ndarray]:
         found[f"into_{node}"] = (cells[:, end == node] != NONE).sum(1)
     for node in (0, 1, 2):
         found[f"out_of_{node}"] = (cells[:, start == node] != NONE).sum(1)
+    into_output = cells[:, end == 3]
+    from_input = cells[:, start == 0]
     for k in (SKIP, *LETTERS):
-        found[f"last_{OPERATIONS[k]}"] = (cells[:, end == 3] == k).sum(1)
-        found[f"first_{OPERATIONS[k]}"] = (cells[:, start == 0] == k).sum(1)
+        found[f"last_{OPERATIONS[k]}"] = (into_output == k).sum(1)
+        found[f"first_{OPERATIONS[k]}"] = (from_input == k).sum(1)
     return found
 
 
 def _word_features(cells: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:
     "Return how many paths have each sequence of operations."
     words = _path_words(cells)
-    return {f"word_{word}": (whole & (words == i)).sum(1) for i, word in enumerate(WORDS)}
+    found = {}
+    for i, word in enumerate(WORDS):
+        found[f"word_{word}"] = (whole & (words == i)).sum(1)
+    return found
 
 # %% ../../nbs/search_spaces/24_nasbench201_features.ipynb #9fe625ec
 PROXIES_FILE = Path(str(files("analognas"))) / "search_spaces" / "nasbench201_zero_cost.npz"

@@ -44,16 +44,20 @@ class CellModule(nn.Module):
 
     def __init__(self, cell: Sequence[int], channels: int):
         super().__init__()
-        ops = config_of(cell).items()
-        self.ops = nn.ModuleDict({name: operation(op, channels) for name, op in ops if op != NONE})
-        named = zip(EDGE_NAMES, EDGES, strict=True)
-        self.edges = [(name, a, b) for name, (a, b) in named if name in self.ops]
+        self.ops = nn.ModuleDict()
+        self.edges: list[tuple[str, int, int]] = []  # name, from, to
+        operations = config_of(cell)
+        for name, (a, b) in zip(EDGE_NAMES, EDGES, strict=True):
+            if operations[name] != NONE:
+                self.ops[name] = operation(operations[name], channels)
+                self.edges.append((name, a, b))
 
     def forward(self, x):
         nodes = [x]
         for node in (1, 2, 3):
-            arriving = [self.ops[name](nodes[a]) for name, a, b in self.edges if b == node]
-            nodes.append(sum(arriving) if arriving else torch.zeros_like(x))
+            arriving = [(name, a) for name, a, b in self.edges if b == node]
+            outputs = [self.ops[name](nodes[a]) for name, a in arriving]
+            nodes.append(sum(outputs) if outputs else torch.zeros_like(x))
         return nodes[3]
 
 # %% ../../nbs/search_spaces/32_nasbench201_network.ipynb #a2f3e3b9

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/search_spaces/20_resnet_stats.ipynb #1360eac7
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ PER_GROUP = ("R", "convblock", "widenfact", "B")
 HYPERPARAMETERS = (
     "out_channel0",
     "M",
-    *(f"{h}{m}" for h in PER_GROUP for m in range(1, MAX_GROUPS + 1)),
+    *(f"{h}{m}" for h, m in itertools.product(PER_GROUP, range(1, MAX_GROUPS + 1))),
 )
 STEM_KERNEL = 7
 # values of convblock
@@ -110,10 +111,12 @@ def _conv(name: str, c_in, c_out, kernel: int, positions, count=1) -> LayerShape
     return LayerShape(name, c_in * kernel**2, c_out, positions, count, digital_params_per_output=2)
 
 
-def _branches(name: str, kind, c_in, c_out, pixels_in, pixels, count) -> Iterator[LayerShape]:
-    "Yield the layers of `count` residual branches, basic or bottleneck."
-    basic = count * (kind == BASIC)
-    bottleneck = count * (kind == BOTTLENECK)
+def _branches(name: str, g: _Group, c_in, pixels_in, count) -> Iterator[LayerShape]:
+    "Yield the layers of `count` residual branches with the same input, basic or bottleneck."
+    basic = count * (g.kind == BASIC)
+    bottleneck = count * (g.kind == BOTTLENECK)
+    c_out = g.c_out
+    pixels = g.pixels
     mid = bottleneck_width(c_out)
     yield _conv(f"{name}.basic.0", c_in, c_out, 3, pixels, basic)
     yield _conv(f"{name}.basic.1", c_out, c_out, 3, pixels, basic)
@@ -135,11 +138,12 @@ def resnet_layers(
     channels = _integers(columns, "out_channel0")
     yield _conv("stem", input_dim[0], channels, STEM_KERNEL, input_dim[1] * input_dim[2])
     for m, g in enumerate(_groups(columns, input_dim), 1):
-        yield from _branches(f"group{m}.first", g.kind, g.c_in, g.c_out, g.pixels_in, g.pixels, g.B)
-        rest = g.B * (g.R - (g.R > 0))
-        yield from _branches(f"group{m}.rest", g.kind, g.c_out, g.c_out, g.pixels, g.pixels, rest)
+        name = f"group{m}"
+        other_blocks = g.R - (g.R > 0)
         shortcuts = g.projected.astype(np.int64)
-        yield _conv(f"group{m}.shortcut", g.c_in, g.c_out, 1, g.pixels, shortcuts)
+        yield from _branches(f"{name}.first", g, g.c_in, g.pixels_in, g.B)
+        yield from _branches(f"{name}.rest", g, g.c_out, g.pixels, g.B * other_blocks)
+        yield _conv(f"{name}.shortcut", g.c_in, g.c_out, 1, g.pixels, shortcuts)
         channels = g.c_out
     yield LayerShape("classifier", channels, classes, 1, digital_params_per_output=1)
 
