@@ -204,7 +204,7 @@ def describe_measurements(
         "data_sha256": content_hash(data),
         "n_train": len(train),
         "n_test": len(test),
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "engine": "analognas fast layers",
         "protocol": asdict(protocol),
         "preset": preset,
