@@ -6,7 +6,6 @@
 __all__ = ['CollectionPlan', 'find_plan']
 
 # %% ../../nbs/training/36_plans.ipynb #81717c14
-import json
 import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
