@@ -103,7 +103,7 @@ def test_arrays_in_a_prediction_are_indexed():
 class Old(Evaluator):
     "An evaluator that returns arrays in a `Prediction`, as in release 0.1.0."
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):
