@@ -29,7 +29,7 @@ class ToyEvaluator(Evaluator):
     """A smooth landscape over any space: 1-day accuracy with one peak; accuracy loss and spread
     that pull elsewhere."""
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         pass
 
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ class Counting(Evaluator):
     def __init__(self):
         self.asked = []
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):
@@ -329,7 +329,7 @@ def test_a_continuum_is_not_exhausted():
     "101 is how a continuum is counted; a search may look at more of its values."
 
     class Bump(Evaluator):
-        def _accept(self, space):
+        def _check_space(self, space):
             pass
 
         def _predict(self, configs):
