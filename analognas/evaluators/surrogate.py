@@ -7,7 +7,6 @@ __all__ = ['DatasetMismatchWarning', 'SurrogateEvaluator']
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #59ea49de
 import hashlib
-import json
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,6 @@ from analognas.evaluators.base_evaluator import (
 )
 from .rank_model import ScoreRegressor, RankNormalizer, RankModel
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space  # noqa: F401 - lets ConfigSpace.from_json read its weights
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #4a54b64a
@@ -205,7 +203,7 @@ def _load_weights(
         if hashlib.sha256(file.read_bytes()).hexdigest() != about["sha256"]:
             raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
         model = RankModel.from_dict(learner.load(file), about["models"])
-        fitted = ConfigSpace.from_json(json.dumps(about["space"]))
+        fitted = ConfigSpace.from_dict(about["space"])
         names, _ = fitted.features([fitted.sample_arch(0)])
         _check_description(about, names, model.learner)
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as e:
@@ -290,7 +288,7 @@ class SurrogateEvaluator(Evaluator):
             "label_set": labels.name,
             "rows": len(labels),
             "facts": labels.metadata,
-            "space": json.loads(space.to_json()),
+            "space": space.to_dict(),
             "features": {name: [float(low), float(high)] for name, low, high in ends},
             "models": self._model.to_dict(),
         }

@@ -6,7 +6,6 @@
 __all__ = ['TableEvaluator', 'nasbench201_labels']
 
 # %% ../../nbs/evaluators/30_table.ipynb #ce2b865c
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -38,7 +37,7 @@ class TableEvaluator(Evaluator):
                 f"{self.label_set.hyperparameters}; "
                 f"this space by {names}."
             )
-        self._check_measured_space(json.loads(space.to_json()))
+        self._check_measured_space(space.to_dict())
         keys = [space.key(c) for c in self.label_set.configs]
         rows: dict[str, list[int]] = {}
         for i, k in enumerate(keys):
@@ -93,6 +92,6 @@ def nasbench201_labels() -> LabelSet:
     table = load_table()
     metadata = dict(table.attrs) | {
         "dataset": "CIFAR-10",
-        "space": json.loads(NASBench201Space().to_json()),
+        "space": NASBench201Space().to_dict(),
     }
     return LabelSet("nasbench201", table, list(EDGE_NAMES), metadata)

@@ -688,7 +688,7 @@ def search_settings(
         k: v for k, v in evaluator.get_evaluator_stat().items() if k not in evaluator.volatile_stats
     }
     return {
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "runs": runs,
         "seed": seed,
         "baseline": baseline,
@@ -932,7 +932,7 @@ class Worker(Findings):
         Returns the worker, with the search done."""
         settings = read_settings(run_dir)
         if cs is None:
-            cs = ConfigSpace.from_json(json.dumps(settings["space"]))
+            cs = ConfigSpace.from_dict(settings["space"])
         else:
             cs = cs
         if optimizer is None:

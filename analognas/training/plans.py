@@ -6,7 +6,6 @@
 __all__ = ['CollectionPlan', 'find_plan']
 
 # %% ../../nbs/training/36_plans.ipynb #81717c14
-import json
 import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -204,7 +203,7 @@ def describe_measurements(
         "data_sha256": content_hash(data),
         "n_train": len(train),
         "n_test": len(test),
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "engine": "analognas fast layers",
         "protocol": asdict(protocol),
         "preset": preset,
