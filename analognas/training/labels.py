@@ -232,7 +232,9 @@ def _concat_samples(sets: Sequence[LabelSet]) -> LabelSet:
         plan = _without(metadata.get("plan", {}), *SAMPLE)
         compared.append(metadata | {"plan": plan})
     _check_alike(sets, compared)
-    samples = [sample for labels in sets for sample in _samples(labels)]
+    samples: list[dict] = []
+    for labels in sets:
+        samples += _samples(labels)
     table = pd.concat([labels.table for labels in sets], ignore_index=True)
     metadata = alike[0] | _total(sets, _COST) | {"samples": samples}
     return LabelSet(sets[0].name, table, sets[0].hyperparameters, metadata)
@@ -298,7 +300,11 @@ def _drop_duplicates(
 
 def _total(sets: Sequence[LabelSet], names: Sequence[str]) -> dict:
     "Return these metadata, summed over the sets."
-    return {k: round(sum(labels.metadata.get(k, 0) for labels in sets), 2) for k in names}
+    total = {}
+    for name in names:
+        values = [labels.metadata.get(name, 0) for labels in sets]
+        total[name] = round(sum(values), 2)
+    return total
 
 
 def _check_alike(sets: Sequence[LabelSet], metadata: Sequence[dict]) -> None:

@@ -152,7 +152,9 @@ def _cell(
     net: _Untrained, xs: list[Tensor], cells: np.ndarray, key: tuple, kernel: _NaswotKernel
 ) -> list[Tensor]:
     "Compute one cell of every network; networks with the same operation on an edge together."
-    nodes = [xs] + [[torch.zeros_like(x) for x in xs] for _ in range(3)]
+    nodes = [xs]
+    for _ in range(3):
+        nodes.append([torch.zeros_like(x) for x in xs])
     for (edge, (start, end)), op in itertools.product(
         enumerate(EDGES), (SKIP, CONV3X3, CONV1X1, AVGPOOL3X3)
     ):

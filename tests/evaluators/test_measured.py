@@ -114,7 +114,7 @@ def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
     def network(config, input_dim, classes):
         if config["hidden"] == 66:
             raise RuntimeError("out of everything")
-        return quick.build_network(config, input_dim, classes)
+        return quick.network(config, input_dim, classes)
 
     space = ConfigSpace("digits", "custom", network)
     space.add_hyperparameter("hidden", "discrete", 1, 100)
