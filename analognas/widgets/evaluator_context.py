@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/widgets/12_evaluator_context.ipynb #5d51c9a6
+# %% ../../nbs/widgets/12_evaluator_context.ipynb #bc42791c
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ..evaluators.xgboost import XGBoostEvaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS
 
-# %% ../../nbs/widgets/12_evaluator_context.ipynb #c048d710
+# %% ../../nbs/widgets/12_evaluator_context.ipynb #e45cd277
 N_REFERENCE = 1000  # random architectures; fewer lie within the fitted range
 
 
@@ -72,7 +72,7 @@ def _surrogate_context(space: ConfigSpace, evaluator: SurrogateEvaluator) -> Eva
             f"Borrowed: the evaluator knows no labels of {space.dataset}. {source} The ranking is "
             f"a guess here, and the percentages are those of {labelled}."
         )
-    return EvaluatorContext(evaluator, columns[~predicted.outside], source, reliable)
+    return EvaluatorContext(evaluator, columns[~predicted.extrapolated], source, reliable)
 
 
 def _label_text(evaluator: SurrogateEvaluator) -> str:
@@ -91,7 +91,7 @@ def _label_text(evaluator: SurrogateEvaluator) -> str:
         "final accuracies"
     )
 
-# %% ../../nbs/widgets/12_evaluator_context.ipynb #3aacdbed
+# %% ../../nbs/widgets/12_evaluator_context.ipynb #2bbfa730
 @dataclass(frozen=True)
 class Estimate:
     "The predictions of one architecture, in the order of `TARGETS`."
@@ -113,7 +113,7 @@ def estimate(context: EvaluatorContext, space: ConfigSpace, config: Mapping) -> 
     if not isinstance(evaluator, SurrogateEvaluator):
         return Estimate(values, None, "")
     low, high = evaluator.interval([config])
-    outside = _out_of_range(evaluator, space, config) if predicted.outside else ""
+    outside = _out_of_range(evaluator, space, config) if predicted.extrapolated else ""
     return Estimate(values, np.stack([low[0], high[0]]), outside)
 
 

@@ -19,7 +19,7 @@ import ipywidgets as W
 from ..core import ConfigError, renamed
 from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.registry import OPTIMIZERS, find_optimizer, read_settings
-from ..search_algorithms.run_directory import SETTINGS, make_new_directory
+from ..search_algorithms.run_directory import SETTINGS, run_directory_names
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
 from . import controls
@@ -36,7 +36,7 @@ from analognas.widgets.search_controls import (
     unused_settings,
 )
 
-# %% ../../nbs/widgets/30_search_dashboard.ipynb #59af8632
+# %% ../../nbs/widgets/30_search_dashboard.ipynb #86fb08e8
 class LazyEvaluator:
     "An evaluator; if none is given, the shipped `XGBoostEvaluator`, loaded when first needed."
 
@@ -81,7 +81,7 @@ def open_worker(path: Path, space: ConfigSpace, evaluator: Evaluator | None, **e
     same = read_settings(path)["space"] == json.loads(space.to_json())
     return Worker.open(path, evaluator, cs=space if same else None, progress=False, **execution)
 
-# %% ../../nbs/widgets/30_search_dashboard.ipynb #22775e27
+# %% ../../nbs/widgets/30_search_dashboard.ipynb #9a467ca8
 REDRAW = 0.25  # seconds between two drawings, at least
 DRAWING_SHARE = 2.0  # and at least so many times as long as a drawing takes
 
@@ -249,7 +249,8 @@ class SearchDashboard(Panel):
             worker = worker_from_settings(
                 self.space, settings, self.evaluator.get(), on_evaluation=on_evaluation
             )
-            worker.run_dir = make_new_directory(self.space.dataset, self.folder)
+            names = run_directory_names(self.space.dataset, self.folder)
+            worker.run_dir = next(path for path in names if not path.exists())
             return worker
 
         return make
@@ -357,7 +358,7 @@ class SearchDashboard(Panel):
             f"{worker.optimizer.budget:,} architectures{beside}."
         )
 
-# %% ../../nbs/widgets/30_search_dashboard.ipynb #c453aec9
+# %% ../../nbs/widgets/30_search_dashboard.ipynb #634824fe
 __getattr__ = renamed(
     __name__,
     {

@@ -29,7 +29,7 @@ from analognas.widgets.config_editor import (
 )
 from .evaluator_context import EvaluatorContext, find_context, no_evaluator
 
-# %% ../../nbs/widgets/20_space_explorer.ipynb #64c95d8e
+# %% ../../nbs/widgets/20_space_explorer.ipynb #85779896
 _START = {
     "out_channel": 8,
     "M": 2,
@@ -55,7 +55,7 @@ def start_config(space: ConfigSpace) -> dict:
             config[name] = start
     return space.canonical(config)
 
-# %% ../../nbs/widgets/20_space_explorer.ipynb #d3da2771
+# %% ../../nbs/widgets/20_space_explorer.ipynb #bce90471
 GIVEN = "the space given"
 MAX_DRAWS = 300  # random architectures among which one within the fitted range is looked for
 
@@ -274,8 +274,8 @@ class SpaceExplorer(Panel):
         within = self.controls["known"].value
         drawn = self.space.sample_arch_uniformly(MAX_DRAWS if within else 1, self._rng)
         if within and isinstance(evaluator, SurrogateEvaluator):
-            outside = evaluator.query_pop(drawn).outside
-            first = int(np.argmin(outside))  # 0 if all lie outside
+            extrapolated = evaluator.query_pop(drawn).extrapolated
+            first = int(np.argmin(extrapolated))  # 0 if all are
             return drawn[first]
         return drawn[0]
 
@@ -285,7 +285,7 @@ class SpaceExplorer(Panel):
             self._context = (space, find_context(space, self._evaluator))
         return self._context[1]
 
-# %% ../../nbs/widgets/20_space_explorer.ipynb #be977ca8
+# %% ../../nbs/widgets/20_space_explorer.ipynb #205a360f
 __getattr__ = renamed(
     __name__,
     {

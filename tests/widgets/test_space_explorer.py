@@ -155,7 +155,7 @@ def test_sample_stays_within_the_fitted_range(panel):
     for _ in range(5):
         panel.sample()
         panel.space.validate(panel.config)
-        assert not context.evaluator.query(panel.config).outside
+        assert not context.evaluator.query(panel.config).extrapolated
     panel.controls["known"].value = False
     drawn = set()
     for _ in range(20):
@@ -268,10 +268,10 @@ def test_space_that_cannot_build_networks_is_an_error():
 @pytest.mark.parametrize("dataset", ("CIFAR-10", "KWS", "digits"))
 def test_start_config_is_within_the_fitted_range(dataset):
     space = ConfigSpace(dataset)
-    assert not XGBoostEvaluator().bind(space).query(start_config(space)).outside
+    assert not XGBoostEvaluator().bind(space).query(start_config(space)).extrapolated
     assert (
         not XGBoostEvaluator()
         .bind(NASBench201Space())
         .query(start_config(NASBench201Space()))
-        .outside
+        .extrapolated
     )
