@@ -126,7 +126,7 @@ def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFra
         active = np.array([space.is_active(name, config) for config in configs])
         values = pd.Series([config[name] for config in configs], dtype=object)
         if active.any():
-            columns[name] = values.where(active, "–")
+            columns[name] = values.where(active, "–").infer_objects()
     return pd.DataFrame(columns)
 
 
