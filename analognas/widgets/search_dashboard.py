@@ -6,7 +6,6 @@
 __all__ = ['SearchDashboard']
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #5c523bae
-import json
 import sys
 import threading
 import time
@@ -78,7 +77,7 @@ def worker_from_settings(
 
 def open_worker(path: Path, space: ConfigSpace, evaluator: Evaluator | None, **execution: Any):
     "Return the worker of a recorded search; the panel's own space is used where it is the same."
-    same = read_settings(path)["space"] == json.loads(space.to_json())
+    same = read_settings(path)["space"] == space.to_dict()
     return Worker.open(path, evaluator, cs=space if same else None, progress=False, **execution)
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #9a467ca8
