@@ -106,6 +106,11 @@ class Trial:
             "score": self.score,
         }
 
+    # Release 0.1.0 had dicts in place of trials; with these two, `dict(trial)` works as well.
+    def keys(self) -> Iterable[str]:
+        "Return the names of `to_record`."
+        return self.to_record().keys()
+
     def __getitem__(self, name: str) -> Any:
         "Return an entry of `to_record`, which release 0.1.0 had in place of a trial."
         warn_renamed(f'trial["{name}"]', "an attribute of the Trial or of its prediction")
