@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -48,11 +48,23 @@ EVALUATIONS = TaskTable(
 )
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #c75713f3
+MAX_SAME_SECOND = 10_000  # searches of a dataset that may begin in the same second
+
+
+def run_directory_names(
+    dataset: str,
+    folder: str | Path = "runs",  # where runs are kept
+) -> Iterator[Path]:
+    "Yield names for a new run directory: `folder/DATASET-DATE-TIME`, then with a number added."
+    base = Path(folder) / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    yield base
+    for i in range(1, MAX_SAME_SECOND):
+        yield base.with_name(f"{base.name}-{i}")
+
+
 def make_new_directory(dataset: str) -> Path:
-    "Make and return `runs/DATASET-DATE-TIME`, with a number added if that exists already."
-    base = Path("runs") / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for i in range(10_000):
-        path = base if i == 0 else base.with_name(f"{base.name}-{i}")
+    "Make and return a directory under `runs/` whose name is not taken yet."
+    for path in run_directory_names(dataset):
         try:
             path.mkdir(parents=True)
         except FileExistsError:  # of another search that began in the same second
@@ -64,7 +76,8 @@ def make_new_directory(dataset: str) -> Path:
             ) from e
         return path
     raise ConfigError(
-        f"10,000 searches began at {base.name}. Name a directory of your own: run_dir=..."
+        f"{MAX_SAME_SECOND:,} searches of {dataset} began in this second. Name a directory of your "
+        "own: run_dir=..."
     )
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #ac15651d
