@@ -1,6 +1,44 @@
 """Figures. Everything public in the modules of this package can be imported from here."""
+from ..core import renamed
 from .accuracy import *
 from .architecture import *
+from .cell import *
 from .devices import *
+from .evaluator import *
+from .pareto import *
 from .search import *
 from .style import *
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "FEWEST_FOR_SHAPE": "plots.accuracy:FEWEST_FOR_SHAPE",
+        "distribution_data": "plots.accuracy:distribution_data",
+        "drift_data": "plots.accuracy:drift_data",
+        "alt_distribution": "plots.accuracy:alt_text_distribution",
+        "alt_drift": "plots.accuracy:alt_text_drift",
+        "MAX_DRAWN": "plots.architecture:MAX_DRAWN",
+        "alt_architecture": "plots.architecture:alt_text_architecture",
+        "KINDS": "plots.blocks:KINDS",
+        "architecture_data": "plots.blocks:architecture_data",
+        "agreement_data": "plots.evaluator:agreement_data",
+        "alt_agreement": "plots.evaluator:alt_text_agreement",
+        "alt_attribution": "plots.evaluator:alt_text_attribution",
+        "attribution_data": "plots.evaluator:attribution_data",
+        "AXIS_LABELS": "plots.pareto:AXIS_LABELS",
+        "alt_pareto": "plots.pareto:alt_text_pareto",
+        "axis_label": "plots.pareto:axis_label",
+        "pareto_data": "plots.pareto:pareto_data",
+        "METHOD_NAMES": "plots.search:METHOD_NAMES",
+        "NOT_HYPERPARAMETERS": "plots.search:NOT_HYPERPARAMETERS",
+        "PARALLEL_LABELS": "plots.search:PARALLEL_LABELS",
+        "PARALLEL_TOP": "plots.search:PARALLEL_TOP",
+        "alt_best_so_far": "plots.search:alt_text_best_so_far",
+        "alt_parallel": "plots.search:alt_text_parallel",
+        "best_so_far_data": "plots.search:best_so_far_data",
+        "most_varied": "plots.search:most_varied",
+        "parallel_data": "plots.search:parallel_data",
+        "LINES": "plots.style:LINES",
+        "MARKERS": "plots.style:MARKERS",
+    },
+)
