@@ -83,7 +83,7 @@ def plot_conductance_histogram(
     return ax
 
 
-def describe_conductances(data: pd.DataFrame) -> str:
+def alt_text_conductances(data: pd.DataFrame) -> str:
     "Return the scatter and the histogram in words."
     errors = {stage: ((data[stage] - data.target) ** 2).mean() ** 0.5 for stage in STAGES[1:]}
     distances = ", ".join(f"{stage} {error:.2f} µS" for stage, error in errors.items())
@@ -144,7 +144,7 @@ def plot_device_drift(
     return ax
 
 # %% ../../nbs/plots/40_devices.ipynb #c8f372bb
-def describe_device_drift(data: pd.DataFrame) -> str:
+def alt_text_device_drift(data: pd.DataFrame) -> str:
     "Return the figure in words."
     first = data.t_inference.min()
     last = data.t_inference.max()
@@ -198,7 +198,7 @@ def plot_noise(
     return ax
 
 # %% ../../nbs/plots/40_devices.ipynb #3e3afc28
-def describe_noise(data: pd.DataFrame) -> str:
+def alt_text_noise(data: pd.DataFrame) -> str:
     "Return the figure in words."
     largest = data.target.max()
     sources = []
@@ -251,7 +251,7 @@ def plot_sensitivity(
     return ax
 
 # %% ../../nbs/plots/40_devices.ipynb #fbcd0359
-def describe_sensitivity(table: pd.DataFrame) -> str:
+def alt_text_sensitivity(table: pd.DataFrame) -> str:
     "Return the figure in words."
     top = table.sort_values("share", ascending=False).head(3)
     largest = ", ".join(
@@ -261,7 +261,7 @@ def describe_sensitivity(table: pd.DataFrame) -> str:
     return f"{len(table)} layers. The largest shares of the output's squared error: {largest}."
 
 # %% ../../nbs/plots/40_devices.ipynb #9774f9d5
-_RANGES = {"dac_used": "inputs (DAC)", "weight_mean": "mean weight", "adc_used": "sums (ADC)"}
+RANGES = {"dac_used": "inputs (DAC)", "weight_mean": "mean weight", "adc_used": "sums (ADC)"}
 
 
 def _beside(ax: Axes, row: float, first: str, second: str, va: str) -> None:
@@ -286,7 +286,7 @@ def plot_ranges(
     "Draw each layer's use of its three ranges; beside it, clipped inputs and used ADC steps."
     ax = ax or new_axes(0.3 * len(data) + 1.3, 6.5)
     rows = np.arange(len(data))
-    for i, (column, label) in enumerate(_RANGES.items()):
+    for i, (column, label) in enumerate(RANGES.items()):
         ax.plot(100 * data[column], rows, **style(i) | {"linestyle": ""}, label=label)
     _beside(ax, -0.65, "inputs\nclipped", "ADC\nsteps", "bottom")
     for row, clipped, levels in zip(rows, data.inputs_clipped, data.adc_levels, strict=True):
@@ -307,7 +307,7 @@ def plot_ranges(
     return ax
 
 # %% ../../nbs/plots/40_devices.ipynb #d4ee3e0c
-def describe_ranges(data: pd.DataFrame) -> str:
+def alt_text_ranges(data: pd.DataFrame) -> str:
     "Return the figure in words."
     clip = data.loc[data.inputs_clipped.idxmax()]
     adc = data.loc[data.adc_used.idxmin()]
@@ -349,10 +349,10 @@ __getattr__ = renamed(
         "noise_data": "analog.characterize:noise_data",
         "range_data": "analog.characterize:range_data",
         "DRAWN": "MAX_POINTS",
-        "alt_conductances": "describe_conductances",
-        "alt_device_drift": "describe_device_drift",
-        "alt_noise": "describe_noise",
-        "alt_sensitivity": "describe_sensitivity",
-        "alt_ranges": "describe_ranges",
+        "alt_conductances": "alt_text_conductances",
+        "alt_device_drift": "alt_text_device_drift",
+        "alt_noise": "alt_text_noise",
+        "alt_sensitivity": "alt_text_sensitivity",
+        "alt_ranges": "alt_text_ranges",
     },
 )

@@ -46,27 +46,27 @@ def ranges_table():
 FIGURES = {
     "conductances": (
         D.plot_conductances,
-        D.describe_conductances,
+        D.alt_text_conductances,
         lambda: conductance_data(matrix()),
     ),
     "histogram": (
         D.plot_conductance_histogram,
-        D.describe_conductances,
+        D.alt_text_conductances,
         lambda: conductance_data(matrix()),
     ),
     "drift": (
         D.plot_device_drift,
-        D.describe_device_drift,
+        D.alt_text_device_drift,
         lambda: device_drift_data(n_devices=3),
     ),
     "drift of reram": (
         D.plot_device_drift,
-        D.describe_device_drift,
+        D.alt_text_device_drift,
         lambda: device_drift_data("reram", n_devices=1),
     ),
-    "noise": (D.plot_noise, D.describe_noise, lambda: noise_data(n_devices=20)),
-    "sensitivity": (D.plot_sensitivity, D.describe_sensitivity, sensitivity_table),
-    "ranges": (D.plot_ranges, D.describe_ranges, ranges_table),
+    "noise": (D.plot_noise, D.alt_text_noise, lambda: noise_data(n_devices=20)),
+    "sensitivity": (D.plot_sensitivity, D.alt_text_sensitivity, sensitivity_table),
+    "ranges": (D.plot_ranges, D.alt_text_ranges, ranges_table),
 }
 
 
@@ -109,7 +109,7 @@ def test_plot_sensitivity_numbers():
     ax = D.plot_sensitivity(table, Figure().subplots())
     assert [bar.get_width() for bar in ax.patches] == [25, 75]
     assert [t.get_text() for t in ax.texts] == ["accuracy ±0.0 points", "accuracy +1.3 points"]
-    words = D.describe_sensitivity(table)
+    words = D.alt_text_sensitivity(table)
     assert "2 75 % (accuracy +1.3 points), 0 25 % (accuracy ±0.0 points)" in words
 
 
@@ -122,7 +122,7 @@ def test_plot_conductances_numbers():
             "read": [-1.5, 2.0],
         }
     )
-    words = D.describe_conductances(data)
+    words = D.alt_text_conductances(data)
     assert (
         "programmed 0.71 µS, drifted 1.77 µS, read 1.77 µS. On average 50 % of the target is left."
         in words
@@ -162,7 +162,7 @@ def test_plot_sensitivity_refuses_another_table():
         ("device_drift_data", "analog.characterize", "device_drift_data"),
         ("noise_data", "analog.characterize", "noise_data"),
         ("range_data", "analog.characterize", "range_data"),
-        ("alt_conductances", "plots.devices", "describe_conductances"),
+        ("alt_conductances", "plots.devices", "alt_text_conductances"),
         ("DRAWN", "plots.devices", "MAX_POINTS"),
     ],
 )
