@@ -85,11 +85,14 @@ def plot_conductance_histogram(
 
 def alt_text_conductances(data: pd.DataFrame) -> str:
     "Return the scatter and the histogram in words."
-    errors = {stage: ((data[stage] - data.target) ** 2).mean() ** 0.5 for stage in STAGES[1:]}
-    distances = ", ".join(f"{stage} {error:.2f} µS" for stage, error in errors.items())
+    distances = []
+    for stage in STAGES[1:]:
+        error = data[stage] - data.target
+        distances.append(f"{stage} {(error**2).mean() ** 0.5:.2f} µS")
     text = (
         f"{len(data):,} weights with targets from {data.target.min():.3g} to "
-        f"{data.target.max():.3g} µS. Root mean square distance from the target: {distances}."
+        f"{data.target.max():.3g} µS. Root mean square distance from the target: "
+        f"{', '.join(distances)}."
     )
     square = float((data.target**2).sum())
     if square == 0:
@@ -100,7 +103,9 @@ def alt_text_conductances(data: pd.DataFrame) -> str:
 # %% ../../nbs/plots/40_devices.ipynb #8369d3a1
 def _time_axis(ax: Axes, times: np.ndarray) -> None:  # seconds
     "Make a logarithmic axis with marks at a second, minute, hour, day and month."
-    marks = [t for t in (SECOND, MINUTE, HOUR, DAY, MONTH) if times.min() <= t <= times.max()]
+    first = times.min()
+    last = times.max()
+    marks = [t for t in (SECOND, MINUTE, HOUR, DAY, MONTH) if first <= t <= last]
     ax.set(xscale="log", xlabel="time since programming")
     ax.set_xticks(marks, [format_time(t) for t in marks])
     ax.minorticks_off()
@@ -205,8 +210,8 @@ def alt_text_noise(data: pd.DataFrame) -> str:
     for (source, t), part in data.groupby(["source", "t_inference"], sort=False):
         name = source if source == "programming" else f"{source} at {format_time(t)}"
         targets = [0.1 * largest, 0.5 * largest, largest]
-        stds = np.interp(targets, part.target, part["std"])
-        sources.append(f"{name} {stds[0]:.2g}, {stds[1]:.2g} and {stds[2]:.2g} µS")
+        low, half, high = np.interp(targets, part.target, part["std"])
+        sources.append(f"{name} {low:.2g}, {half:.2g} and {high:.2g} µS")
     return (
         f"Standard deviations at a tenth, half and all of the largest target ({largest:.3g} µS): "
         f"{'; '.join(sources)}."

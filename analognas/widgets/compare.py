@@ -51,17 +51,18 @@ _DPI = 100
 
 
 def architecture_image(
-    names: Sequence[str],  # candidates of this architecture
-    entry: Entry,  # one of them; its config is known
+    entries: Sequence[Entry],  # of one architecture, which is known
     chip: str,
 ) -> np.ndarray:  # (height, width, 4)
     "Return `plot_architecture` as pixels, which are quick to show again."
+    entry = entries[0]
+    names = " and ".join(e.name for e in entries)
     assert entry.config is not None and entry.space is not None
     height = 4.5 if "edge_01" in entry.config else 2.75
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.83))
     ax = plot_architecture(entry.space, entry.config, axes, chip)
-    ax.set_title(f"{' and '.join(names)}\n{ax.get_title()}", fontsize=9)
+    ax.set_title(f"{names}\n{ax.get_title()}", fontsize=9)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())
@@ -278,10 +279,7 @@ class Comparison:
         "Return an image of each architecture."
         if chip not in self._images:
             groups = group_by_architecture(list(self.entries.values()))
-            self._images[chip] = [
-                architecture_image([entry.name for entry in group], group[0], chip)
-                for group in groups
-            ]
+            self._images[chip] = [architecture_image(group, chip) for group in groups]
         return self._images[chip]
 
 # %% ../../nbs/widgets/50_compare.ipynb #56a6cdd0

@@ -168,7 +168,8 @@ def explore_drift(
     return drift_output(model.estimate(settings, runs))
 
 # %% ../../nbs/widgets/40_drift_explorer.ipynb #2d2c08d6
-_BITS = [(f"{bits} bits", bits) for bits in (2, 3, 4, 5, 6, 7, 8, 10, 12)] + [("exact", IDEAL_BITS)]
+_BITS = [(f"{bits} bits", bits) for bits in (2, 3, 4, 5, 6, 7, 8, 10, 12)]
+_BITS.append(("exact", IDEAL_BITS))
 _TILES = [(f"{2**k} × {2**k}", 2**k) for k in range(2, 10)]
 _MAX_SCALE = 3.0
 _SCALES = {
