@@ -68,6 +68,11 @@ def _noise_model(hardware: Any) -> BaseNoiseModel:
     return model
 
 
+def _config(model: BaseNoiseModel) -> SimpleNamespace:
+    "Return what devices read of an rpu_config, without drift compensation."
+    return SimpleNamespace(noise_model=model, drift_compensation=None)
+
+
 def _program(
     model: BaseNoiseModel,
     target: Tensor,  # microsiemens, any shape
@@ -76,9 +81,8 @@ def _program(
     "Program single devices to target conductances."
     model = copy(model)
     model.g_converter = _Conductances()
-    config = SimpleNamespace(noise_model=model, drift_compensation=None)
     with torch_seed(seed), torch.no_grad():
-        return Devices.program(target, config)
+        return Devices.program(target, _config(model))
 
 
 def _conductances_at(
@@ -91,8 +95,7 @@ def _conductances_at(
     model = copy(devices.config.noise_model)
     if not read_noise:
         model.read_noise_scale = 0.0
-    config = SimpleNamespace(noise_model=model, drift_compensation=None)
-    aged = replace(devices, config=config)
+    aged = replace(devices, config=_config(model))
     with torch_seed(seed), torch.no_grad():
         aged.drift(t_inference)
     return aged.current
