@@ -6,8 +6,7 @@
 __all__ = ['conductance_data', 'device_drift_data', 'noise_data', 'range_data']
 
 # %% ../../nbs/analog/120_characterize.ipynb #e7d3c01b
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,11 +21,12 @@ from aihwkit.inference.noise.base import BaseNoiseModel
 from aihwkit.inference.noise.hermes import HermesNoiseModel
 from torch import Tensor, nn
 
-from .converters import Converters, dac, per_channel
+from .converters import ConverterConfig, dac, per_channel
 from .hardware import create_rpu_config
 from .layers import AnalogConv2d, AnalogLayer
+from .measure import eval_mode
 from .noise import torch_seed
-from .programming import Devices, crossbar_layers
+from .programming import DeviceArray, crossbar_layers
 from .tiles import as_kernel
 from analognas.core import (
     DAY,
@@ -77,16 +77,16 @@ def _program(
     model: BaseNoiseModel,
     target: Tensor,  # microsiemens, any shape
     seed: int,
-) -> Devices:  # whose `programmed` is in microsiemens
+) -> DeviceArray:  # whose `programmed` is in microsiemens
     "Program single devices to target conductances."
     model = copy(model)
     model.g_converter = _Conductances()
     with torch_seed(seed), torch.no_grad():
-        return Devices.program(target, _config(model))
+        return DeviceArray.program(target, _config(model))
 
 
 def _conductances_at(
-    devices: Devices,  # from `_program`
+    devices: DeviceArray,  # from `_program`
     t_inference: float,  # seconds since programming
     seed: int,
     read_noise: bool,
@@ -184,7 +184,7 @@ def _drift_targets(model: BaseNoiseModel, targets: Sequence[float] | None) -> li
     return checked
 
 
-def _drift_exponents(model: BaseNoiseModel, devices: Devices) -> Any:
+def _drift_exponents(model: BaseNoiseModel, devices: DeviceArray) -> Any:
     "Return each device's exponent nu; NaN for a model without a power law."
     if not isinstance(model, PCMLikeNoiseModel | HermesNoiseModel):
         return np.nan
@@ -272,7 +272,7 @@ QUANTILE = 0.999  # of absolute values: what counts as the largest
 def _tile_values(
     layer: AnalogLayer,
     x: Tensor,  # (N, inputs, ...)
-    converters: Converters,
+    converters: ConverterConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:  # each flat
     "Return absolute inputs, weights and sums of all tiles, as shares of their ranges."
     grouped = x.view(len(x), layer.op.groups, -1, *x.shape[2:])
@@ -297,10 +297,10 @@ def _tile_values(
 
 def _tile_weight(layer: AnalogLayer, k: int) -> Tensor:  # (groups, rows, cols), normalised
     "Return what a tile holds: the devices' weights, or of an unprogrammed layer the trained ones."
-    if layer.hardware:
-        return layer.hardware[k].weights
+    if layer.tile_states:
+        return layer.tile_states[k].weights
     block = layer.blocks[k]
-    return layer.part(block) / layer.scale[block.i, :, block.rows]
+    return layer.part(block) / layer.part_scale(block)
 
 # %% ../../nbs/analog/120_characterize.ipynb #0804f97a
 def _quantile(shares: np.ndarray) -> float:
@@ -308,7 +308,7 @@ def _quantile(shares: np.ndarray) -> float:
     return min(float(np.quantile(shares, QUANTILE)), 1.0)
 
 
-def _adc_levels(adc_used: float, converters: Converters) -> float:
+def _adc_levels(adc_used: float, converters: ConverterConfig) -> float:
     "Return how many ADC codes the used range holds; NaN without rounding."
     if not converters.out_step:
         return float("nan")
@@ -324,7 +324,7 @@ def _mean_input_range(layer: AnalogLayer) -> float:
 
 def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict[str, Any]:
     "Return one layer's row of `range_data`."
-    converters = Converters.of(layer.rpu_config.forward)
+    converters = ConverterConfig.from_io(layer.rpu_config.forward)
     bounds = [converters.inp_bound, converters.out_bound]
     if converters.perfect or not np.isfinite(bounds).all():
         raise ConfigError(
@@ -347,18 +347,6 @@ def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict[str, Any]:
         "sums_clipped": float((sums > 1).mean()),
         "adc_levels": _adc_levels(adc_used, converters),
     }
-
-# %% ../../nbs/analog/120_characterize.ipynb #f192739e
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    "Within this block all modules are in evaluation mode; afterwards each is as it was."
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, training in modes:
-            module.training = training
 
 # %% ../../nbs/analog/120_characterize.ipynb #83d24626
 @torch.no_grad()
@@ -403,11 +391,11 @@ def tile_weights(model: nn.Module) -> TileWeights:  # of a programmed network
     "Return what the tiles hold now; raise `ConfigError` for a network that is not programmed."
     held = {}
     for name, layer in crossbar_layers(model).items():
-        if layer.hardware is None:
+        if layer.tile_states is None:
             raise ConfigError(
                 f"{name or 'The layer'} is not programmed: call program(model) first."
             )
-        held[name] = [(state.weights, state.alpha) for state in layer.hardware]
+        held[name] = [(state.weights, state.alpha) for state in layer.tile_states]
     return held
 
 
@@ -417,7 +405,7 @@ def _layer_error(layer: AnalogLayer, tiles: list[tuple[Tensor, Tensor]]) -> floa
     squared_weights = 0.0
     for block, (weights, alpha) in zip(layer.blocks, tiles, strict=True):
         target = layer.part(block)
-        actual = weights * alpha.unsqueeze(2) * layer.scale[block.i, :, block.rows]
+        actual = weights * alpha.unsqueeze(2) * layer.part_scale(block)
         squared_error += float((actual - target).square().sum())
         squared_weights += float(target.square().sum())
     if squared_weights == 0:

@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 from ..analog.convert import to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.measure import accuracy
-from ..analog.programming import program, unprogram
+from ..analog.programming import program, reset_programming
 from ..core import DAY, MONTH, ConfigError, check_choice, check_number
 from ..datasets.base import Dataset, content_hash
 from ..search_spaces.config_space import ConfigSpace
@@ -284,7 +284,7 @@ def seconds_needed(
     x, y = (v[:256].to(device) for v in test)
     reading = _seconds(lambda: accuracy(analog, x, y)) * len(test[0]) / len(x)
     programming = _seconds(lambda: program(analog))
-    unprogram(analog)
+    reset_programming(analog)
     return total + protocol.n_rep * (programming + len(protocol.t_inference) * reading)
 
 # %% ../../nbs/training/40_collect.ipynb #db0e8632

@@ -27,7 +27,7 @@ from analognas.analog.characterize import (
 from ..analog.convert import from_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.layers import AnalogLayer
-from ..analog.measure import accuracy, fitting_batch, stream_drift
+from ..analog.measure import accuracy, auto_batch_size, stream_drift
 from ..analog.noise import torch_seed
 from ..analog.programming import crossbar_layers
 from ..analog.sensitivity import digital_layers
@@ -111,7 +111,7 @@ def calibrate(candidate: Candidate) -> CalibratedNetwork:
         ranges = _ranges_from_data(digital, x)
     device = next(analog.parameters()).device
     acc = accuracy(digital, *candidate.data)
-    return CalibratedNetwork(digital, ranges, acc, fitting_batch(analog, x.to(device)))
+    return CalibratedNetwork(digital, ranges, acc, auto_batch_size(analog, x.to(device)))
 
 
 def map_to_hardware(

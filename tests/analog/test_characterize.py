@@ -311,7 +311,7 @@ def test_layer_errors_match_the_weights_put_together_by_hand():
     for name, layer in crossbar_layers(analog).items():
         w = layer.matrix()[0].detach()
         held = torch.zeros_like(w)
-        for b, state in zip(layer.blocks, layer.hardware):
+        for b, state in zip(layer.blocks, layer.tile_states):
             held[b.rows, b.cols] = state.weights[0] * layer.scale[b.i, 0, b.rows]
         assert errors[name] == pytest.approx(100 * float((held - w).norm() / w.norm()), rel=1e-4)
 
