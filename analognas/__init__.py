@@ -47,6 +47,7 @@ MOVED = {
     "analognas.evaluators.shipped": "analognas.evaluators.pretrained",
     "analognas.evaluators.conformance": "analognas.testing.evaluators",
     "analognas.search_algorithms.conformance": "analognas.testing.optimizers",
+    "analognas.search_algorithms.pool": "analognas.search_algorithms.candidates",
 }
 
 

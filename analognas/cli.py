@@ -80,7 +80,7 @@ def dask_executor(address: str, stack: contextlib.ExitStack) -> dict[str, Any]:
         ) from e
     return {
         "executor": client.get_executor(pure=False),
-        "in_flight": 2 * max(1, sum(client.nthreads().values())),
+        "max_pending": 2 * max(1, sum(client.nthreads().values())),
     }
 
 # %% ../nbs/40_cli.ipynb #faaf1791
@@ -105,7 +105,8 @@ def _lab(args) -> int:
 
 def _search(args) -> int:
     from analognas.evaluators.xgboost import XGBoostEvaluator
-    from analognas.search_algorithms.worker import Worker, find_optimizer
+    from analognas.search_algorithms.registry import find_optimizer
+    from analognas.search_algorithms.worker import Worker
 
     kind = find_optimizer(args.optimizer)
     sizes = {
@@ -130,7 +131,7 @@ def _search(args) -> int:
             runs=args.runs,
             seed=args.seed,
             run_dir=args.run_dir,
-            chunk=args.chunk,
+            chunksize=args.chunk,
             **where,
         )
         worker.search()

@@ -95,7 +95,7 @@ def find_entrants(
     found: list[dict] = []
     for limit, run_seed in zip(limits, spawn_seeds(seed, len(limits)), strict=True):
         allowed = Constraints(
-            max_nb_param=limit / 1e6, T_AVM=10, inside=True
+            max_nb_param=limit / 1e6, T_AVM=10, allow_extrapolation=False
         )  # what the evaluator knows nothing about is no winner
         winner = EAOptimizer(evaluator, constraints=allowed).run(space, run_seed).best_config
         found.append({"name": "winner", "limit": limit, "config": winner})

@@ -73,7 +73,7 @@ def measured_search(
         run_dir=run_dir,
         progress=False,
         executor=client.get_executor(pure=False),
-        send=lambda sent: client.scatter(sent, broadcast=True),
+        broadcast=lambda sent: client.scatter(sent, broadcast=True),
         on_evaluation=on_evaluation,
     )
     start = time.perf_counter()

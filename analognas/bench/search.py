@@ -20,9 +20,9 @@ from tqdm.auto import tqdm
 
 from ..core import check_number, import_optional, read_json
 from ..evaluators.table import TableEvaluator, nasbench201_labels
-from ..search_algorithms.base import Optimizer, Search
+from ..search_algorithms.base import AskTellSearch, Optimizer
 from ..search_algorithms.pareto import pareto_front
-from ..search_algorithms.worker import OPTIMIZERS, find_optimizer
+from ..search_algorithms.registry import OPTIMIZERS, find_optimizer
 from ..search_spaces.nasbench201 import NASBench201Space
 from ..search_spaces.nasbench201_cells import EDGE_NAMES, OPERATIONS
 from ..training.labels import LabelStore
@@ -87,7 +87,9 @@ def measure_search(problem: str, name: str, seed: int, n: int) -> dict:
     if name in PEERS:
         acc = np.array([truth.query(c).acc_1d for c in optuna_history(PEERS[name], seed, n)])
         return {"best": np.maximum.accumulate(acc).tolist()}
-    search = Search(make(name, truth, n, T_AVM if problem == "constrained" else None), space, seed)
+    search = AskTellSearch(
+        make(name, truth, n, T_AVM if problem == "constrained" else None), space, seed
+    )
     while (
         # `run` would bind the table anew, which takes longer than most of these searches
         configs := search.ask()
@@ -212,7 +214,7 @@ def suggestion_seconds(
     """Seconds per suggested architecture, the mean over the batch that follows so many
     observations; the evaluator's time is not in it."""
     space, truth = _problem()
-    search = Search(make(name, truth, observations[-1] + 50), space, 0)
+    search = AskTellSearch(make(name, truth, observations[-1] + 50), space, 0)
     found = {}
     wanted = list(observations)
     while wanted:

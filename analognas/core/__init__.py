@@ -1,5 +1,5 @@
 """Records, units, errors, seeds and files that all packages share. Needs neither torch nor aihwkit."""
-from .deprecated import renamed
+from .deprecated import renamed, renamed_arguments, warn_renamed
 from .errors import (
     AnalogNASError,
     ConfigError,
@@ -72,6 +72,8 @@ __all__ = [
     "process_start",
     "read_json",
     "renamed",
+    "renamed_arguments",
+    "warn_renamed",
     "write_atomic",
     "write_json",
 ]

@@ -6,6 +6,7 @@
 __all__ = ['renamed']
 
 # %% ../../nbs/core/60_deprecated.ipynb #66a73ef0
+import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
@@ -34,3 +35,42 @@ def renamed(
         return getattr(importlib.import_module(home), new)
 
     return find
+
+# %% ../../nbs/core/60_deprecated.ipynb #a9ea2042
+def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
+    "Warn that `old` is now called `new`."
+    warnings.warn(
+        f"{old} is now {new}; the old name will go away.",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def renamed_arguments[T](
+    # old name -> new name, or the new name and a function from the old value to the new one
+    **names: str | tuple[str, Callable[[Any], Any]],
+) -> Callable[[T], T]:
+    "Make old keyword arguments of a function or of a class work, each with a warning."
+
+    def accept_old(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args, **given):
+            for old in names.keys() & given.keys():
+                value = given.pop(old)
+                new = names[old]
+                if not isinstance(new, str):
+                    new, convert = new
+                    value = convert(value)
+                warn_renamed(f"The argument {old}", new)
+                given[new] = value
+            return function(*args, **given)
+
+        return call
+
+    def decorate(target: Any) -> Any:
+        if not isinstance(target, type):
+            return accept_old(target)
+        target.__init__ = accept_old(target.__init__)  # type: ignore[misc]
+        return target
+
+    return decorate

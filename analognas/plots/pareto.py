@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_pareto']
 
-# %% ../../nbs/plots/33_pareto.ipynb #6956cb07
+# %% ../../nbs/plots/33_pareto.ipynb #955637cc
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,7 +25,7 @@ from analognas.search_algorithms.pareto import (
 )
 from ..search_spaces.config_space import ConfigSpace
 
-# %% ../../nbs/plots/33_pareto.ipynb #70a21a58
+# %% ../../nbs/plots/33_pareto.ipynb #faa12382
 AXIS_LABELS = {
     "acc_1d": "1-day accuracy (%)",
     "avm": "accuracy lost in a month (points)",
@@ -79,7 +79,7 @@ def pareto_data(
     `front`, whether it is on the Pareto front of the feasible ones."""
     return _with_front(evaluations, space, objectives, chip)[0]
 
-# %% ../../nbs/plots/33_pareto.ipynb #f7409f61
+# %% ../../nbs/plots/33_pareto.ipynb #9123fa4a
 def _draw_points(ax: Axes, data: pd.DataFrame, up: str, across: str) -> None:
     "Draw the architectures that are ruled out, and the feasible ones behind the front."
     out = data[~data.feasible]
@@ -109,7 +109,7 @@ def _draw_front(ax: Axes, front: pd.DataFrame, up: str, across: str) -> None:
 
 def _draw_limits(ax: Axes, up: str, across: str, constraints: Constraints) -> None:
     "Draw the limits on what the axes show as dashed lines."
-    limits = constraints.of(known=True) | constraints.of(known=False)
+    limits = constraints.bounds(static=True) | constraints.bounds(static=False)
     for name, draw_line in ((up, ax.axhline), (across, ax.axvline)):
         if name in limits:
             label = f"limit of {name}: {format_number(limits[name])}"
@@ -142,7 +142,7 @@ def _spans_decades(values: pd.Series) -> bool:
     "Return whether a logarithmic axis shows the values better."
     return len(values) > 0 and values.min() > 0 and values.max() > 20 * values.min()
 
-# %% ../../nbs/plots/33_pareto.ipynb #eb306260
+# %% ../../nbs/plots/33_pareto.ipynb #d1f31b04
 def plot_pareto(
     evaluations: pd.DataFrame,  # a worker's `evaluations`, or a result's `history`
     space: ConfigSpace,  # the space that was searched
@@ -173,17 +173,17 @@ def plot_pareto(
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False, fontsize=8)
     return ax
 
-# %% ../../nbs/plots/33_pareto.ipynb #587c8c7d
+# %% ../../nbs/plots/33_pareto.ipynb #762bb862
 def _front_text(front: ParetoFront, up: str, across: str) -> str:
     "Return the ends of the front and its hypervolume, also as a share of its rectangle."
     points = [
         f"{across} {format_number(value)} with {up} {format_number(height)}"
         for height, value in (front.values[-1], front.values[0])
     ]
-    worst = list(front.worst.values())
-    corner = f"{up} {format_number(worst[0])}, {across} {format_number(worst[1])}"
+    nadir = list(front.nadir.values())
+    corner = f"{up} {format_number(nadir[0])}, {across} {format_number(nadir[1])}"
     volume = front.hypervolume()
-    rectangle = float(np.prod(np.abs(front.values - worst).max(axis=0)))
+    rectangle = float(np.prod(np.abs(front.values - nadir).max(axis=0)))
     share = ""
     if rectangle:
         share = f", {100 * volume / rectangle:.1f} % of the rectangle up to the best of both"

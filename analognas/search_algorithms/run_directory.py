@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['EVALUATION_COLUMNS', 'SEARCH', 'BASELINE', 'EVALUATIONS_SCHEMA', 'DATABASE', 'SETTINGS', 'GIVE_BACK',
-           'make_new_directory', 'settings_differences', 'refuse_other_search', 'warn_of_versions', 'Database',
-           'say_what_is_wrong', 'Evaluations', 'RunDirectory', 'make_database', 'read_evaluations']
+           'MAX_SAME_SECOND', 'run_directory_names', 'make_new_directory', 'settings_differences',
+           'refuse_other_search', 'warn_of_versions', 'Database', 'say_what_is_wrong', 'Evaluations', 'RunDirectory',
+           'make_database', 'read_evaluations']
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #f03417ee
 import csv
@@ -26,10 +27,10 @@ import pandas as pd
 
 from ..core import ConfigError, FileFormatError, pid_exists, read_json, write_atomic
 from ..evaluators.base_evaluator import Prediction
-from .base import ANSWERS
+from .history import PREDICTION_COLUMNS
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #662a84e2
-EVALUATION_COLUMNS = (*ANSWERS, "feasible")
+EVALUATION_COLUMNS = (*PREDICTION_COLUMNS, "feasible")
 # whose evaluation a row is
 SEARCH = "search"
 BASELINE = "random"
@@ -47,10 +48,23 @@ GIVE_BACK = "update evaluation set state = 'open', host = null, pid = null, toke
 _AT_WORK: set[str] = set()  # tokens of the searches of this process that are under way
 
 
+MAX_SAME_SECOND = 10_000  # searches of a dataset that may begin in the same second
+
+
+def run_directory_names(
+    dataset: str,
+    folder: str | Path = "runs",  # where runs are kept
+) -> Iterator[Path]:
+    "Yield names for a new run directory: `folder/DATASET-DATE-TIME`, then with a number added."
+    base = Path(folder) / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    yield base
+    for i in range(1, MAX_SAME_SECOND):
+        yield base.with_name(f"{base.name}-{i}")
+
+
 def make_new_directory(dataset: str) -> Path:
-    "Make and return `runs/DATASET-DATE-TIME`, with a number added if that exists already."
-    base = Path("runs") / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for path in (base if i == 0 else base.with_name(f"{base.name}-{i}") for i in range(10_000)):
+    "Make and return a directory under `runs/` whose name is not taken yet."
+    for path in run_directory_names(dataset):
         try:
             path.mkdir(parents=True)
         except FileExistsError:  # of another search that began in the same second
@@ -62,7 +76,7 @@ def make_new_directory(dataset: str) -> Path:
             ) from e
         return path
     raise ConfigError(
-        f"10,000 searches began at {base.name}. Name a directory of your own: run_dir=..."
+        f"{MAX_SAME_SECOND:,} searches began at {path.name}. Name a directory of your own: run_dir=..."
     )
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #ac15651d
@@ -247,14 +261,18 @@ class Evaluations(Database):
             )
 
     def finish(
-        self, ids: Sequence[int], answers: Prediction, feasible: Sequence[bool], seconds: float
+        self,
+        ids: Sequence[int],
+        answers: Sequence[Prediction],
+        feasible: Sequence[bool],
+        seconds: float,
     ) -> None:
         "Write answers, all of them or none; `seconds` is what each took."
         said = [
             (answers[i], bool(ok), id) for i, (id, ok) in enumerate(zip(ids, feasible, strict=True))
         ]
         rows = [
-            (a.acc_1d, a.avm, a.std_1d, a.outside, a.measured, ok, seconds, id)
+            (a.acc_1d, a.avm, a.std_1d, a.extrapolated, a.measured, ok, seconds, id)
             for a, ok, id in said
         ]
         with self.transaction() as db:
@@ -267,7 +285,7 @@ class Evaluations(Database):
 
     def answers(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "What is known, by id."
-        query = f"select {', '.join(ANSWERS)} from evaluation where id = ? and state = 'done'"
+        query = f"select {', '.join(PREDICTION_COLUMNS)} from evaluation where id = ? and state = 'done'"
         with self.transaction("deferred") as db:
             rows = {id: db.execute(query, [id]).fetchone() for id in ids}
         return {

@@ -12,7 +12,6 @@ import io
 import logging
 import threading
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,13 @@ import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from ..core import AnalogNASError, renamed
+from ..core import AnalogNASError, renamed, warn_renamed
 from .controls import close_widgets
 
-# %% ../../nbs/widgets/10_base.ipynb #47359baa
+# %% ../../nbs/widgets/10_base.ipynb #e2fbd0d2
 logger = logging.getLogger(__name__)
 
-# %% ../../nbs/widgets/10_base.ipynb #d0249bac
+# %% ../../nbs/widgets/10_base.ipynb #cde7cf29
 def new_figure(width: float = 6.0, height: float = 3.6) -> Figure:  # inches
     "Return a figure that is not registered in `pyplot`, so that threads may draw it."
     return Figure(figsize=(width, height), layout="constrained")
@@ -71,11 +70,6 @@ class PanelOutput:
 
 # %% ../../nbs/widgets/10_base.ipynb #aeacff77
 _END = object()
-
-
-def warn_renamed(old: str, new: str) -> None:
-    "Warn that a method has a new name, on behalf of the old method's caller."
-    warnings.warn(f"{old} is now {new}.", DeprecationWarning, stacklevel=3)
 
 
 class LatestJobThread:
@@ -142,7 +136,7 @@ class LatestJobThread:
                 if self.is_stale:
                     break
 
-# %% ../../nbs/widgets/10_base.ipynb #d160e95e
+# %% ../../nbs/widgets/10_base.ipynb #96f4c1dd
 # The class names are part of saved notebooks and stay.
 _SNAPSHOT = """<style>
 .jp-OutputArea:has(.analognas-panel:not(.jupyter-widgets-disconnected)) .analognas-still,
@@ -272,7 +266,7 @@ class Panel(ABC):
         else:
             self.show(self.view)
 
-# %% ../../nbs/widgets/10_base.ipynb #e9e7e0ca
+# %% ../../nbs/widgets/10_base.ipynb #c3624fdc
 __getattr__ = renamed(
     __name__,
     {

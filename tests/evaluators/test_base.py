@@ -151,7 +151,7 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
         and evaluator.asked == 7
     )
     one = evaluator.query(configs[2])
-    assert (one.acc_1d, one.avm, one.outside, one.measured) == (
+    assert (one.acc_1d, one.avm, one.extrapolated, one.measured) == (
         depth[2],
         2 * depth[2],
         bool(depth[2] > 20),
@@ -159,7 +159,7 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
     )
     assert (
         type(one.acc_1d) is float
-        and type(one.outside) is bool
+        and type(one.extrapolated) is bool
         and len(answer) == 7
         and len(one) == 1
     )

@@ -74,7 +74,7 @@ def test_the_answer_is_what_measuring_gives(tmp_path):
         truth.drift.avm,
         truth.drift.std_1d,
     )
-    assert answer.measured and not answer.outside
+    assert answer.measured and not answer.extrapolated
 
 
 def test_each_architecture_is_measured_once(tmp_path, monkeypatch):

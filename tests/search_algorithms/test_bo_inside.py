@@ -20,7 +20,9 @@ class Half(ToyEvaluator):
 def test_outside_is_avoided_once_it_is_known():
     space = problem("resnet").space
     outside = {
-        inside: BOptimizer(Half(), 25, 10, 5, constraints=Constraints(inside=inside))
+        inside: BOptimizer(
+            Half(), 25, 10, 5, constraints=Constraints(allow_extrapolation=not inside)
+        )
         .run(space, 0)
         .history.outside
         for inside in (False, True)

@@ -9,7 +9,7 @@ from analognas.search_algorithms.bo import BOptimizer
 from analognas.testing.optimizers import (
     OptimizerConformance,
     ToyEvaluator,
-    drive,
+    run_to_end,
     problem,
 )
 from analognas.search_algorithms.constraints import Constraints
@@ -75,7 +75,7 @@ def test_a_search_sees_scores_and_nothing_else(name, where):
             return dataclasses.replace(answers, acc_1d=answers.acc_1d - answers.std_1d)
 
     told = [
-        drive(
+        run_to_end(
             OPTIMIZERS[name](e, constraints=p.constraints, k_std=k),
             dataclasses.replace(p, evaluator=e),
         )[0].history.to_frame()
@@ -100,7 +100,7 @@ def test_a_search_sees_scores_and_nothing_else(name, where):
 )
 def test_the_budget_holds_also_under_constraints(name, limits):
     p = problem("cells")
-    history = drive(OPTIMIZERS[name](p.evaluator, constraints=limits, k_std=0.0), p)[0].history
+    history = run_to_end(OPTIMIZERS[name](p.evaluator, constraints=limits, k_std=0.0), p)[0].history
     assert len(history) == 40
 
 
