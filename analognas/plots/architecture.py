@@ -188,15 +188,17 @@ def _draw_skip(ax: Axes, row: Any, x: float, end: float, top: float, colour: str
 
 def _draw_unit(ax: Axes, unit: _Unit, x: float, look: _Look) -> float:
     "Draw a unit from `x` inches on; return where the next one begins."
-    skip = bool(unit.row.shortcut)
-    top = _draw_cards(ax, unit, x + (0.08 if skip else 0.025), look)
     end = x + unit.width(look.scale)
-    if skip:
+    if unit.row.shortcut:
+        top = _draw_cards(ax, unit, x + 0.08, look)
         _draw_skip(ax, unit.row, x + 0.03, end - 0.07, top, look.colour)
+        top += 0.07
+    else:
+        top = _draw_cards(ax, unit, x + 0.025, look)
     if unit.repeats > 1:
-        place = ((x + end) / 2, top + (0.1 if skip else 0.03))
         font: dict = {"size": look.size + 1.5, "weight": "bold"}
-        ax.text(*place, f"×{unit.repeats}", ha="center", va="bottom", **font)
+        middle = (x + end) / 2
+        ax.text(middle, top + 0.03, f"×{unit.repeats}", ha="center", va="bottom", **font)
     return end
 
 # %% ../../nbs/plots/50_architecture.ipynb #912408f3
@@ -259,7 +261,8 @@ def _draw_group(
     ax: Axes, group: _Group, start: float, width: float, lines: Sequence[str], look: _Look
 ) -> None:
     "Draw a group in the middle of its place (inches), and its column of the table."
-    x = start + (width - sum(unit.width(look.scale) for unit in group)) / 2
+    used = sum(unit.width(look.scale) for unit in group)
+    x = start + (width - used) / 2
     for unit in group:
         x = _draw_unit(ax, unit, x, look)
     column = _column(group)
@@ -292,7 +295,8 @@ def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:  # of the 
     grey: dict = {"size": size - 0.5, "color": "#666666"}
     ax.text((end - _HEAD) / 2, bottom, _legend(data), ha="center", va="top", **grey)
     free = max(0, width - _HEAD - end) / 2
-    ax.set(xlim=(-_HEAD - free, end + free), ylim=(bottom - 0.31, 0.86))
+    ax.set_xlim(-_HEAD - free, end + free)
+    ax.set_ylim(bottom - 0.31, 0.86)
     ax.set_axis_off()
 
 # %% ../../nbs/plots/50_architecture.ipynb #b3d3e087

@@ -33,8 +33,9 @@ _LOOKS: dict[int, dict] = {
     CONV1X1: {"color": PALETTE[1], "lw": 2.0},
     AVGPOOL3X3: {"color": PALETTE[2], "lw": 2.0, "ls": "--"},
     SKIP: {"color": "#333333", "lw": 1.2},
-    NONE: {"color": "#999999", "lw": 1.0, "ls": ":"},
+    NONE: {"color": "#999999", "lw": 1.0, "ls": ":", "arrowstyle": "-"},
 }
+_ARROW = {"arrowstyle": "-|>,head_length=7,head_width=4"}
 # heights of the edges that pass a node; the others are straight
 _ARCHES = {(0, 2): 0.75, (1, 3): -0.75, (0, 3): 1.3}
 _NODES = ("input", "1", "2", "output")
@@ -51,22 +52,23 @@ def _edge_end(b: int, height: float) -> tuple[float, float]:
 def _edge_path(a: int, b: int) -> Path:
     "Return a Bézier curve from node `a` to node `b`."
     height = _ARCHES.get((a, b), 0.0)
-    third = 4 / 3 * height  # with control points this high the middle of the curve is at `height`
-    points = [(a, 0), ((3 * a + b) / 4, third), ((a + 3 * b) / 4, third), _edge_end(b, height)]
+    control = 4 / 3 * height  # with control points this high the curve's middle is at `height`
+    points = [
+        (a, 0),
+        ((3 * a + b) / 4, control),
+        ((a + 3 * b) / 4, control),
+        _edge_end(b, height),
+    ]
     return Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
 
 
 def _draw_edge(ax: Axes, a: int, b: int, op: int, useful: bool, size: float) -> None:
     "Draw an arrow from node to node with the name of its operation."
     alpha = 1.0 if useful or op == NONE else 0.3
+    look: dict = _ARROW | _LOOKS[op]
+    path = _edge_path(a, b)
     arrow = FancyArrowPatch(
-        path=_edge_path(a, b),
-        arrowstyle="-" if op == NONE else "-|>,head_length=7,head_width=4",
-        mutation_scale=1,
-        alpha=alpha,
-        capstyle="butt",
-        zorder=1,
-        **_LOOKS[op],
+        path=path, mutation_scale=1, alpha=alpha, capstyle="butt", zorder=1, **look
     )
     ax.add_patch(arrow)
     ax.text(
@@ -76,7 +78,7 @@ def _draw_edge(ax: Axes, a: int, b: int, op: int, useful: bool, size: float) -> 
         ha="center",
         va="center",
         size=size,
-        color=_LOOKS[op]["color"],
+        color=look["color"],
         alpha=max(alpha, 0.6),
         bbox={"fc": "white", "ec": "none", "pad": 1.5},
         zorder=2,

@@ -140,7 +140,8 @@ def _hide_lowest_tenth(ax: Axes, values: pd.Series, front: pd.Series) -> None:
 
 def _spans_decades(values: pd.Series) -> bool:
     "Return whether a logarithmic axis shows the values better."
-    return len(values) > 0 and values.min() > 0 and values.max() > 20 * values.min()
+    least = values.min()  # NaN if there are no values
+    return bool(least > 0 and values.max() > 20 * least)
 
 # %% ../../nbs/plots/33_pareto.ipynb #d1f31b04
 def plot_pareto(
@@ -181,7 +182,8 @@ def _front_text(front: ParetoFront, up: str, across: str) -> str:
         for height, value in (front.values[-1], front.values[0])
     ]
     nadir = list(front.nadir.values())
-    corner = f"{up} {format_number(nadir[0])}, {across} {format_number(nadir[1])}"
+    worst = [format_number(value) for value in nadir]
+    corner = f"{up} {worst[0]}, {across} {worst[1]}"
     volume = front.hypervolume()
     rectangle = float(np.prod(np.abs(front.values - nadir).max(axis=0)))
     share = ""

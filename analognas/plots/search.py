@@ -191,7 +191,8 @@ def _draw_best(ax: Axes, data: pd.DataFrame, names: list[str]) -> None:
         return
     label = f"best: {best.accuracy.iloc[0]:.2f} %"
     look: dict = {"color": PALETTE[1], "marker": "o", "markersize": 5, "linewidth": 2.5}
-    ax.plot(np.arange(len(names)), best[names].iloc[0].to_numpy(), label=label, **look)
+    heights = best[names].iloc[0].to_numpy()
+    ax.plot(np.arange(len(names)), heights, label=label, **look)
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1.1), frameon=False, fontsize=8)
 
 

@@ -147,9 +147,12 @@ _SNAPSHOT = """<style>
 
 def status_html(text: str, error: bool) -> str:
     "Return a line of status as HTML that screen readers read aloud when it changes."
-    role = "alert" if error else "status"
-    mark = "⚠ " if error else ""
-    return f'<span role="{role}" aria-live="polite">{mark}{html.escape(text)}</span>'
+    text = html.escape(text)
+    role = "status"
+    if error:
+        text = f"⚠ {text}"
+        role = "alert"
+    return f'<span role="{role}" aria-live="polite">{text}</span>'
 
 
 def error_text(error: BaseException) -> str:

@@ -24,8 +24,11 @@ def slider(
     tooltip: str,
 ) -> W.IntSlider | W.FloatSlider:
     "Return a slider; it moves in whole numbers if value, ends and step are integers."
-    whole = all(isinstance(x, int) for x in (value, low, high, step))
-    kind = W.IntSlider if whole else W.FloatSlider
+    kind: type = W.FloatSlider
+    readout = ".3g"
+    if all(isinstance(x, int) for x in (value, low, high, step)):
+        kind = W.IntSlider
+        readout = "d"
     return kind(
         value=value,
         min=low,
@@ -36,7 +39,7 @@ def slider(
         continuous_update=True,
         style=LABEL_STYLE,
         layout=WIDE,
-        readout_format="d" if whole else ".3g",
+        readout_format=readout,
     )
 
 
@@ -67,10 +70,17 @@ def dropdown(label: str, value: object, options: Sequence, tooltip: str) -> W.Dr
     )
 
 # %% ../../nbs/widgets/05_controls.ipynb #ed406518
+def number_text(value: float | None) -> str:
+    "Return what a number field shows; nothing for None."
+    if value is None:
+        return ""
+    return f"{value:g}"
+
+
 def number_field(label: str, value: float | None, tooltip: str) -> W.Text:
     "Return a field for a number; an empty field means None."
     return W.Text(
-        value="" if value is None else f"{value:g}",
+        value=number_text(value),
         placeholder="no limit",
         description=label,
         tooltip=tooltip,

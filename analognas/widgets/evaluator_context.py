@@ -131,9 +131,11 @@ def _out_of_range(evaluator: SurrogateEvaluator, space: ConfigSpace, config: Map
         low, high = evaluator.about["features"][name]
         if not low - 1e-9 <= value <= high + 1e-9:  # a rounding error
             texts.append(_feature_text(name, value, low, high))
-    more = len(texts) - MAX_LISTED
     listed = ", ".join(texts[:MAX_LISTED])
-    return f"{listed} and {more} more" if more > 0 else listed
+    more = len(texts) - MAX_LISTED
+    if more > 0:
+        return f"{listed} and {more} more"
+    return listed
 
 
 def _feature_text(name: str, value: float, low: float, high: float) -> str:

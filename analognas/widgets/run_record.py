@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..core import read_json
@@ -122,12 +123,10 @@ def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFra
     "Return the hyperparameters that are active in any of the configs; a dash where they are not."
     columns = {}
     for name in space.get_hyperparameters():
-        active = [space.is_active(name, config) for config in configs]
-        if any(active):
-            columns[name] = [
-                config[name] if shown else "–"
-                for config, shown in zip(configs, active, strict=True)
-            ]
+        active = np.array([space.is_active(name, config) for config in configs])
+        values = pd.Series([config[name] for config in configs], dtype=object)
+        if active.any():
+            columns[name] = values.where(active, "–")
     return pd.DataFrame(columns)
 
 
@@ -140,7 +139,8 @@ def best_table(record: RunRecord) -> pd.DataFrame:
     space = record.space
     rows = best[space.get_hyperparameters()].to_dict("records")
     configs = [space.canonical(row) for row in rows]
-    columns: dict[str, Any] = {"place": range(1, len(best) + 1), "run": best.run.to_numpy()}
+    columns: dict[str, Any] = {"place": range(1, len(best) + 1)}
+    columns["run"] = best.run.to_numpy()
     for name in ("acc_1d", "avm", "std_1d"):
         columns[with_unit(name)] = best[name].to_numpy()
     if has_static_params(space):

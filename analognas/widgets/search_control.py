@@ -110,7 +110,9 @@ class SearchControl:
     @property
     def requested(self) -> str:
         "The last request: `RUN`, `PAUSE` or `STOP`."
-        return RUN if self._thread is None else self._thread.requested
+        if self._thread is None:
+            return RUN
+        return self._thread.requested
 
     @property
     def error(self) -> Exception | None:
@@ -122,7 +124,9 @@ class SearchControl:
     @property
     def worker(self) -> Worker | None:
         "The worker of the last search; None before it is made."
-        return None if self._thread is None else self._thread.worker
+        if self._thread is None:
+            return None
+        return self._thread.worker
 
     @property
     def run_dir(self) -> Path | None:
@@ -130,7 +134,9 @@ class SearchControl:
         if self.worker is None or self.worker.run_dir is None:
             return None
         path = Path(self.worker.run_dir)
-        return path if (path / SETTINGS).exists() else None
+        if not (path / SETTINGS).exists():
+            return None
+        return path
 
     def start(self, make_worker: MakeWorker) -> None:
         "Start a search unless one is running."

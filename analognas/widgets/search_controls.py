@@ -110,22 +110,17 @@ def optimizer_from_settings(settings: Mapping[str, Any], evaluator: Evaluator) -
     return optimizer(evaluator, constraints=constraints_from_settings(settings), **chosen)
 
 # %% ../../nbs/widgets/28_search_controls.ipynb #c9e6041c
-def _field_text(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
 def _recorded_limits(recorded: Mapping[str, Any]) -> dict[str, Any]:
     "Return the values of the controls for the limits of a search."
     constraints = recorded["constraints"]
     limits = constraints["limits"]
-    others = [name for name in limits if name in LIMITABLE]
-    other = others[0] if others else NO_LIMIT
+    other = next((name for name in limits if name in LIMITABLE), NO_LIMIT)
     return {
-        "max_nb_param": _field_text(constraints["max_nb_param"]),
-        "T_AVM": _field_text(constraints["T_AVM"]),
-        "std_1d": _field_text(limits.get("std_1d")),
+        "max_nb_param": controls.number_text(constraints["max_nb_param"]),
+        "T_AVM": controls.number_text(constraints["T_AVM"]),
+        "std_1d": controls.number_text(limits.get("std_1d")),
         "limit_of": other,
-        "limit": _field_text(limits.get(other)),
+        "limit": controls.number_text(limits.get(other)),
         "inside": constraints["inside"],
     }
 
