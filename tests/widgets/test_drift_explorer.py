@@ -8,7 +8,7 @@ import torch
 from ipywidgets.widgets.widget import _instances as live_widgets
 from torch import nn
 
-from analognas.analog.convert import digital_state, to_analog
+from analognas.analog.convert import digital_state_dict, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.measure import accuracy, measure_drift
 from analognas.analog.programming import crossbar_layers
@@ -81,7 +81,7 @@ def test_explore_drift_equals_measure_drift_on_other_hardware(hardened, settings
 
 def hardened_digital(candidate):
     network = candidate.space.build_network(candidate.config)
-    network.load_state_dict(digital_state(candidate.model))
+    network.load_state_dict(digital_state_dict(candidate.model))
     return network.eval()
 
 
