@@ -141,7 +141,7 @@ def _search(args) -> int:
 # %% ../nbs/40_cli.ipynb #21ee1c22
 def _measure(args) -> int:
     from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, measure
+    from analognas.training.protocol import Protocol, train_and_measure
 
     data = load_dataset(args.dataset, args.root)
     space = make_space(args.space).for_dataset(data.info)
@@ -152,13 +152,8 @@ def _measure(args) -> int:
             f"--config must be a JSON object of hyperparameters; got {args.config!r} ({e})."
         ) from e
     space.validate(config)
-    found = measure(
-        lambda: space.build_network(config),
-        data,
-        None,
-        Protocol(n_rep=args.n_rep),
-        args.seed,
-        device=args.device,
+    found = train_and_measure(
+        space, config, data, Protocol(n_rep=args.n_rep), seed=args.seed, device=args.device
     )
     print(json.dumps({"config": config, "dataset": data.info.name} | found.to_dict(), indent=1))
     return 0
@@ -166,7 +161,8 @@ def _measure(args) -> int:
 
 def _collect(args) -> int:
     from analognas.datasets.load import load_dataset
-    from analognas.training.collect import Tally, collect, find_plan
+    from analognas.training.collect import Tally, collect
+    from analognas.training.plans import find_plan
     from analognas.training.protocol import check_device
 
     check_device(args.device)

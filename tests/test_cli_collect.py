@@ -4,7 +4,7 @@ import pytest
 
 from analognas.cli import main
 from analognas.core import ConfigError
-from analognas.training.labels import LabelStore
+from analognas.training.label_store import LabelStore
 
 
 def test_no_time_no_work_and_the_store_can_be_continued(tmp_path, capsys):
@@ -16,7 +16,7 @@ def test_no_time_no_work_and_the_store_can_be_continued(tmp_path, capsys):
         said.out.splitlines()[1] == "5 open, 0 claimed, 0 done, 0 failed"
     )  # the first is trained three times
     assert "plan quick of digits, changed" in said.err
-    assert LabelStore(path).facts["protocol"]["epochs"] == 8
+    assert LabelStore(path).metadata["protocol"]["epochs"] == 8
     assert [part["n"] for part in LabelStore(path).parts()] == []  # nothing was measured
 
 

@@ -8,7 +8,7 @@ __all__ = ['plot_architecture']
 # %% ../../nbs/plots/50_architecture.ipynb #ed2493e7
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,8 +21,8 @@ from ..cost.model import Chip, find_chip
 from .blocks import architecture_data
 from .cell import plot_cell
 from .style import PALETTE, axes_width, font_size, new_axes
-from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import NASBENCH201, RESNET_LIKE, CellFamily
 from ..search_spaces.nasbench201_cells import EDGES, NONE, OPERATIONS, Cell, cell_of
 from ..search_spaces.resnet_stats import bottleneck_width
 
@@ -300,9 +300,7 @@ def _draw_blocks(ax: Axes, data: pd.DataFrame, width: float) -> None:  # of the 
     ax.set_axis_off()
 
 # %% ../../nbs/plots/50_architecture.ipynb #b3d3e087
-_FAMILIES = {RESNET_LIKE: "ResNet-like network"} | dict.fromkeys(
-    NASBench201Space.families, "NAS-Bench-201 network"
-)
+_FAMILIES = {RESNET_LIKE: "ResNet-like network", NASBENCH201: "NAS-Bench-201 network"}
 
 
 def _family(space: ConfigSpace) -> str:
@@ -324,8 +322,8 @@ def _cost_text(data: pd.DataFrame, chip: Chip) -> str:
     )
 
 
-def _has_cell(space: ConfigSpace, data: pd.DataFrame) -> TypeGuard[NASBench201Space]:
-    return isinstance(space, NASBench201Space) and "cell" in set(data.kind)
+def _has_cell(space: ConfigSpace, data: pd.DataFrame) -> bool:
+    return isinstance(space.family, CellFamily) and "cell" in set(data.kind)
 
 # %% ../../nbs/plots/50_architecture.ipynb #99acd170
 def plot_architecture(
@@ -376,14 +374,12 @@ def _edges_text(cell: Cell) -> str:
     return ", ".join(edges) or "no operation at all"
 
 
-def _cells_text(space: NASBench201Space, config: Mapping, data: pd.DataFrame) -> str:
-    stages = [
-        f"{row.c_out} channels at {row.height}×{row.width}"
-        for row in data[data.kind == "cell"].itertuples()
-    ]
+def _cells_text(config: Mapping, data: pd.DataFrame) -> str:
+    cells = data[data.kind == "cell"]
+    stages = [f"{row.c_out} channels at {row.height}×{row.width}" for row in cells.itertuples()]
     return (
-        f"{space.skeleton['cells_per_stage']} cells in each of three stages of "
-        f"{', '.join(stages)}; a cell has {_edges_text(cell_of(config))}"
+        f"{cells.repeats.iloc[0]} cells in each of three stages of {', '.join(stages)}; a cell "
+        f"has {_edges_text(cell_of(config))}"
     )
 
 
@@ -396,7 +392,7 @@ def alt_text_architecture(
     chip = find_chip(chip)
     data = architecture_data(space, config, chip)
     if _has_cell(space, data):
-        blocks = _cells_text(space, config, data)
+        blocks = _cells_text(config, data)
     else:
         inner = data[~data.kind.isin(["linear"]) & (data.name != "stem")]
         blocks = "; ".join(map(_block_text, inner.itertuples()))

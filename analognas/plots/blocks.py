@@ -9,13 +9,14 @@ __all__ = []
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
 from ..cost.model import Chip, find_chip
-from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import RESNET_LIKE, CellFamily
 from ..search_spaces.nasbench201_cells import STAGES
 from analognas.search_spaces.resnet_stats import (
     BASIC,
@@ -154,28 +155,33 @@ def _chain_blocks(layers: pd.DataFrame) -> Iterator[_Block]:
     """Yield the layers of any network; a group is a stretch of one resolution.
 
     `c_in` is the number of inputs of a matrix product."""
-    by_resolution = itertools.groupby(layers.itertuples(), lambda layer: layer.pixels)
-    for part, (pixels, stretch) in enumerate(by_resolution, 1):
-        size = max(1, round(pixels**0.5))
-        by_shape = itertools.groupby(stretch, lambda layer: (layer.rows, layer.cols, layer.times))
-        for (rows, cols, times), equal in by_shape:
-            names = tuple(layer.layer for layer in equal)
-            shape = (rows, cols * times, size, size)
+    records = layers.to_dict("records")
+    by_resolution = itertools.groupby(records, itemgetter("positions"))
+    for part, (positions, stretch) in enumerate(by_resolution, 1):
+        size = max(1, round(positions**0.5))
+        by_shape = itertools.groupby(stretch, itemgetter("rows", "cols", "count"))
+        for (rows, cols, count), equal in by_shape:
+            names = tuple(layer["layer"] for layer in equal)
+            shape = (rows, cols * count, size, size)
             yield _Block(names[0], f"part {part}", "layer", *shape, names, repeats=len(names))
 
 # %% ../../nbs/plots/45_blocks.ipynb #0e420aff
-_PER_LAYER = ("rows", "cols", "pixels", "times", "params", "macs")
-
-
 def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
     "Return every kind of crossbar layer of a network with its costs, one row each."
     rows = []
     for layer in space.crossbar_layers([config]):
-        numbers = {name: getattr(layer, name) for name in _PER_LAYER}
-        numbers["tiles"] = layer.times * layer.tiles(chip.rows, chip.cols)
+        numbers = {
+            "rows": layer.rows,
+            "cols": layer.cols,
+            "positions": layer.positions,
+            "count": layer.count,
+            "params": layer.params,
+            "macs": layer.macs,
+            "tiles": layer.count * layer.tiles(chip.rows, chip.cols),
+        }
         row = {name: int(np.broadcast_to(v, 1)[0]) for name, v in numbers.items()}
         rows.append({"layer": layer.name} | row)
-    return pd.DataFrame(rows).query("times > 0")
+    return pd.DataFrame(rows).query("`count` > 0")
 
 
 def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> list[_Block]:
@@ -184,8 +190,8 @@ def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> list[_
     about = (space.info.input_dim, space.info.classes)
     # a network of your own has no metrics before it is built
     known = bool(space.static_metrics(space.columns([config])))
-    if known and isinstance(space, NASBench201Space):
-        return _cell_blocks(space.skeleton, *about)
+    if known and isinstance(space.family, CellFamily):
+        return _cell_blocks(space.family.skeleton, *about)
     if known and space.search_space == RESNET_LIKE:
         return _resnet_blocks(config, *about)
     return list(_chain_blocks(layers))

@@ -102,12 +102,6 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
     "Return a whole number of at least `low`; `ConfigError` for anything else."
     return int(check_number(name, value, low=low, integer=True))
 
-
-def volatile_stats(evaluator: Evaluator) -> set[str]:
-    "Return the names of the statistics that an evaluator updates while it works."
-    # `growing` is the attribute's name in release 0.1.0
-    return {*getattr(evaluator, "volatile_stats", ()), *getattr(evaluator, "growing", ())}
-
 # %% ../../nbs/search_algorithms/20_base.ipynb #922f0efe
 class Optimizer(ABC):
     """Searches a space for the architecture with the highest score under constraints.

@@ -51,7 +51,7 @@ def hierarchical_embedding(
 
 def _active(space: ConfigSpace, h: Hyperparameter, configs: Sequence[Mapping]) -> np.ndarray:
     "Return in which of n configs a hyperparameter is active, boolean, shape (n,)."
-    if h.active_from is None:
+    if h.condition is None:
         return np.ones(len(configs), bool)
     return np.array([space.is_active(h.name, config) for config in configs], bool)
 

@@ -15,7 +15,8 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
 from ..core import check_number, renamed
-from ..search_spaces.config_space import INACTIVE, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import INACTIVE
 from ..search_spaces.hyperparameter import Hyperparameter
 
 # %% ../../nbs/search_algorithms/40_candidates.ipynb #5b3b75bb
@@ -29,7 +30,7 @@ def enumerate_configs(
     hyps = space.hyperparameters
     if any(h.values is None for h in hyps) or space.compute_cs_size() > at_most:
         return None
-    free = [h for h in hyps if h.active_from is None]
+    free = [h for h in hyps if h.condition is None]
     found = []
     for values in itertools.product(*(h.values for h in free)):
         chosen = dict(zip((h.name for h in free), values, strict=True))
@@ -41,7 +42,7 @@ def enumerate_configs(
 
 def _choices(space: ConfigSpace, h: Hyperparameter, chosen: Mapping) -> Sequence:
     "Return the values that a hyperparameter can take beside those chosen."
-    if h.active_from is None:
+    if h.condition is None:
         return (chosen[h.name],)
     if space.is_active(h.name, chosen):
         return h.values
@@ -95,7 +96,7 @@ def mutate(space: ConfigSpace, config: Mapping, role: str | None, rng: np.random
     Returns the config itself if none of them can move."""
     movable = []
     for h in space.hyperparameters:
-        if role in (None, h.role) and space.is_active(h.name, config):
+        if role in (None, h.mutation_group) and space.is_active(h.name, config):
             if values := h.neighbours(config[h.name]):
                 movable.append((h.name, values))
     if not movable:

@@ -23,7 +23,8 @@ from analognas.core import (
     warn_renamed,
 )
 from ..evaluators.base_evaluator import Prediction, Predictions
-from ..search_spaces.config_space import STATS, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import STATS
 
 # %% ../../nbs/search_algorithms/10_constraints.ipynb #f942f504
 @renamed_arguments(known="static")

@@ -24,7 +24,7 @@ from analognas.search_algorithms.base import (
 from .candidates import mutate
 from .history import History, Trial, best_trial, rank_trials
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.hyperparameter import ROLES
+from ..search_spaces.hyperparameter import MUTATION_GROUPS
 
 # %% ../../nbs/search_algorithms/50_ea_optimized.ipynb #b043fab5
 TOURNAMENT = 3  # candidates from which each parent is chosen
@@ -76,14 +76,14 @@ class Evolution(Optimizer):
         self,
         surrogate: Evaluator,  # evaluates architectures
         population_size: int,  # architectures that survive a generation
-        mutation_prob: Sequence[float],  # one for each of `ROLES`
+        mutation_prob: Sequence[float],  # one for each of `MUTATION_GROUPS`
         **limits: Unpack[Limits],  # as `Optimizer` takes them
     ):
         super().__init__(surrogate, **limits)
         self.population_size = check_count("population_size", population_size, low=2)
         self.mutation_prob = {
             role: check_number(f"mutation_prob_{role}", p, low=0, high=1)
-            for role, p in zip(ROLES, mutation_prob, strict=True)
+            for role, p in zip(MUTATION_GROUPS, mutation_prob, strict=True)
         }
         self.mutation_prob_width = self.mutation_prob["width"]
         self.mutation_prob_depth = self.mutation_prob["depth"]
@@ -114,7 +114,7 @@ class Evolution(Optimizer):
         at_least: int = 1,  # 1: the child differs from its parent; 0: it may not
     ) -> dict:
         "Make a child by a step in width, depth and the rest, each with its probability."
-        available = {h.role for h in space.hyperparameters}
+        available = {h.mutation_group for h in space.hyperparameters}
         possible = [r for r, p in self.mutation_prob.items() if p > 0 and r in available]
         if not possible:
             raise ConfigError(

@@ -20,7 +20,6 @@ from analognas.search_algorithms.base import (
     Optimizer,
     Proposals,
     check_count,
-    volatile_stats,
 )
 from .constraints import RUNG
 from .history import History, Trial, sample_satisfying
@@ -49,7 +48,7 @@ class MultiFidelityEvaluator(Evaluator):
     Raises `ConfigError` for fewer than two evaluators, or a space with another number of
     rungs."""
 
-    growing = ("rows", "hours")
+    volatile_stats = ("rows", "hours")
 
     def __init__(self, evaluators: Sequence[Evaluator]):  # the cheapest first
         if len(evaluators) < 2 or not all(isinstance(e, Evaluator) for e in evaluators):
@@ -58,7 +57,7 @@ class MultiFidelityEvaluator(Evaluator):
         self.evaluators = list(evaluators)
         self.measured = any(e.measured for e in evaluators)
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         n = len(self.evaluators)
         if [h.size() for h in space.hyperparameters if h.name == RUNG] != [n]:
             raise ConfigError(f"These are {n} rungs; bind them to add_fidelity(space, {n}).")
@@ -88,11 +87,11 @@ class MultiFidelityEvaluator(Evaluator):
 
     def get_evaluator_stat(self) -> dict:
         "Return the statistics of each rung; rows and hours are sums over all rungs."
-        sums = dict.fromkeys(self.growing, 0)
+        sums = dict.fromkeys(self.volatile_stats, 0)
         rungs = []
         for evaluator in self.evaluators:
             stat = evaluator.get_evaluator_stat()
-            volatile = volatile_stats(evaluator)
+            volatile = set(evaluator.volatile_stats)
             rungs.append({name: value for name, value in stat.items() if name not in volatile})
             for name in volatile & sums.keys():
                 sums[name] += stat[name]
@@ -108,7 +107,7 @@ class MultiFidelityEvaluator(Evaluator):
 def _cost_row(rung: int, evaluator: Evaluator) -> dict[str, Any]:
     "Return the cost of one rung."
     row = {"rung": rung, "evaluator": type(evaluator).__name__, "measured": 0, "hours": 0.0}
-    if volatile_stats(evaluator):
+    if evaluator.volatile_stats:
         stat = evaluator.get_evaluator_stat()
         row |= {"measured": stat["rows"], "hours": stat["hours"]}
     return row

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..core import ConfigError, FileFormatError, check_choice, read_json
 from ..evaluators.base_evaluator import Evaluator
-from .base import Optimizer, volatile_stats
+from .base import Optimizer
 from .constraints import Constraints
 from .run_directory import SETTINGS, settings_differences
 from ..search_spaces.config_space import ConfigSpace
@@ -116,10 +116,10 @@ def search_settings(
 ) -> dict:
     "Return everything that is needed to repeat a search, as plain data."
     evaluator = optimizer.surrogate
-    volatile = volatile_stats(evaluator)
+    volatile = set(evaluator.volatile_stats)
     stat = evaluator.get_evaluator_stat()
     return {
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "runs": runs,
         "seed": seed,
         "baseline": baseline,

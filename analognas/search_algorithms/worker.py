@@ -7,7 +7,6 @@ __all__ = ['Worker']
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #a530febe
 import io
-import json
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -56,7 +55,7 @@ from analognas.search_algorithms.run_directory import (
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #934bc516
-def train_and_measure(
+def measure_winner(
     config: Mapping,
     space: ConfigSpace,
     data: Any,  # a Dataset; None loads the space's own
@@ -73,15 +72,13 @@ def train_and_measure(
 
     from analognas.analog.convert import digital_state
     from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, device_name, measure
+    from analognas.training.protocol import Protocol, device_name, train_and_measure
 
     data = load_dataset(space.dataset) if data is None else data
     protocol = Protocol() if protocol is None else protocol
     if data.info != space.info:
         space = space.for_dataset(data.info)
-    measured = measure(
-        lambda: space.build_network(config), data, rpu_config, protocol, seed, progress, device
-    )
+    measured = train_and_measure(space, config, data, protocol, rpu_config, seed, progress, device)
     on_cpu = {name: value.cpu() for name, value in digital_state(measured.model).items()}
     weights = io.BytesIO()
     torch.save(on_cpu, weights)
@@ -288,7 +285,7 @@ class Worker:
         "Return the worker of the search in a run directory; `search()` continues it."
         settings = read_settings(run_dir)
         if cs is None:
-            cs = ConfigSpace.from_json(json.dumps(settings["space"]))
+            cs = ConfigSpace.from_dict(settings["space"])
         if optimizer is None:
             if evaluator is None:
                 evaluator = pretrained_evaluator(cs, settings["evaluator"])
@@ -416,7 +413,7 @@ class Worker:
         of the digital network: `torch.load(path, weights_only=True)`."""
         config = self.best_config
         space = self.config_space if space is None else space
-        self.measurement, settings, weights = train_and_measure(
+        self.measurement, settings, weights = measure_winner(
             config, space, data, protocol, rpu_config, seed, self.progress, device
         )
         self.directory.write("measured.json", settings | self.measurement.to_dict())
@@ -436,5 +433,6 @@ __getattr__ = renamed(
         "standard_error": "search_algorithms.report:standard_error",
         "Stopped": "search_algorithms.execution:SearchStopped",
         "Switch": "search_algorithms.execution:RunControl",
+        "train_and_measure": "measure_winner",
     },
 )

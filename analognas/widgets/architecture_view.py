@@ -21,7 +21,7 @@ from ..evaluators.base_evaluator import Evaluator
 from ..plots.architecture import alt_text_architecture, plot_architecture
 from ..plots.style import PALETTE
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space
+from ..search_spaces.families import CellFamily
 from ..training.labels import TARGETS
 from .base import PanelOutput, new_figure
 from analognas.widgets.evaluator_context import (
@@ -130,7 +130,7 @@ def _figure(
     reference: np.ndarray,  # shape (n, 3)
 ) -> Figure:
     "Draw the network, and its predictions under it if there are any."
-    height = 5.0 if isinstance(space, NASBench201Space) else 3.6  # inches
+    height = 5.0 if isinstance(space.family, CellFamily) else 3.6  # inches
     if found is None:
         figure = new_figure(7.5, height)
         plot_architecture(space, config, figure.subplots(), chip)

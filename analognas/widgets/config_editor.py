@@ -188,7 +188,7 @@ class ConfigEditor:
 
     def _control(self, hyp: Hyperparameter, config: Mapping) -> W.Widget:
         active = self.space.is_active(hyp.name, config)
-        control = hyperparameter_control(hyp, config[hyp.name] if active else hyp.middle)
+        control = hyperparameter_control(hyp, config[hyp.name] if active else hyp.default_value)
         control.layout.width = "auto"
         return control
 

@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/widgets/22_run_record.ipynb #1220cbd2
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +91,7 @@ def read_run(
     path = Path(path)
     settings = read_settings(path)
     if space is None:
-        space = ConfigSpace.from_json(json.dumps(settings["space"]))
+        space = ConfigSpace.from_dict(settings["space"])
     evaluations = read_evaluations(path)
     summary = path / "summary.json"
     finished = summary.exists() and not read_json(summary).get("interrupted", True)
@@ -126,7 +125,7 @@ def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFra
         active = np.array([space.is_active(name, config) for config in configs])
         values = pd.Series([config[name] for config in configs], dtype=object)
         if active.any():
-            columns[name] = values.where(active, "–")
+            columns[name] = values.where(active, "–").infer_objects()
     return pd.DataFrame(columns)
 
 

@@ -6,7 +6,6 @@
 __all__ = ['SearchDashboard']
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #5c523bae
-import json
 import sys
 import threading
 import time
@@ -78,7 +77,7 @@ def worker_from_settings(
 
 def open_worker(path: Path, space: ConfigSpace, evaluator: Evaluator | None, **execution: Any):
     "Return the worker of a recorded search; the panel's own space is used where it is the same."
-    same = read_settings(path)["space"] == json.loads(space.to_json())
+    same = read_settings(path)["space"] == space.to_dict()
     return Worker.open(path, evaluator, cs=space if same else None, progress=False, **execution)
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #9a467ca8
@@ -133,7 +132,7 @@ class SearchDashboard(Panel):
             raise ConfigError(f"space must be a ConfigSpace; got {type(space).__name__}.")
         self.folder = Path("runs" if directory is None else directory)
         self.path: Path | None = None
-        self.evaluator = LazyEvaluator(evaluator)
+        self._evaluator = LazyEvaluator(evaluator)
         self.search = SearchControl(self._wake)
         self._to_open: str | None = None
         if (self.folder / SETTINGS).exists():
@@ -148,6 +147,11 @@ class SearchDashboard(Panel):
         every = {name: control for group in groups for name, control in group.items()}
         super().__init__(every, list(self.buttons.values()))
         self._arrange(groups)
+
+    @property
+    def evaluator(self) -> Evaluator:
+        "The evaluator of new searches."
+        return self._evaluator.get()
 
     def views(self, settings: dict) -> Iterator[PanelOutput]:
         "Yield the run that is shown, and again whenever it has grown."
@@ -247,7 +251,7 @@ class SearchDashboard(Panel):
     def _new_search(self, settings: Mapping[str, Any]) -> MakeWorker:
         def make(on_evaluation):
             worker = worker_from_settings(
-                self.space, settings, self.evaluator.get(), on_evaluation=on_evaluation
+                self.space, settings, self.evaluator, on_evaluation=on_evaluation
             )
             names = run_directory_names(self.space.dataset, self.folder)
             worker.run_dir = next(path for path in names if not path.exists())
@@ -257,7 +261,7 @@ class SearchDashboard(Panel):
 
     def _recorded_search(self, path: Path) -> MakeWorker:
         def make(on_evaluation):
-            given = self.evaluator.given
+            given = self._evaluator.given
             return open_worker(path, self.space, given, on_evaluation=on_evaluation)
 
         return make
@@ -349,7 +353,7 @@ class SearchDashboard(Panel):
     def _show_plan(self, record: RunRecord | None) -> None:
         "Add what start would do; settings that are not possible raise `ConfigError`."
         settings = self.settings
-        worker = worker_from_settings(self.space, settings, self.evaluator.get())
+        worker = worker_from_settings(self.space, settings, self.evaluator)
         beside = ""
         if worker.baseline and settings["optimizer"] != "random_search":
             beside = ", and as many at random"

@@ -16,9 +16,10 @@ from ..core import DATASETS, ConfigError, DatasetInfo, as_rng, dataset_info, ren
 from ..cost.model import CHIPS, find_chip
 from ..evaluators.base_evaluator import Evaluator
 from ..evaluators.surrogate import SurrogateEvaluator
-from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import NASBENCH201, RESNET_LIKE
 from ..search_spaces.hyperparameter import TYPES
-from ..search_spaces.nasbench201 import NASBENCH201, NASBench201Space
+from ..search_spaces.nasbench201 import NASBench201Space
 from . import controls
 from .architecture_view import architecture_view
 from .base import Panel, PanelOutput
@@ -175,7 +176,7 @@ class SpaceExplorer(Panel):
             self.set_status(str(e), error=True)
             return
         new = space.hyperparameters[-1]
-        config = self.config | {new.name: new.middle}
+        config = self.config | {new.name: new.default_value}
         notice = f"Added {new}."
         if space.static_metrics(space.columns([config])):
             notice += (

@@ -20,7 +20,7 @@ class Counting(Evaluator):
     def __init__(self):
         self.asked = []
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):

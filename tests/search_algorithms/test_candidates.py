@@ -29,8 +29,8 @@ def nested():
     "A space in which two hyperparameters depend on a third, and one has no order."
     space = ConfigSpace("digits", "custom")
     space.add_hyperparameter("stages", "discrete", 1, 3)
-    space.add_hyperparameter("width2", "discrete", 4, 6, active_from=("stages", 2))
-    space.add_hyperparameter("width3", "continuous", 0.1, 0.3, step=0.1, active_from=("stages", 3))
+    space.add_hyperparameter("width2", "discrete", 4, 6, condition=("stages", 2))
+    space.add_hyperparameter("width3", "continuous", 0.1, 0.3, step=0.1, condition=("stages", 3))
     space.add_hyperparameter_range("kind", "categorical", ["a", "b"])
     return space
 
@@ -177,11 +177,11 @@ def test_a_mutation_is_one_step_of_one_active_hyperparameter_of_its_role(role):
             changed = {"M"}
         assert len(changed) == 1
         [name] = changed
-        assert space[name].role == role and space.is_active(name, parent)
+        assert space[name].mutation_group == role and space.is_active(name, parent)
         values = space[name].values
         assert abs(values.index(child[name]) - values.index(parent[name])) == 1
         touched.add(name)
-    assert touched == {h.name for h in space.hyperparameters if h.role == role}
+    assert touched == {h.name for h in space.hyperparameters if h.mutation_group == role}
 
 
 def test_a_mutation_without_anything_to_change_is_the_parent():

@@ -45,8 +45,10 @@ def test_probabilities_choose_the_operators(probabilities, roles):
     for parent in space.sample_arch_uniformly(40, 0):
         child = optimizer.mutate(space, parent, rng)
         changed = {n for n in child if child[n] != parent[n]}
-        assert changed and ({"depth"} == roles or {space[n].role for n in changed} == roles)
-        assert roles != {"depth"} or any(space[n].role == "depth" for n in changed)
+        assert changed and (
+            {"depth"} == roles or {space[n].mutation_group for n in changed} == roles
+        )
+        assert roles != {"depth"} or any(space[n].mutation_group == "depth" for n in changed)
 
 
 def test_a_small_probability_is_kept():
@@ -61,7 +63,11 @@ def test_a_small_probability_is_kept():
     for role, p in (("width", 0.8), ("depth", 0.3)):
         share = np.mean(
             [
-                any(c[h.name] != q[h.name] for h in space.hyperparameters if h.role == role)
+                any(
+                    c[h.name] != q[h.name]
+                    for h in space.hyperparameters
+                    if h.mutation_group == role
+                )
                 for c, q in zip(children, parents, strict=True)
             ]
         )

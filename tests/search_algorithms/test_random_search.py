@@ -25,7 +25,7 @@ def test_a_continuum_is_not_exhausted():
     "101 is how a continuum is counted; a search may look at more of its values."
 
     class Bump(Evaluator):
-        def _accept(self, space):
+        def _check_space(self, space):
             pass
 
         def _predict(self, configs):

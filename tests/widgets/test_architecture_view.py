@@ -41,7 +41,7 @@ def test_table_has_the_numbers_of_cost_model_and_evaluator():
 class Forgetful(Evaluator):
     "Knows some architectures only."
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):

@@ -5,7 +5,7 @@ from torch import nn
 
 from analognas.core import ConfigError
 from analognas.datasets.load import load_dataset
-from analognas.training.protocol import Protocol, measure
+from analognas.training.protocol import Protocol, train_and_measure
 from analognas.widgets.candidates import (
     as_candidates,
     default_space,
@@ -25,12 +25,8 @@ def hardened():
 
 def test_as_candidates_takes_networks_measurements_and_candidates(hardened):
     config = small_resnet(8)
-    measured = measure(
-        lambda: default_space(config).build_network(config),
-        load_dataset("digits"),
-        None,
-        QUICK,
-        progress=False,
+    measured = train_and_measure(
+        default_space(config), config, load_dataset("digits"), QUICK, progress=False
     )
     candidates = as_candidates(
         {"network": hardened.model, "measured": measured, "candidate": hardened}, hardened.data
