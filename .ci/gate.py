@@ -35,6 +35,7 @@ LAYERS = (
     ("bench", "plots"),
     ("widgets",),
     ("demo", "lab", "doctor"),
+    ("commands",),
     ("cli",),
 )
 DEFAULT_EXP = re.compile(r"^\s*#\s*\|\s*default_exp\s+(\S+)", re.MULTILINE)
