@@ -105,7 +105,7 @@ def add_search(subparsers) -> None:
     )
     search.add_argument(
         "--executor",
-        help="where to evaluate: threads:N, processes:N or dask:ADDRESS; in this process if left out",
+        help="where to evaluate: threads:N, processes:N or dask:ADDRESS; here if left out",
     )
     search.add_argument(
         "--chunk",

@@ -46,7 +46,8 @@ def make_executor(
 ) -> dict[str, Any]:  # arguments of `Worker`
     """Return an executor as arguments of `Worker`.
 
-    Raises `ConfigError` for an unknown kind or a missing count, `MissingExtraError` without Dask."""
+    Raises `ConfigError` for an unknown kind or a missing count, `MissingExtraError` without
+    Dask."""
     if text is None:
         return {}
     kind, _, detail = text.partition(":")

@@ -203,7 +203,7 @@ def run_demo(
 ) -> Worker:  # of the second search
     """Run the three parts one after the other.
 
-    Repeated with the same directory, searches that were killed go on, and finished ones are read."""
+    With a directory of an earlier call, killed searches go on and finished ones are read."""
     folder = make_new_directory("demo") if run_dir is None else Path(run_dir)
     print("1. Search by measuring: 100 published measurements for each run\n")
     search_by_measuring(folder / "measuring", progress)
