@@ -183,7 +183,7 @@ def _evaluation_times(digital: nn.Module, x: Tensor, out_noise: float, rounds: i
 
 def bench_analog(
     eval_batch: int = 128, train_batch: int = 64, rounds: int = 9, seed: int = 0
-) -> dict[str, float]:  # the keys are listed in `analognas bench analog`'s notebook
+) -> dict[str, float]:  # key -> ratio
     """Return ratios of time: aihwkit over ours (`..._speedup...`) and ours over digital
     (`..._over_digital...`); the ratio of peak memory in training; and the largest error."""
     check_number("rounds", rounds, low=1, integer=True)
