@@ -7,15 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gate
 import pytest
+import readme
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / ".ci"))
-
-import gate  # noqa: E402
-import readme  # noqa: E402
 
 # a PNG
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

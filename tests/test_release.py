@@ -1,15 +1,12 @@
 """`make release` builds what the repository holds, and finds what should not be there."""
 
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import release
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / ".ci"))
-
-import release  # noqa: E402
 
 STEM = f"analognas-{release.read_version(ROOT)}"
 METADATA = f"{STEM}.dist-info/METADATA"

@@ -12,6 +12,7 @@ from analognas.training.collect import LABEL_TIMES
 from analognas.training.protocol import Protocol
 
 
+@pytest.mark.slow
 def test_bench_scale_prints_speedup_and_loses_nothing(bench_json, monkeypatch):
     short = Protocol(
         epochs=1,

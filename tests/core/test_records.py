@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from analognas import core
 from analognas.core import DATASETS, ConfigError, DatasetInfo, DriftRecord, dataset_info
 
-
 TIMES = (1.0, 3_600.0, 86_400.0, 2_592_000.0)
 ACCURACIES = st.integers(1, 6).flatmap(
     lambda n: st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=n, max_size=n)
