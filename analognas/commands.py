@@ -156,19 +156,14 @@ def parse_config(text: str) -> dict[str, Any]:
 def run_measure(args: Namespace) -> int:
     "Train, program and drift one architecture, and print the measurement as JSON."
     from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, measure
+    from analognas.training.protocol import Protocol, train_and_measure
 
     data = load_dataset(args.dataset, args.root)
     space = make_space(args.space).for_dataset(data.info)
     config = parse_config(args.config)
     space.validate(config)
-    measured = measure(
-        lambda: space.build_network(config),
-        data,
-        None,
-        Protocol(n_rep=args.n_rep),
-        args.seed,
-        device=args.device,
+    measured = train_and_measure(
+        space, config, data, Protocol(n_rep=args.n_rep), seed=args.seed, device=args.device
     )
     result = {"config": config, "dataset": data.info.name} | measured.to_dict()
     print(json.dumps(result, indent=1))
@@ -193,7 +188,8 @@ def plan_changes(
 def run_collect(args: Namespace) -> int:
     "Measure many architectures into a label store; the exit status is 1 if any failed."
     from analognas.datasets.load import load_dataset
-    from analognas.training.collect import Tally, collect, find_plan
+    from analognas.training.collect import Tally, collect
+    from analognas.training.plans import find_plan
     from analognas.training.protocol import check_device
 
     check_device(args.device)

@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 from analognas.cli import main
 from analognas.commands import BENCHES, result_lines
 from analognas.core import ConfigError
-from analognas.training.labels import LabelStore
+from analognas.training.label_store import LabelStore
 
 SMALL_SEARCH = (
     "search digits --optimizer random_search --population 8 --iterations 1 --runs 1 --seed 3"
@@ -65,7 +65,7 @@ def test_run_collect_without_time_makes_a_store_that_can_be_continued(tmp_path, 
     assert tally.startswith("rows 0, epochs 0, seconds ")
     assert counts == "5 open, 0 claimed, 0 done, 0 failed"  # the first is trained three times
     assert "plan quick of digits, changed" in captured.err
-    assert LabelStore(path).facts["protocol"]["epochs"] == 8
+    assert LabelStore(path).metadata["protocol"]["epochs"] == 8
     assert [part["n"] for part in LabelStore(path).parts()] == []  # nothing was measured
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analognas.bench.search import load_search_bench
-from analognas.training.collect import PLANS
+from analognas.training.plans import PLANS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

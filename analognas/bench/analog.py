@@ -111,7 +111,7 @@ WARM_UP_STEPS = 60
 
 
 def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
-    "Return a step of SGD with momentum for each engine and for both layouts of the digital network."
+    "Return a step of SGD with momentum for each engine; for the digital network in both layouts."
     x = torch.randn(batch, 3, 32, 32)
     y = torch.randint(10, (batch,))
     last = x.contiguous(memory_format=torch.channels_last)

@@ -34,8 +34,9 @@ from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
 from ..search_spaces.config_space import ConfigSpace
-from ..training.collect import Collector, describe_measurements
-from ..training.labels import LabelStore
+from ..training.collector import Collector
+from ..training.label_store import LabelStore
+from ..training.plans import describe_measurements
 from ..training.protocol import Protocol
 
 # %% ../../nbs/bench/30_baselines.ipynb #e1d9f238

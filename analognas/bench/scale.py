@@ -29,7 +29,7 @@ from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.random_search import RandomSearch
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
-from ..training.collect import LABEL_TIMES
+from ..training.plans import LABEL_TIMES
 from ..training.protocol import Protocol
 
 # %% ../../nbs/bench/50_scale.ipynb #1c4c1686

@@ -25,7 +25,7 @@ from ..search_algorithms.pareto import pareto_front
 from ..search_algorithms.worker import OPTIMIZERS, find_optimizer
 from ..search_spaces.nasbench201 import NASBench201Space
 from ..search_spaces.nasbench201_cells import EDGE_NAMES, OPERATIONS
-from ..training.labels import LabelStore
+from ..training.label_store import LabelStore
 
 # %% ../../nbs/bench/40_search.ipynb #24db7271
 CHECKPOINTS = (50, 100, 200)  # evaluations after which regret is read

@@ -11,6 +11,7 @@ from .errors import (
     import_optional,
 )
 from .files import cache_dir, read_json, write_atomic, write_json
+from .hardware import G_MAX_LIMIT, G_MIN, IDEAL_BITS, PRESETS, HardwareConfig
 from .processes import pid_exists, process_realm, process_start
 from .records import (
     DATASETS,
@@ -41,15 +42,20 @@ __all__ = [
     "DATASETS",
     "DAY",
     "DRIFT_TIMES",
+    "G_MAX_LIMIT",
+    "G_MIN",
     "HOUR",
+    "IDEAL_BITS",
     "MINUTE",
     "MONTH",
+    "PRESETS",
     "SECOND",
     "AnalogNASError",
     "ConfigError",
     "DatasetInfo",
     "DriftRecord",
     "FileFormatError",
+    "HardwareConfig",
     "InfeasibleError",
     "MissingExtraError",
     "as_rng",

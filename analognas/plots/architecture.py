@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'MAX_DRAWN', 'architecture_data', 'plot_cell', 'plot_archite
 # %% ../../nbs/plots/50_architecture.ipynb #ed2493e7
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ from matplotlib.ticker import EngFormatter
 
 from ..cost.model import Chip, find_chip
 from .style import PALETTE, new_axes
-from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
-from ..search_spaces.nasbench201 import NASBench201Space
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import NASBENCH201, RESNET_LIKE, CellFamily
 from analognas.search_spaces.nasbench201_cells import (
     AVGPOOL3X3,
     CONV1X1,
@@ -207,8 +207,9 @@ def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
     "Every kind of layer of a network that goes on crossbars, with its costs."
     rows = []
     for x in space.crossbar_layers([config]):
-        numbers = {k: getattr(x, k) for k in ("rows", "cols", "pixels", "times", "params", "macs")}
-        numbers["tiles"] = x.times * x.tiles(chip.rows, chip.cols)
+        numbers = {k: getattr(x, k) for k in ("rows", "cols", "params", "macs")}
+        numbers |= {"pixels": x.positions, "times": x.count}
+        numbers["tiles"] = x.count * x.tiles(chip.rows, chip.cols)
         rows.append(
             {"layer": x.name} | {k: int(np.broadcast_to(v, 1)[0]) for k, v in numbers.items()}
         )
@@ -223,8 +224,8 @@ def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> Iterat
         space.columns([config])  # nothing is known of a network of one's own until it is built
     ):
         return _chain_blocks(layers)
-    if isinstance(space, NASBench201Space):
-        return _cell_blocks(space.skeleton, *where)
+    if isinstance(space.family, CellFamily):
+        return _cell_blocks(space.family.skeleton, *where)
     if space.search_space == RESNET_LIKE:
         return _resnet_blocks(config, *where)
     return _chain_blocks(layers)
@@ -584,9 +585,7 @@ def plot_cell(
     return ax
 
 # %% ../../nbs/plots/50_architecture.ipynb #99acd170
-_FAMILIES = {RESNET_LIKE: "ResNet-like network"} | dict.fromkeys(
-    NASBench201Space.families, "NAS-Bench-201 network"
-)
+_FAMILIES = {RESNET_LIKE: "ResNet-like network", NASBENCH201: "NAS-Bench-201 network"}
 
 
 def _count(n: float) -> str:
@@ -602,8 +601,8 @@ def _costs_in_words(data: pd.DataFrame, chip: Chip) -> str:
     )
 
 
-def _is_cell(space: ConfigSpace, data: pd.DataFrame) -> TypeGuard[NASBench201Space]:
-    return isinstance(space, NASBench201Space) and "cell" in set(data.kind)
+def _is_cell(space: ConfigSpace, data: pd.DataFrame) -> bool:
+    return isinstance(space.family, CellFamily) and "cell" in set(data.kind)
 
 
 def plot_architecture(
@@ -671,7 +670,9 @@ def alt_architecture(
             f"{r.c_out} channels at {r.height}×{r.width}"
             for r in inner[inner.kind == "cell"].itertuples()
         )
-        what = f"{space.skeleton['cells_per_stage']} cells in each of three stages of {widths}; a cell has {_edges_in_words(cell_of(config))}"
+        per_stage = inner[inner.kind == "cell"].repeats.iloc[0]
+        edges = _edges_in_words(cell_of(config))
+        what = f"{per_stage} cells in each of three stages of {widths}; a cell has {edges}"
     else:
         what = "; ".join(map(_blocks_in_words, inner.itertuples()))
     return (

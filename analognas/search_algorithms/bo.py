@@ -38,7 +38,7 @@ def embed(
         if h.type == "categorical":
             parts += [(values == v) / 1.0 for v in h.range]
             continue
-        if h.active_from:
+        if h.condition:
             live = np.array([space.is_active(h.name, c) for c in configs])
         else:
             live = np.ones(len(configs), bool)

@@ -14,7 +14,8 @@ import numpy as np
 from ..cost.model import Chip, find_chip, hardware_cost
 from ..core import ConfigError, check_choice, check_number
 from ..evaluators.base_evaluator import Prediction
-from ..search_spaces.config_space import STATS, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import STATS
 
 # %% ../../nbs/search_algorithms/10_constraints.ipynb #00e98ebf
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .constraints import Constraints
 from .ea_optimized import Evolution, breed, draw_new
 from .pool import mutate
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.hyperparameter import ROLES
+from ..search_spaces.hyperparameter import MUTATION_GROUPS
 
 # %% ../../nbs/search_algorithms/60_ea.ipynb #93b8c8d5
 def first_feasible(
@@ -69,7 +69,7 @@ class EAOptimizer(Evolution):
             population_size,
             dict(
                 zip(
-                    ROLES,
+                    MUTATION_GROUPS,
                     (mutation_prob_width, mutation_prob_depth, mutation_prob_other),
                     strict=True,
                 )

@@ -22,7 +22,7 @@ from analognas.search_algorithms.base import (
 from .constraints import Constraints
 from .pool import mutate
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.hyperparameter import ROLES
+from ..search_spaces.hyperparameter import MUTATION_GROUPS
 
 # %% ../../nbs/search_algorithms/50_ea_optimized.ipynb #b043fab5
 TOURNAMENT = 3  # candidates from which each parent is chosen
@@ -85,7 +85,7 @@ class Evolution(Optimizer):
             for role, p in mutation_prob.items()
         }
         self.mutation_prob_width, self.mutation_prob_depth, self.mutation_prob_other = (
-            self.mutation_prob[r] for r in ROLES
+            self.mutation_prob[r] for r in MUTATION_GROUPS
         )
         if not any(self.mutation_prob.values()):
             raise ConfigError(
@@ -106,7 +106,7 @@ class Evolution(Optimizer):
         possible = [
             r
             for r, p in self.mutation_prob.items()
-            if p > 0 and any(h.role == r for h in space.hyperparameters)
+            if p > 0 and any(h.mutation_group == r for h in space.hyperparameters)
         ]
         if not possible:
             raise ConfigError(
@@ -142,7 +142,7 @@ class EAOptimizer(Evolution):
             population_size,
             dict(
                 zip(
-                    ROLES,
+                    MUTATION_GROUPS,
                     (mutation_prob_width, mutation_prob_depth, mutation_prob_other),
                     strict=True,
                 )

@@ -40,8 +40,8 @@ class MultiFidelityEvaluator(Evaluator):
     Bind it to a space of `add_fidelity`. Raises `ConfigError` for fewer than two evaluators, or a
     space with another number of rungs."""
 
-    checks_configs = True
-    growing = ("rows", "hours")
+    validates_configs = True
+    volatile_stats = ("rows", "hours")
 
     def __init__(self, evaluators: Sequence[Evaluator]):  # the cheapest first
         if len(evaluators) < 2 or not all(isinstance(e, Evaluator) for e in evaluators):
@@ -51,7 +51,7 @@ class MultiFidelityEvaluator(Evaluator):
         self.evaluators = list(evaluators)
         self.measured = any(e.measured for e in evaluators)
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         if [h.size() for h in space.hyperparameters if h.name == RUNG] != [len(self.evaluators)]:
             raise ConfigError(
                 f"These are {len(self.evaluators)} rungs; bind them to add_fidelity(space, "
@@ -84,16 +84,18 @@ class MultiFidelityEvaluator(Evaluator):
 
     def get_evaluator_stat(self) -> dict:
         "What is known of each rung; rows and hours are of all together."
-        each = [(e.get_evaluator_stat(), getattr(e, "growing", ())) for e in self.evaluators]
-        told = [{k: v for k, v in stat.items() if k not in growing} for stat, growing in each]
-        growing = {k: sum(stat[k] for stat, growing in each if k in growing) for k in self.growing}
-        return super().get_evaluator_stat() | growing | {"rungs": told}
+        each = [(e.get_evaluator_stat(), e.volatile_stats) for e in self.evaluators]
+        told = [{k: v for k, v in stat.items() if k not in volatile} for stat, volatile in each]
+        totals = {
+            k: sum(stat[k] for stat, volatile in each if k in volatile) for k in self.volatile_stats
+        }
+        return super().get_evaluator_stat() | totals | {"rungs": told}
 
     def cost(self) -> pd.DataFrame:
         """One row per rung: its evaluator, how many architectures it measured and the hours that
         took; nothing for predictions."""
         each = [
-            (type(e).__name__, e.get_evaluator_stat(), hasattr(e, "growing"))
+            (type(e).__name__, e.get_evaluator_stat(), bool(e.volatile_stats))
             for e in self.evaluators
         ]
         return pd.DataFrame(

@@ -15,7 +15,8 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
 from ..core import check_number
-from ..search_spaces.config_space import INACTIVE, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import INACTIVE
 
 # %% ../../nbs/search_algorithms/40_pool.ipynb #5b3b75bb
 def every_config(
@@ -27,12 +28,12 @@ def every_config(
     if any(h.values is None for h in hyps) or space.compute_cs_size() > at_most:
         return None
     found = []
-    free = [h for h in hyps if h.active_from is None]
+    free = [h for h in hyps if h.condition is None]
     for values in itertools.product(*(h.values for h in free)):
         chosen = dict(zip((h.name for h in free), values, strict=True))
         choices = [
             (chosen[h.name],)
-            if h.active_from is None
+            if h.condition is None
             else h.values
             if space.is_active(h.name, chosen)
             else (INACTIVE,)
@@ -93,7 +94,7 @@ def mutate(space: ConfigSpace, config: Mapping, role: str | None, rng: np.random
     movable = [
         (h.name, h.neighbours(config[h.name]))
         for h in space.hyperparameters
-        if role in (None, h.role) and space.is_active(h.name, config)
+        if role in (None, h.mutation_group) and space.is_active(h.name, config)
     ]
     movable = [(name, values) for name, values in movable if values]
     if not movable:

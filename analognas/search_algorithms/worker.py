@@ -656,14 +656,12 @@ def train_and_measure(
 
     from analognas.analog.convert import digital_state
     from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, device_name, measure
+    from analognas.training.protocol import Protocol, device_name, train_and_measure
 
     data = load_dataset(space.dataset) if data is None else data
     protocol = Protocol() if protocol is None else protocol
     space = space if data.info == space.info else space.for_dataset(data.info)
-    found = measure(
-        lambda: space.build_network(config), data, rpu_config, protocol, seed, progress, device
-    )
+    found = train_and_measure(space, config, data, protocol, rpu_config, seed, progress, device)
     weights = io.BytesIO()
     torch.save(
         {k: v.cpu() for k, v in digital_state(found.model).items()}, weights
@@ -684,15 +682,13 @@ def search_settings(
 ) -> dict:
     """What a search is, in enough detail to do it again.
 
-    What an evaluator counts while it works (`growing`) is no setting."""
+    What an evaluator counts while it works (`volatile_stats`) is no setting."""
     evaluator = optimizer.surrogate
     stat = {
-        k: v
-        for k, v in evaluator.get_evaluator_stat().items()
-        if k not in getattr(evaluator, "growing", ())
+        k: v for k, v in evaluator.get_evaluator_stat().items() if k not in evaluator.volatile_stats
     }
     return {
-        "space": json.loads(space.to_json()),
+        "space": space.to_dict(),
         "runs": runs,
         "seed": seed,
         "baseline": baseline,
@@ -936,7 +932,7 @@ class Worker(Findings):
         Returns the worker, with the search done."""
         settings = read_settings(run_dir)
         if cs is None:
-            cs = ConfigSpace.from_json(json.dumps(settings["space"]))
+            cs = ConfigSpace.from_dict(settings["space"])
         else:
             cs = cs
         if optimizer is None:

@@ -29,7 +29,7 @@ class ToyEvaluator(Evaluator):
     """A smooth landscape over any space: 1-day accuracy with one peak; accuracy loss and spread
     that pull elsewhere."""
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         pass
 
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +77,10 @@ def problem(name: str) -> Problem:  # "cells", "resnet", "custom" or "tiny"
         space.add_hyperparameter("lr", "continuous", 1e-4, 0.1, log=True)
         space.add_hyperparameter("dropout", "continuous", 0.0, 0.5, step=0.1)
         space.add_hyperparameter_range("activation", "categorical", ["relu", "gelu", "tanh"])
-        space.add_hyperparameter("depth", "discrete", 1, 4, role="depth")
-        space.add_hyperparameter("width3", "discrete", 1, 8, role="width", active_from=("depth", 3))
+        space.add_hyperparameter("depth", "discrete", 1, 4, mutation_group="depth")
+        space.add_hyperparameter(
+            "width3", "discrete", 1, 8, mutation_group="width", condition=("depth", 3)
+        )
     limits = {
         "resnet": Constraints(1, 2.5),
         "tiny": Constraints(T_AVM=3),

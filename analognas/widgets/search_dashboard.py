@@ -12,7 +12,6 @@ __all__ = ['logger', 'BEST_SHOWN', 'RUN', 'PAUSE', 'STOP', 'OPTIMIZER_LABELS', '
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #5c523bae
 import inspect
 import itertools
-import json
 import logging
 import sys
 import threading
@@ -112,7 +111,7 @@ def read_run(path: str | Path, space: ConfigSpace | None = None) -> RunRecord:
     `ConfigError` or `FileFormatError` if it is none."""
     path, settings = Path(path), read_settings(path)
     if space is None:
-        space = ConfigSpace.from_json(json.dumps(settings["space"]))
+        space = ConfigSpace.from_dict(settings["space"])
     else:
         space = space
     evaluations = read_evaluations(path)
@@ -543,8 +542,8 @@ def reopen(
     """A worker that can go on with the search in a directory: like `Worker.resume`, but the search
     is still to be begun, so that it can be steered."""
     settings = read_settings(path)
-    if settings["space"] != json.loads(space.to_json()):
-        space = ConfigSpace.from_json(json.dumps(settings["space"]))
+    if settings["space"] != space.to_dict():
+        space = ConfigSpace.from_dict(settings["space"])
     optimizer = optimizer_from(
         settings,
         shipped_evaluator(space, settings["evaluator"]) if evaluator is None else evaluator,

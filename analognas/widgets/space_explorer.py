@@ -34,9 +34,10 @@ from ..evaluators.surrogate import SurrogateEvaluator
 from ..evaluators.xgboost import XGBoostEvaluator
 from ..plots.architecture import alt_architecture, plot_architecture
 from ..plots.style import PALETTE
-from ..search_spaces.config_space import RESNET_LIKE, ConfigSpace
+from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import NASBENCH201, RESNET_LIKE, CellFamily
 from ..search_spaces.hyperparameter import TYPES, Hyperparameter
-from ..search_spaces.nasbench201 import NASBENCH201, NASBench201Space
+from ..search_spaces.nasbench201 import NASBench201Space
 from ..search_spaces.nasbench201_cells import OPERATIONS
 from ..training.labels import TARGETS
 from analognas.widgets.base import (
@@ -251,7 +252,7 @@ def _figure(
     space: ConfigSpace, config: Mapping, chip: Chip, answer: Answer | None, crowd: np.ndarray
 ):
     "The network, and the predictions under it if there are any."
-    tall = 5.0 if isinstance(space, NASBench201Space) else 3.6
+    tall = 5.0 if isinstance(space.family, CellFamily) else 3.6
     figure = new_figure(7.5, tall + 1.4 * (answer is not None))
     if answer is None:
         plot_architecture(space, config, figure.subplots(), chip)
@@ -478,7 +479,7 @@ class ConfigPanel(Panel):
         self.space = space
         self._news = news
         self._knobs = {
-            h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.middle)
+            h.name: knob(h, config[h.name] if space.is_active(h.name, config) else h.default_value)
             for h in space.hyperparameters
         }
         for control in self._knobs.values():
@@ -643,7 +644,7 @@ class SpaceExplorer(ConfigPanel):
             self.say(str(e), error=True)
             return
         new = space.hyperparameters[-1]
-        config = self.config | {new.name: new.middle}
+        config = self.config | {new.name: new.default_value}
         fixed = " The network stays as it is: that needs a ConfigSpace with a `network` function which reads the new value."
         self._use(
             space,

@@ -13,7 +13,7 @@ from aihwkit.simulator.parameters import IOParameters
 from torch import nn
 
 from analognas.analog.hardware import create_rpu_config, resolution
-from analognas.core import ConfigError
+from analognas.core import ConfigError, HardwareConfig
 
 # AnalogNAS-Bench's settings, as its training script (IBM/analog-nas, analognasbench/training_script.py) sets them.
 PUBLISHED = {
@@ -252,3 +252,9 @@ def test_a_noise_model_of_ones_own():
 def test_conductances_that_were_not_characterised_are_refused(preset, g_max):
     with pytest.raises(ConfigError, match="g_max"):
         create_rpu_config(preset, g_max=g_max)
+
+
+def test_settings_make_the_same_chip_as_their_keywords():
+    by_record = create_rpu_config(HardwareConfig.from_preset("hermes", dac_bits=6), drift_scale=0.5)
+    by_keyword = create_rpu_config("hermes", dac_bits=6, drift_scale=0.5)
+    assert str(by_record) == str(by_keyword)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analognas.bench import scale
-from analognas.training.collect import LABEL_TIMES
+from analognas.training.plans import LABEL_TIMES
 from analognas.training.protocol import Protocol
 
 

@@ -24,8 +24,9 @@ from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.training.labels import TARGETS, LabelStore
-from analognas.training.protocol import Protocol, measure
+from analognas.training.label_store import LabelStore
+from analognas.training.labels import TARGETS
+from analognas.training.protocol import Protocol, train_and_measure
 
 spec = importlib.util.spec_from_file_location(
     "quick_collection", Path(__file__).parents[1] / "training" / "quick_collection.py"
@@ -61,13 +62,8 @@ class TestMeasuredConforms(EvaluatorConformance):
 def test_the_answer_is_what_measuring_gives(tmp_path):
     space, config = quick.small_space(), {"hidden": 30}
     answer = evaluator(seed=7).bind(space).query(config)
-    truth = measure(
-        lambda: space.build_network(config),
-        quick.some_digits(),
-        None,
-        quick.QUICK,
-        7,
-        progress=False,
+    truth = train_and_measure(
+        space, config, quick.some_digits(), quick.QUICK, seed=7, progress=False
     )
     assert (answer.acc_1d, answer.avm, answer.std_1d) == (
         truth.drift.acc_1d,
@@ -79,7 +75,11 @@ def test_the_answer_is_what_measuring_gives(tmp_path):
 
 def test_each_architecture_is_measured_once(tmp_path, monkeypatch):
     space, calls = quick.small_space(), []
-    monkeypatch.setattr(measured, "measure", lambda *a, **k: calls.append(1) or measure(*a, **k))
+    monkeypatch.setattr(
+        measured,
+        "train_and_measure",
+        lambda *a, **k: calls.append(1) or train_and_measure(*a, **k),
+    )
     e = evaluator(tmp_path / "m.sqlite").bind(space)
     configs = [{"hidden": 5}, {"hidden": 6}, {"hidden": np.int64(5)}, {"hidden": 5.0}]
     first = e.query_pop(configs)
@@ -100,8 +100,8 @@ def test_its_labels_are_a_label_set_that_a_table_can_answer_from():
     labels = e.labels("mine")
     assert (
         labels.name == "mine"
-        and labels.facts["protocol"]["epochs"] == 1
-        and labels.facts["hours"] >= 0
+        and labels.metadata["protocol"]["epochs"] == 1
+        and labels.metadata["hours"] >= 0
     )
     table = TableEvaluator(labels).bind(space).query_pop(configs)
     for t in TARGETS:
@@ -174,7 +174,7 @@ def test_a_killed_process_loses_the_measurement_under_way_and_no_other(tmp_path)
     assert evaluator().bind(quick.small_space()).query(config).acc_1d == result["acc_1d"]
     e.query_pop([c for c, *_ in kept] + [{"hidden": 100}])
     assert e.get_evaluator_stat()["rows"] == len(kept) + 1
-    assert LabelStore(store, e.store.facts).counts()["done"] == len(kept) + 1
+    assert LabelStore(store, e.store.metadata).counts()["done"] == len(kept) + 1
 
 
 def test_another_process_and_threads_give_the_same_answers(tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 
 from analognas.core import FileFormatError
 from analognas.testing.evaluators import EvaluatorConformance
-from analognas.evaluators.mlp import MEMBERS, REACH, MLPEvaluator, Networks
+from analognas.evaluators.mlp import MEMBERS, CLIP, MLPEvaluator, MLPEnsemble
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.labels import TARGETS, LabelSet
 
@@ -26,7 +26,7 @@ Z = Z_OF(X)
 
 @pytest.fixture(scope="module")
 def networks():
-    return Networks.fit(X, Z, ["a", "b", "c"], X[:0], seed=0)
+    return MLPEnsemble.fit(X, Z, ["a", "b", "c"], X[:0], seed=0)
 
 
 def test_it_learns_what_bends(networks):
@@ -39,7 +39,7 @@ def test_it_learns_what_bends(networks):
 def test_the_answer_is_the_mean_of_so_many_ordinary_networks(networks):
     "A second implementation: nn.Linear and nn.SiLU with the same weights, one member at a time."
     s, votes = networks.state, []
-    x = torch.tensor((X - X.mean(0)) / np.where(X.std(0) > 0, X.std(0), 1)).clamp(-REACH, REACH)
+    x = torch.tensor((X - X.mean(0)) / np.where(X.std(0) > 0, X.std(0), 1)).clamp(-CLIP, CLIP)
     for k in range(MEMBERS):
         layers = [nn.Linear(*s[f"w{i}"].shape[1:], dtype=torch.float64) for i in range(3)]
         for i, layer in enumerate(layers):
@@ -54,7 +54,7 @@ def test_the_answer_is_the_mean_of_so_many_ordinary_networks(networks):
 
 
 def test_far_away_it_answers_as_at_the_edge(networks):
-    edge = X.mean(0) + REACH * X.std(0)
+    edge = X.mean(0) + CLIP * X.std(0)
     assert networks.predict(edge[None] + [100, 1000, 0]) == pytest.approx(
         networks.predict(edge[None])
     )
@@ -63,7 +63,7 @@ def test_far_away_it_answers_as_at_the_edge(networks):
 def test_the_seed_decides_and_leaves_the_generator_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    a, b, c = (Networks.fit(X, Z, ["a", "b", "c"], X[:0], seed=s).predict(X) for s in (1, 1, 2))
+    a, b, c = (MLPEnsemble.fit(X, Z, ["a", "b", "c"], X[:0], seed=s).predict(X) for s in (1, 1, 2))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -77,7 +77,7 @@ def test_company_changes_nothing_but_the_last_digits(networks):
 
 def test_what_is_saved_is_what_is_loaded(networks, tmp_path):
     networks.save(tmp_path / "w.pt")
-    again = Networks.load(tmp_path / "w.pt")
+    again = MLPEnsemble.load(tmp_path / "w.pt")
     assert again.feature_names == ["a", "b", "c"] and np.array_equal(
         again.predict(X), networks.predict(X)
     )
@@ -126,7 +126,7 @@ def test_other_files_are_refused_and_run_nothing(networks, tmp_path, content, ca
             path,
         )
     with pytest.raises(FileFormatError, match="w.pt is not an ensemble of networks"):
-        Networks.load(path)
+        MLPEnsemble.load(path)
     assert "code ran" not in capsys.readouterr().out
 
 
@@ -165,7 +165,7 @@ def test_the_evaluator_learns_a_formula_and_keeps_it(tmp_path):
         )
     about = json.loads((tmp_path / "mlp" / "about.json").read_text())
     assert (about["learner"], about["settings"]["members"], about["rows"]) == (
-        "Networks",
+        "MLPEnsemble",
         MEMBERS,
         60,
     )

@@ -30,7 +30,7 @@ class Counting(Evaluator):
     def __init__(self):
         self.asked = []
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):
@@ -237,11 +237,11 @@ def test_a_mutation_is_one_step_of_one_active_hyperparameter_of_its_role(role):
             changed = {"M"}
         assert len(changed) == 1
         [name] = changed
-        assert space[name].role == role and space.is_active(name, parent)
+        assert space[name].mutation_group == role and space.is_active(name, parent)
         values = space[name].values
         assert abs(values.index(child[name]) - values.index(parent[name])) == 1
         touched.add(name)
-    assert touched == {h.name for h in space.hyperparameters if h.role == role}
+    assert touched == {h.name for h in space.hyperparameters if h.mutation_group == role}
 
 
 def test_a_mutation_without_anything_to_change_is_the_parent():
@@ -278,8 +278,10 @@ def test_probabilities_choose_the_operators(probabilities, roles):
     for parent in space.sample_arch_uniformly(40, 0):
         child = optimizer.mutate(space, parent, rng)
         changed = {n for n in child if child[n] != parent[n]}
-        assert changed and ({"depth"} == roles or {space[n].role for n in changed} == roles)
-        assert roles != {"depth"} or any(space[n].role == "depth" for n in changed)
+        assert changed and (
+            {"depth"} == roles or {space[n].mutation_group for n in changed} == roles
+        )
+        assert roles != {"depth"} or any(space[n].mutation_group == "depth" for n in changed)
 
 
 def test_a_small_probability_is_kept():
@@ -294,7 +296,11 @@ def test_a_small_probability_is_kept():
     for role, p in (("width", 0.8), ("depth", 0.3)):
         share = np.mean(
             [
-                any(c[h.name] != q[h.name] for h in space.hyperparameters if h.role == role)
+                any(
+                    c[h.name] != q[h.name]
+                    for h in space.hyperparameters
+                    if h.mutation_group == role
+                )
                 for c, q in zip(children, parents, strict=True)
             ]
         )
@@ -323,7 +329,7 @@ def test_a_continuum_is_not_exhausted():
     "101 is how a continuum is counted; a search may look at more of its values."
 
     class Bump(Evaluator):
-        def _accept(self, space):
+        def _check_space(self, space):
             pass
 
         def _predict(self, configs):

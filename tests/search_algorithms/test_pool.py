@@ -25,8 +25,8 @@ def nested():
     "A space in which two hyperparameters depend on a third, and one has no order."
     space = ConfigSpace("digits", "custom")
     space.add_hyperparameter("stages", "discrete", 1, 3)
-    space.add_hyperparameter("width2", "discrete", 4, 6, active_from=("stages", 2))
-    space.add_hyperparameter("width3", "continuous", 0.1, 0.3, step=0.1, active_from=("stages", 3))
+    space.add_hyperparameter("width2", "discrete", 4, 6, condition=("stages", 2))
+    space.add_hyperparameter("width3", "continuous", 0.1, 0.3, step=0.1, condition=("stages", 3))
     space.add_hyperparameter_range("kind", "categorical", ["a", "b"])
     return space
 

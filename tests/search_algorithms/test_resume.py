@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from collections import Counter
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
+from pathlib import Path
 
 import killable
 import pandas as pd
@@ -21,13 +24,14 @@ from dask.distributed import Client, LocalCluster
 from killable import Deadly, Logged, asked, worker
 
 from analognas.core import ConfigError, FileFormatError
+from analognas.core.claims import STALE_SECONDS
+from analognas.core.storage import TaskStore
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.run_directory import (
-    Database,
     Evaluations,
     RunDirectory,
     read_evaluations,
@@ -216,7 +220,7 @@ def test_claims_of_an_earlier_process_of_the_same_number_are_void(tmp_path):
     table = RunDirectory(tmp_path / "run", {}).evaluations
     ids = table.add("search", 0, ["{}", "[]"])
     assert table.claim(iter(ids), 2) == ids and table.claim(iter(ids), 2) == []
-    table.connection().execute(
+    table.tasks.connection().execute(
         "update evaluation set token = 'of another life' where id = ?", ids[:1]
     )
     assert table.claim(iter(ids), 2) == ids[:1]
@@ -409,14 +413,14 @@ def test_claims_that_could_not_be_given_back_are_void_when_the_search_has_ended(
 
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
-    connection = Database.connection
+    connection = TaskStore.connection
 
     def small(self):
         db = connection(self)
         db.execute("pragma max_page_count = 8")
         return db
 
-    monkeypatch.setattr(Database, "connection", small)
+    monkeypatch.setattr(TaskStore, "connection", small)
     with pytest.raises(
         ConfigError,
         match=(
@@ -436,7 +440,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
 
 def test_a_database_that_can_only_be_read_is_said(tmp_path, monkeypatch):
     worker(tmp_path / "run", Logged(), runs=1).search()
-    connection = Database.connection
+    connection = TaskStore.connection
 
     def read_only(self):
         db = connection(self)
@@ -445,7 +449,7 @@ def test_a_database_that_can_only_be_read_is_said(tmp_path, monkeypatch):
         )  # these tests may run as root, to whom no file is read-only
         return db
 
-    monkeypatch.setattr(Database, "connection", read_only)
+    monkeypatch.setattr(TaskStore, "connection", read_only)
     with pytest.raises(
         ConfigError, match="cannot be written: attempt to write a readonly database"
     ):
@@ -504,3 +508,72 @@ def test_other_versions_are_a_warning(tmp_path):
 def test_bad_ways_to_run_are_refused(how, says):
     with pytest.raises(ConfigError, match=says):
         Worker(ConfigSpace("digits"), RandomSearch(ParamsEvaluator(), 5), **how)
+
+
+# ---- files of 0.1.0 -------------------------------------------------------------------------------------------------
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def old_runs(tmp_path):
+    "Run directories that commit 8ece4d1 wrote: one finished, and the same search killed."
+    for name in ("run_8ece4d1", "killed_run_8ece4d1"):
+        shutil.copytree(DATA / name, tmp_path / name)
+    return tmp_path / "run_8ece4d1", tmp_path / "killed_run_8ece4d1"
+
+
+def old_search(path):
+    "The search of these directories."
+    optimizer = EAOptimizer(
+        ParamsEvaluator(), nb_iter=2, population_size=4, max_nb_param=0.05, T_AVM=None
+    )
+    return Worker(ConfigSpace("digits"), optimizer, runs=1, seed=4, run_dir=path, progress=False)
+
+
+def change(path, **columns):
+    "Write into the claims, without the code under test."
+    names = ", ".join(f"{c} = ?" for c in columns)
+    with closing(sqlite3.connect(path / "evaluations.sqlite")) as db, db:
+        db.execute(f"update evaluation set {names} where state = 'claimed'", list(columns.values()))
+
+
+def test_a_finished_run_directory_of_8ece4d1_opens(old_runs):
+    finished, _ = old_runs
+    before = read_evaluations(finished)
+    assert len(before) == 24
+    again = old_search(finished)
+    again.search()
+    pd.testing.assert_frame_equal(again.evaluations, before, check_exact=True)
+    summary = json.loads((DATA / "run_8ece4d1" / "summary.json").read_text())
+    assert again.best_config == summary["best_config"]
+
+
+def test_a_killed_run_directory_of_8ece4d1_goes_on(old_runs):
+    "Its claims are of a process of this host that is gone."
+    finished, killed = old_runs
+    assert done(killed) == 6
+    change(killed, host=socket.gethostname(), pid=2**22 + 1)  # above any number there is
+    old_search(killed).search()
+    pd.testing.assert_frame_equal(read_evaluations(killed), read_evaluations(finished))
+
+
+def test_claims_in_a_run_directory_of_8ece4d1_can_be_taken_over(old_runs):
+    "They are of a host that is gone for good."
+    finished, killed = old_runs
+    change(killed, host="elsewhere")
+    optimizer = old_search(killed).optimizer
+    Worker.resume(killed, optimizer=optimizer, take_over=True, progress=False)
+    pd.testing.assert_frame_equal(read_evaluations(killed), read_evaluations(finished))
+
+
+def test_a_claim_of_8ece4d1_on_another_host_is_believed_until_its_heartbeat_is_old(old_runs):
+    _, killed = old_runs
+    change(killed, host="elsewhere")
+    settings = json.loads((killed / "settings.json").read_text())
+    table = RunDirectory(killed, settings).evaluations
+    ids = range(1, 9)
+    assert len(table.claim(ids, 9)) == 1  # the open one; the claim counts as fresh now
+    change(killed, host="elsewhere", beat=time.time() - STALE_SECONDS - 1)
+    assert len(table.claim(ids, 9)) == 2
+    table.close()

@@ -47,7 +47,7 @@ class Depth(Evaluator):
     def __init__(self, stop_at=None):
         self.stop_at, self.questions = stop_at, 0
 
-    def _accept(self, space):
+    def _check_space(self, space):
         if space.search_space == "nasbench201":
             raise ConfigError("Depth knows nothing about cells.")
 
@@ -233,7 +233,7 @@ def test_a_space_that_builds_no_networks_can_be_searched(tmp_path):
     space.add_hyperparameter("width", "discrete", 1, 30)
 
     class Width(Evaluator):
-        def _accept(self, space):
+        def _check_space(self, space):
             pass
 
         def _predict(self, configs):
@@ -364,7 +364,7 @@ def test_a_baseline_that_finds_nothing_does_not_cost_the_result(tmp_path):
 
         first = True
 
-        def _accept(self, space):
+        def _check_space(self, space):
             pass
 
         def _predict(self, configs):

@@ -1,4 +1,4 @@
-"""One knob: properties that hold for every range, and what is refused."""
+"""One hyperparameter: properties that hold for every range, and what is refused."""
 
 import math
 from collections import Counter
@@ -159,8 +159,8 @@ def test_to_unit_is_monotone_from_0_to_1(h, u, v):
 
 
 @given(ORDERED)
-def test_the_middle_is_allowed(h):
-    assert h.contains(h.middle)
+def test_the_default_value_is_allowed(h):
+    assert h.contains(h.default_value)
 
 
 @given(listed(), st.floats(-9e-10, 9e-10))
@@ -213,8 +213,8 @@ def test_neighbours_in_a_continuum_are_a_hundredth_away(h, u):
             "Unknown type of hyperparameter 'h' 'integer'",
         ),
         (
-            dict(type="discrete", min_value=1, max_value=2, role="size"),
-            "Unknown role of hyperparameter 'h' 'size'",
+            dict(type="discrete", min_value=1, max_value=2, mutation_group="size"),
+            "Unknown mutation group of hyperparameter 'h' 'size'",
         ),
         (dict(type="discrete", min_value=2, max_value=1), "min_value 2 above max_value 1"),
         (dict(type="continuous", min_value=0.2, max_value=0.1), "above max_value"),

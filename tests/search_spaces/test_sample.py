@@ -67,7 +67,7 @@ def test_distinct_valid_small_and_repeatable(method, cap):
 def test_a_small_space_can_be_drawn_to_the_last_one(n):
     space = ConfigSpace("digits", "custom")
     space.add_hyperparameter("a", "discrete", 1, 4)
-    space.add_hyperparameter_range("b", "categorical", "xyz", active_from=("a", 3))
+    space.add_hyperparameter_range("b", "categorical", "xyz", condition=("a", 3))
     space.add_hyperparameter("c", "discrete", 1, 3)
     size = space.compute_cs_size()
     if n <= size:

@@ -5,12 +5,13 @@ import sys
 import torch
 from analognas.datasets.load import Dataset, load_dataset
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.training.collect import Plan, collect
+from analognas.training.collect import collect
+from analognas.training.plans import CollectionPlan
 from analognas.training.protocol import Protocol
 
 N = 24
 QUICK = Protocol(epochs=1, hwa_epochs=1, n_rep=2, batch_size=100, hwa_batch_size=100)
-PLAN = Plan(QUICK, N, repeats=0, max_params=8_000, seed=2)
+PLAN = CollectionPlan(QUICK, N, repeats=0, max_params=8_000, seed=2)
 
 
 def network(config, input_dim, classes):

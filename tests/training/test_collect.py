@@ -1,7 +1,5 @@
 """Collecting: killed at any moment and started again, the table is that of an unbroken run."""
 
-import json
-import math
 import os
 import random
 import signal
@@ -15,12 +13,14 @@ import numpy as np
 import pytest
 import quick_collection
 import torch
-from quick_collection import PLAN, QUICK, N, run, small_space, some_digits
+from quick_collection import PLAN, N, run, small_space, some_digits
 
 from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training import collect as module
-from analognas.training.labels import LabelStore, label_set, label_table, load_label_set
+from analognas.training import collector, plans
+from analognas.training.label_store import LabelStore, label_set, label_table
+from analognas.training.labels import load_label_set
 from analognas.training.protocol import Protocol
 
 
@@ -39,7 +39,7 @@ def done(path):
 
 
 def facts_of(data):
-    return module.describe_measurements(small_space(), data, PLAN.protocol, PLAN.preset)
+    return plans.describe_measurements(small_space(), data, PLAN.protocol, PLAN.preset)
 
 
 def test_killed_and_started_again(tmp_path, data):
@@ -66,7 +66,7 @@ def test_killed_and_started_again(tmp_path, data):
 
 def test_ctrl_c_and_again_in_the_same_process(tmp_path, data, monkeypatch):
     "As in a notebook: interrupt the kernel, run the cell again."
-    calls, measure = [], module.measure
+    calls, measure = [], collector.train_and_measure
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -74,7 +74,7 @@ def test_ctrl_c_and_again_in_the_same_process(tmp_path, data, monkeypatch):
             raise KeyboardInterrupt
         return measure(*args, **kwargs)
 
-    monkeypatch.setattr(module, "measure", interrupted)
+    monkeypatch.setattr(collector, "train_and_measure", interrupted)
     plan = replace(PLAN, n=3)
     with pytest.raises(KeyboardInterrupt):
         module.collect(small_space(), data, tmp_path / "s.sqlite", plan, progress=False)
@@ -83,7 +83,7 @@ def test_ctrl_c_and_again_in_the_same_process(tmp_path, data, monkeypatch):
 
 
 def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
-    calls, measure = [], module.measure
+    calls, measure = [], collector.train_and_measure
 
     def sometimes(*args, **kwargs):
         calls.append(1)
@@ -91,7 +91,7 @@ def test_one_failure_does_not_stop_the_rest(tmp_path, data, monkeypatch):
             raise RuntimeError("no luck")
         return measure(*args, **kwargs)
 
-    monkeypatch.setattr(module, "measure", sometimes)
+    monkeypatch.setattr(collector, "train_and_measure", sometimes)
     store = module.collect(
         small_space(), data, tmp_path / "s.sqlite", replace(PLAN, n=3), progress=False
     )
@@ -122,7 +122,7 @@ def test_other_data_are_refused_wherever_their_folder_lies(tmp_path, data):
             small_space(), replace(data, x_train=data.x_train + 1), path, PLAN, progress=False
         )
     assert (
-        module.describe_measurements(
+        plans.describe_measurements(
             small_space(), replace(data, source="elsewhere"), PLAN.protocol, "pcm"
         )["data_sha256"]
         == facts_of(data)["data_sha256"]
@@ -136,25 +136,9 @@ def test_a_further_sample_goes_into_the_same_store_and_is_told_apart(tmp_path, d
             small_space(), data, path, replace(PLAN, n=2, seed=seed), progress=False
         )
     labels = label_set("both", store, small_space())
-    assert [(part["seed"], part["rows"]) for part in labels.facts["parts"]] == [(2, 2), (7, 2)]
+    assert [(part["seed"], part["rows"]) for part in labels.metadata["parts"]] == [(2, 2), (7, 2)]
     assert labels.table["part"].tolist() == [0, 0, 1, 1]
     assert labels.table["seed"].tolist() == [2, 2, 7, 7]
-
-
-@pytest.mark.parametrize(
-    "change, says",
-    [
-        *((dict(n=n), "n must be a whole number at least 1") for n in (0, -1, 1.5)),
-        (
-            dict(repeats=N + 1),
-            f"repeats must be a whole number at least 0 and at most {N}; got {N + 1}",
-        ),
-        (dict(protocol=replace(QUICK, n_rep=1)), "n_rep must be at least 2; got 1"),
-    ],
-)
-def test_a_bad_plan_is_refused(change, says):
-    with pytest.raises(ConfigError, match=says):
-        replace(PLAN, **change)
 
 
 def test_impossible_settings_leave_no_store_behind(tmp_path, data):
@@ -171,43 +155,6 @@ def test_impossible_settings_leave_no_store_behind(tmp_path, data):
     assert not list(tmp_path.iterdir())
 
 
-def test_facts_are_plain_json(data):
-    facts = json.loads(json.dumps(facts_of(data)))
-    assert facts["protocol"]["t_inference"] == [1, 3600, 86400, 2592000]
-    assert facts["protocol"]["validation"] == 0
-    assert facts["n_train"] == 200
-    assert facts["part"]["device"] == "cpu"
-    assert set(facts["part"]["versions"]) == {"aihwkit", "torch", "numpy"}
-
-
-@pytest.mark.parametrize("dataset, name", [(d, p) for d in module.PLANS for p in module.PLANS[d]])
-def test_every_plan_can_be_carried_out(dataset, name):
-    "Its sample exists, keeps its caps, and at most a quarter of any beginning are repeats."
-    plan, space = module.PLANS[dataset][name], ConfigSpace(dataset)
-    tasks = plan.tasks(space)
-    assert (
-        len(set(tasks))
-        == len(tasks)
-        == plan.n + 2 * min(plan.repeats, math.ceil(plan.n / module.BETWEEN_REPEATS))
-    )
-    known = space.stats([json.loads(key) for key, _ in tasks])
-    assert known["params"].max() <= plan.max_params
-    assert known["macs"].max() <= plan.max_macs
-    for end in range(1, len(tasks) + 1):
-        assert sum(seed != plan.seed for _, seed in tasks[:end]) <= end / 4
-    if name != "quick":
-        assert plan.protocol.n_rep >= 20
-        assert plan.protocol.validation == 0.1
-
-
-def test_the_plan_that_suits_the_device_is_taken():
-    assert module.find_plan("CIFAR-10")[0] == "cpu"
-    assert module.find_plan("CIFAR-10", None, "cuda")[0] == "full"
-    assert module.find_plan("digits", None, "cuda")[0] == "quick"
-    with pytest.raises(ConfigError, match="Unknown plan for KWS 'ful'"):
-        module.find_plan("KWS", "ful")
-
-
 def test_a_device_that_does_not_work_claims_nothing(tmp_path, data):
     with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
         module.collect(
@@ -217,15 +164,15 @@ def test_a_device_that_does_not_work_claims_nothing(tmp_path, data):
 
 
 def test_failed_ones_can_be_tried_again(tmp_path, data, monkeypatch):
-    measure = module.measure
+    measure = collector.train_and_measure
 
     def broken(*args, **kwargs):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(module, "measure", broken)
+    monkeypatch.setattr(collector, "train_and_measure", broken)
     path, plan = tmp_path / "s.sqlite", replace(PLAN, n=3)
     assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
-    monkeypatch.setattr(module, "measure", measure)
+    monkeypatch.setattr(collector, "train_and_measure", measure)
     assert module.collect(small_space(), data, path, plan, progress=False).counts()["failed"] == 3
     assert (
         module.collect(small_space(), data, path, plan, progress=False, reopen=True).counts()[
@@ -253,7 +200,7 @@ def test_processes_share_the_work_and_give_the_table_of_one(tmp_path, data):
     assert label_table(store).drop(columns=drop).equals(alone.drop(columns=drop))
     exported = load_label_set("mine", tmp_path / "labels")
     assert len(exported) == N
-    assert exported.facts["unfinished"] == 0
+    assert exported.metadata["unfinished"] == 0
     assert (tally.rows, tally.epochs) == (N, 2 * N)  # one digital and one hardware-aware epoch each
     assert not (tmp_path / "s.sqlite.checkpoints").exists()
 
@@ -293,14 +240,16 @@ def test_what_is_too_dear_is_left_and_the_smaller_ones_are_begun(tmp_path, data,
     plan = replace(PLAN, n=8, max_params=20_000)
     macs = space.stats(plan.sample(space))["macs"]
     limit = float(np.median(macs))
-    measure = module.measure
+    measure = collector.train_and_measure
     monkeypatch.setattr(
-        module,
-        "measure",
-        lambda make, *a: measure(lambda: small_space().build_network({"hidden": 1}), *a),
+        collector,
+        "train_and_measure",
+        lambda space, config, *a, **k: measure(small_space(), {"hidden": 1}, *a, **k),
     )  # quicker
     monkeypatch.setattr(
-        module, "seconds_needed", lambda network, *a: 3600.0 if count_macs(network) > limit else 0.0
+        collector,
+        "seconds_needed",
+        lambda network, *a: 3600.0 if count_macs(network) > limit else 0.0,
     )
     store = module.collect(space, data, tmp_path / "s.sqlite", plan, progress=False, minutes=30)
     done = [space.stats([config])["macs"][0] for config, *_ in store.rows()]
@@ -324,29 +273,6 @@ def count_macs(network):
     for hook in hooks:
         hook.remove()
     return sum(total)
-
-
-def test_the_estimate_is_of_the_order_of_the_truth(data):
-    "Not a test of speed: both are taken here and now, and may differ several times over."
-    space, how = small_space(), replace(QUICK, epochs=20, hwa_epochs=20)
-    network = space.build_network({"hidden": 50})
-    guess = module.seconds_needed(network, data, module.create_rpu_config(), how)
-    truth = module.measure(
-        lambda: space.build_network({"hidden": 50}), data, protocol=how, progress=False
-    ).seconds
-    assert truth / 20 < guess < 20 * truth
-
-
-def test_a_worker_whose_parent_is_gone_gives_its_task_back(tmp_path, data):
-    store = LabelStore(tmp_path / "s.sqlite", facts_of(data))
-    store.add([('{"hidden": 5}', 0)])
-    orphan = module.Collector(
-        small_space(), data, store, module.create_rpu_config(), QUICK, parent=-1
-    )
-    with pytest.raises(KeyboardInterrupt):
-        orphan.run()
-    assert store.counts()["open"] == 1
-    assert list((tmp_path / "s.sqlite.checkpoints").iterdir())  # its first epoch is kept
 
 
 def test_repeats_train_the_first_architectures_three_times(tmp_path, data):

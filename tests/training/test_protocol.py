@@ -14,11 +14,12 @@ from analognas.analog.convert import digital_state
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
+from analognas.training.checkpoint import Checkpoint
 from analognas.training.protocol import (
-    Checkpoint,
     Protocol,
     measure,
     subsample,
+    train_and_measure,
     train_digital,
     train_hardware_aware,
 )
@@ -32,6 +33,22 @@ def make():
     )
 
 
+class Only:
+    "A space of one network."
+
+    def __init__(self, make_network):
+        self.make_network = make_network
+
+    def build_network(self, config):
+        return self.make_network()
+
+
+def measured(make_network, data, rpu_config=None, protocol=Protocol(), seed=0, *args, **how):
+    "Train and measure the network that a function returns."
+    space = Only(make_network)
+    return train_and_measure(space, {}, data, protocol, rpu_config, seed, *args, **how)
+
+
 @pytest.fixture(scope="module")
 def data():
     "A third of digits."
@@ -43,7 +60,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def result(data):
-    return measure(make, data, protocol=TINY, seed=3, progress=False)
+    return measured(make, data, protocol=TINY, seed=3, progress=False)
 
 
 def share_right(model, data):
@@ -64,7 +81,7 @@ def test_numbers_are_what_they_say(data):
         made.append(make())
         return made[-1]
 
-    r = measure(remember, data, protocol=TINY, seed=3, progress=False)
+    r = measured(remember, data, protocol=TINY, seed=3, progress=False)
     assert len(made) == 1 and r.acc_digital == pytest.approx(share_right(made[0].eval(), data))
     assert all(
         type(m) in (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Flatten, nn.Linear) for m in made[0]
@@ -76,19 +93,41 @@ def test_numbers_are_what_they_say(data):
 
 def test_same_seed_same_result(data, result):
     torch.manual_seed(99)
-    again = measure(make, data, protocol=TINY, seed=3, progress=False)
+    again = measured(make, data, protocol=TINY, seed=3, progress=False)
     assert np.array_equal(again.drift.acc, result.drift.acc)
     assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
-    other = measure(make, data, protocol=TINY, seed=4, progress=False)
+    other = measured(make, data, protocol=TINY, seed=4, progress=False)
     assert (other.acc_digital, other.drift.acc.tolist()) != (
         result.acc_digital,
         result.drift.acc.tolist(),
     )
 
 
+def test_measure_with_a_function_still_works_and_warns(data, result):
+    with pytest.warns(DeprecationWarning, match="now train_and_measure"):
+        again = measure(make, data, protocol=TINY, seed=3, progress=False)
+    assert np.array_equal(again.drift.acc, result.drift.acc)
+
+
+def test_the_configuration_is_the_one_that_is_trained(data):
+    "And the space is asked for its network once, with PyTorch's generator seeded."
+    asked = []
+
+    class Space:
+        def build_network(self, config):
+            asked.append((config, torch.initial_seed()))
+            return make()
+
+    tiny = Protocol(epochs=0, hwa_epochs=0, n_rep=1)
+    for seed in (1, 1, 2):
+        train_and_measure(Space(), {"width": 3}, data, tiny, seed=seed, progress=False)
+    assert [config for config, _ in asked] == [{"width": 3}] * 3
+    assert asked[0][1] == asked[1][1] != asked[2][1]
+
+
 def test_the_users_generator_is_left_alone(data):
     state = torch.random.get_rng_state()
-    measure(make, data, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=1), progress=False)
+    measured(make, data, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=1), progress=False)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -109,7 +148,7 @@ def test_a_measurement_is_json(result):
 
 def test_a_measurement_of_one_chip_is_json_too(data):
     "NaN is no JSON: one repeat has no spread, and says so in a way that any reader understands."
-    r = measure(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=1), progress=False)
+    r = measured(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=1), progress=False)
     json.dumps(r.to_dict(), allow_nan=False)
 
 
@@ -119,7 +158,7 @@ def test_no_epochs_no_training(data):
     before = {k: v.clone() for k, v in net.state_dict().items()}
     train_digital(net, data, Protocol(epochs=0), progress=False)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    r = measure(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=2), progress=False)
+    r = measured(make, data, protocol=Protocol(epochs=0, hwa_epochs=0, n_rep=2), progress=False)
     assert r.acc_digital < 40
 
 
@@ -184,7 +223,7 @@ def test_training_and_measuring_see_the_lower_resolution(data):
         nn.Flatten(),
         nn.Linear(6, 10),
     )
-    measure(
+    measured(
         spied,
         data,
         protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, resolution=4),
@@ -195,7 +234,7 @@ def test_training_and_measuring_see_the_lower_resolution(data):
 
 def test_a_resolution_beyond_the_data_is_refused(data):
     with pytest.raises(ConfigError, match="at most that of the data, 8 x 8; got 9"):
-        measure(make, data, protocol=Protocol(resolution=9), progress=False)
+        measured(make, data, protocol=Protocol(resolution=9), progress=False)
 
 
 def test_a_batch_larger_than_the_data_is_refused(data):
@@ -249,7 +288,7 @@ def test_times_without_a_day_or_a_month_are_refused_before_training(data, times)
     made = []
     with pytest.raises(ConfigError):
         p = Protocol(epochs=0, hwa_epochs=0, n_rep=1, t_inference=times)
-        measure(lambda: made.append(1) or make(), data, protocol=p, progress=False).to_dict()
+        measured(lambda: made.append(1) or make(), data, protocol=p, progress=False).to_dict()
     assert not made
 
 
@@ -265,7 +304,7 @@ def test_any_dataset_of_the_right_kind():
     y = torch.arange(200) % 2
     x = torch.randn(200, 2, 3, 3, generator=rng) + 2 * (2 * y - 1).view(-1, 1, 1, 1)
     mine = Dataset(DatasetInfo("two", (2, 3, 3), 2), x[:150], y[:150], x[150:], y[150:])
-    r = measure(
+    r = measured(
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(18, 2)), mine, protocol=TINY, progress=False
     )
     assert r.acc_digital > 95 and r.drift.acc_1d > 90
@@ -279,7 +318,7 @@ def test_a_protocol_that_holds_out_never_looks_at_the_test_part(data):
     how = replace(TINY, validation=0.2)
     nonsense = replace(data, x_test=torch.full_like(data.x_test, 1e3))
     first, second = (
-        measure(make, d, protocol=how, seed=1, progress=False) for d in (data, nonsense)
+        measured(make, d, protocol=how, seed=1, progress=False) for d in (data, nonsense)
     )
     assert np.array_equal(first.drift.acc, second.drift.acc)
     assert first.acc_digital == second.acc_digital
@@ -315,7 +354,7 @@ STEPS = (
 def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, tmp_path, n):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(
+        measured(
             make,
             data,
             protocol=TINY,
@@ -324,7 +363,7 @@ def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, t
             checkpoint=Checkpoint(path, killed_after(n)),
         )
     rest = Checkpoint(path)
-    again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=rest)
+    again = measured(make, data, protocol=TINY, seed=3, progress=False, checkpoint=rest)
     assert np.array_equal(again.drift.acc, result.drift.acc)
     assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
     for name, value in digital_state(result.model).items():
@@ -336,7 +375,7 @@ def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, t
 def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(
+        measured(
             make,
             data,
             protocol=TINY,
@@ -345,7 +384,7 @@ def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
             checkpoint=Checkpoint(path, killed_after(2)),
         )
     with pytest.raises(ConfigError, match="belongs to another measurement"):
-        measure(make, data, protocol=TINY, seed=4, progress=False, checkpoint=Checkpoint(path))
+        measured(make, data, protocol=TINY, seed=4, progress=False, checkpoint=Checkpoint(path))
 
 
 @pytest.mark.parametrize(
@@ -354,7 +393,7 @@ def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
 def test_a_damaged_checkpoint_starts_over_and_says_so(data, result, tmp_path, caplog, damage):
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(
+        measured(
             make,
             data,
             protocol=TINY,
@@ -363,7 +402,7 @@ def test_a_damaged_checkpoint_starts_over_and_says_so(data, result, tmp_path, ca
             checkpoint=Checkpoint(path, killed_after(3)),
         )
     path.write_bytes(damage(path.read_bytes()))
-    again = measure(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path))
+    again = measured(make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(path))
     assert np.array_equal(again.drift.acc, result.drift.acc)
     assert "starts over" in caplog.text
 
@@ -374,7 +413,7 @@ def test_a_checkpoint_that_would_run_code_is_not_run(data, tmp_path):
             return (tmp_path / "ran").touch, ()
 
     torch.save({"about": Payload()}, tmp_path / "c.pt")
-    measure(
+    measured(
         make, data, protocol=TINY, seed=3, progress=False, checkpoint=Checkpoint(tmp_path / "c.pt")
     )
     assert not (tmp_path / "ran").exists()
@@ -386,7 +425,7 @@ def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, c
     chip.forward.noise_management = NoiseManagementType.ABS_MAX  # not covered by the fast layers
     path = tmp_path / "c.pt"
     with pytest.raises(Killed):
-        measure(
+        measured(
             make,
             data,
             chip,
@@ -396,7 +435,7 @@ def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, c
             checkpoint=Checkpoint(path, killed_after(TINY.epochs + 2)),
         )
     rest = Checkpoint(path)
-    measure(make, data, chip, TINY, 3, False, checkpoint=rest)
+    measured(make, data, chip, TINY, 3, False, checkpoint=rest)
     assert "starts over" in caplog.text
     assert rest.state["phase"] == "hardware-aware"
 
@@ -404,4 +443,4 @@ def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, c
 @pytest.mark.parametrize("device", ["cuda:99", "meta", "nowhere"])
 def test_a_device_that_does_not_work_is_named(data, device):
     with pytest.raises(ConfigError, match=f"The device '{device}' cannot be used"):
-        measure(make, data, protocol=TINY, progress=False, device=device)
+        measured(make, data, protocol=TINY, progress=False, device=device)

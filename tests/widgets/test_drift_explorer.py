@@ -14,7 +14,7 @@ from analognas.analog.measure import accuracy, measure_drift
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import crossbar_layers, drift, program
 from analognas.core import DAY, MONTH, ConfigError
-from analognas.training.protocol import Protocol, measure
+from analognas.training.protocol import Protocol, train_and_measure
 from analognas.widgets import drift_explorer
 from analognas.widgets.drift_explorer import (
     KNOBS,
@@ -195,12 +195,8 @@ def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
 
 def test_what_a_candidate_can_be(hardened):
     config = small_resnet(8)
-    measured = measure(
-        lambda: space_of(config).build_network(config),
-        drift_explorer.load_dataset("digits"),
-        None,
-        QUICK,
-        progress=False,
+    measured = train_and_measure(
+        space_of(config), config, drift_explorer.load_dataset("digits"), QUICK, progress=False
     )
     found = as_candidates(
         {"network": hardened.model, "measured": measured, "candidate": hardened}, hardened.data

@@ -324,7 +324,7 @@ def test_the_config_is_text_that_python_reads(panel):
 class Forgetful(Evaluator):
     "Knows some architectures only."
 
-    def _accept(self, space):
+    def _check_space(self, space):
         pass
 
     def _predict(self, configs):

@@ -115,7 +115,7 @@ class Depth(Evaluator):
 
     asked = 0
 
-    def _accept(self, space):
+    def _check_space(self, space):
         if space.search_space != "resnet-like":
             raise ConfigError(f"Depth knows nothing about {space.search_space}.")
 
@@ -195,3 +195,21 @@ def test_correlation_is_that_of_the_answers():
         found[t].tau == pytest.approx(kendalltau(depth, table[t])[0])
         for t in ("acc_1d", "avm", "std_1d")
     )
+
+
+def test_names_that_0_1_0_asked_of_an_evaluator_work_and_warn():
+    with pytest.warns(DeprecationWarning) as caught:
+
+        class Old(ParamsEvaluator):
+            checks_configs = True
+            growing = ("rows",)
+
+            def _accept(self, space):
+                raise ConfigError("not this space")
+
+    old_names = {str(w.message).split(" ")[0] for w in caught}
+    assert old_names == {"Old.checks_configs", "Old.growing", "Old._accept"}
+    assert Old.validates_configs
+    assert Old.volatile_stats == ("rows",)
+    with pytest.raises(ConfigError, match="not this space"):
+        Old().bind(ConfigSpace("digits"))

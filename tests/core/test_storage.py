@@ -1,0 +1,164 @@
+"""The task store: who owns a task, and what happens to it when a process ends. For both kinds of file."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from analognas.core import FileFormatError, claims, storage
+from analognas.core.claims import STALE_SECONDS
+from analognas.core.storage import Heartbeat, TaskStore
+from analognas.search_algorithms.run_directory import EVALUATIONS
+from analognas.training.label_store import LABEL_TASKS
+
+KINDS = {
+    "labels": (LABEL_TASKS, [(json.dumps({"width": i}), 0) for i in range(4)]),
+    "runs": (EVALUATIONS, [("search", 0, json.dumps({"width": i})) for i in range(4)]),
+}
+
+MODULES = {
+    "task": ("analognas.training.label_store", "LABEL_TASKS"),
+    "evaluation": ("analognas.search_algorithms.run_directory", "EVALUATIONS"),
+}
+
+
+@pytest.fixture(params=KINDS)
+def store(request, tmp_path):
+    "A store of four tasks."
+    table, keys = KINDS[request.param]
+    made = TaskStore(tmp_path / "s.sqlite", table)
+    made.begin({"dataset": "imaginary"})
+    assert made.add(keys) == [1, 2, 3, 4]
+    return made
+
+
+def change(store, **columns):
+    "Write into the claims, without the code under test."
+    with closing(sqlite3.connect(store.path)) as db, db:
+        names = ", ".join(f"{c} = ?" for c in columns)
+        statement = f"update {store.table.name} set {names} where state = 'claimed'"
+        db.execute(statement, list(columns.values()))
+
+
+def column(store, name, id=1):
+    "Read a column, without the code under test."
+    with closing(sqlite3.connect(store.path)) as db:
+        found = db.execute(f"select {name} from {store.table.name} where id = ?", [id])
+        return found.fetchone()[0]
+
+
+def test_tasks_are_taken_in_the_order_of_the_ids_and_only_once(store):
+    assert store.claim([3, 1, 2], 2) == [3, 1]
+    assert store.claim(iter([3, 1, 2, 4]), 2) == [2, 4]
+    assert store.claim([1, 2, 3, 4]) == []
+
+
+def test_a_claim_of_a_killed_process_is_void_at_once(store):
+    module, name = MODULES[store.table.name]
+    code = f"""
+import time
+from analognas.core.storage import TaskStore
+from {module} import {name}
+print(TaskStore({str(store.path)!r}, {name}).claim([1]), flush=True)
+time.sleep(600)"""
+    victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert victim.stdout.readline() == "[1]\n"
+    assert store.claim([1, 2]) == [2]  # it is alive
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    victim.stdout.close()
+    assert store.claim([1]) == [1]
+
+
+def test_a_number_that_another_process_has_now_is_no_claim(store):
+    assert store.claim([1]) == [1]
+    with subprocess.Popen(["sleep", "600"]) as other:
+        change(store, pid=other.pid)
+        assert store.claim([1]) == [1]
+        other.kill()
+
+
+def test_a_container_that_starts_anew_takes_what_is_open_first(store, monkeypatch):
+    "It cannot check whether the other container of its name still runs."
+    monkeypatch.setattr(claims, "process_realm", lambda: "boot pid:[1]")
+    assert store.claim([1]) == [1]
+    monkeypatch.setattr(claims, "process_realm", lambda: "boot pid:[2]")
+    assert store.claim([1, 2]) == [2]
+    assert store.counts()["claimed"] == 2
+    assert store.claim([1, 2]) == [1]
+
+
+@pytest.mark.parametrize(
+    "age, void", [(0, False), (STALE_SECONDS - 60, False), (STALE_SECONDS + 1, True)]
+)
+def test_another_machine_is_believed_while_its_heart_beats(store, age, void):
+    assert store.claim([1]) == [1]
+    change(store, host="elsewhere", beat=time.time() - age)
+    assert store.claim([1]) == ([1] if void else [])
+
+
+def test_claims_of_a_store_object_that_was_closed_are_void(store):
+    "A search has ended, and could not release its claims; the process goes on."
+    other = TaskStore(store.path, store.table)
+    assert other.claim([1]) == [1]
+    assert store.claim([1]) == []
+    other.close()
+    assert store.claim([1]) == [1]
+
+
+def test_two_store_objects_of_one_process_respect_each_other(store):
+    other = TaskStore(store.path, store.table)
+    assert (store.claim([1, 2]), other.claim([1, 2])) == ([1], [2])
+
+
+def test_a_heartbeat_renews_all_claims_of_this_process_and_no_other(store):
+    store.claim([1])
+    earlier = time.time() - 100
+    change(store, host="elsewhere", beat=earlier)
+    store.claim([2])
+    with closing(sqlite3.connect(store.path)) as db, db:
+        db.execute(f"update {store.table.name} set beat = 1.0 where id = 2")
+    before = time.time()
+    assert store.beat()
+    assert before <= column(store, "beat", 2) <= time.time()
+    assert column(store, "beat", 1) == earlier
+
+
+def test_the_thread_of_a_heartbeat_beats_until_it_is_stopped(store, monkeypatch):
+    beats = []
+    monkeypatch.setattr(storage, "HEARTBEAT_SECONDS", 0.001)
+    monkeypatch.setattr(store, "beat", lambda: beats.append(1))
+    end = time.monotonic() + 60
+    with Heartbeat(store) as heart:
+        while not beats and time.monotonic() < end:
+            time.sleep(0.001)
+    assert beats and heart._thread is None
+
+
+def test_all_claims_can_be_released_whoever_made_them(store):
+    store.claim([1])
+    change(store, host="elsewhere")
+    store.release()  # this process's own
+    assert store.counts()["claimed"] == 1
+    store.release_all()
+    assert store.counts()["open"] == 4
+
+
+def test_done_stays_done(store):
+    empty = dict.fromkeys(store.table.result)
+    store.claim([1])
+    store.finish({1: empty | {"seconds": 1.0}})
+    store.finish({1: empty | {"seconds": 2.0}})
+    assert store.select(["seconds"]) == [(1.0,)]
+
+
+def test_a_file_of_the_other_kind_is_refused(store, tmp_path):
+    table = EVALUATIONS if store.table is LABEL_TASKS else LABEL_TASKS
+    with pytest.raises(FileFormatError, match="s.sqlite"):
+        TaskStore(store.path, table).begin({})

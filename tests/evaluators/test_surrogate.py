@@ -1,0 +1,363 @@
+"""Surrogates: what is saved is what is loaded, damaged weights and other spaces are refused."""
+
+import copy
+import hashlib
+import json
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_surrogates import made_up
+import xgboost as xgb
+from scipy.stats import kendalltau
+
+from analognas.core import ConfigError, FileFormatError
+from analognas.evaluators.mlp import MLPEvaluator
+from analognas.evaluators.surrogate import DatasetMismatchWarning
+from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.training.labels import TARGETS, LabelSet
+
+
+pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
+
+
+def test_features_are_the_hyperparameters_and_what_follows_from_them():
+    space = ConfigSpace("digits")
+    configs = sorted(
+        space.sample_arch_uniformly(50, 0), key=lambda c: space.stats([c])["params"][0]
+    )[:5]
+    names, X = space.features(configs)
+    assert names[:25] == [
+        *space.get_hyperparameters(),
+        "log10_params",
+        "log10_macs",
+        "depth",
+    ] and X.shape == (5, 34)
+    for row, c in zip(X, configs, strict=True):
+        assert row[:22].tolist() == list(c.values())
+        params = sum(p.numel() for p in space.build_network(c).parameters())
+        assert row[22] == pytest.approx(np.log10(params))
+
+
+def test_it_learns_a_formula(fitted):
+    space = ConfigSpace("digits")
+    test = made_up(space, 60, 1)
+    answer = fitted.bind(space).query_pop(test.configs)
+    for t in TARGETS:
+        tau = kendalltau(getattr(answer, t), test.table[t])[0]
+        assert tau > 0.6
+        assert fitted.get_correlation(test)[t].tau == pytest.approx(tau)
+        assert fitted.about["held_out"]["surrogate"][t]["tau"] == pytest.approx(tau)
+    assert (
+        answer.acc_1d.min() >= made_up(space, 80).table.acc_1d.min() - 1e-6
+    )  # no label beyond those seen
+    stat = fitted.get_evaluator_stat()
+    assert (stat["label_set"], stat["rows"], stat["measured"], stat["held_out"]["n_test"]) == (
+        "made-up",
+        80,
+        False,
+        60,
+    )
+    json.dumps(stat, allow_nan=False)
+
+
+def test_the_same_seed_fits_the_same():
+    space = ConfigSpace("digits")
+    a, b, c = (
+        XGBoostEvaluator()
+        .fit(made_up(space, 20), space, made_up(space, 6, 1), seed=s)
+        .query_pop(made_up(space, 9, 2).configs)
+        for s in (0, 0, 1)
+    )
+    assert np.array_equal(a.acc_1d, b.acc_1d) and not np.array_equal(a.acc_1d, c.acc_1d)
+
+
+def test_an_answer_does_not_depend_on_its_company(fitted):
+    configs = ConfigSpace("digits").sample_arch_uniformly(60, 5)
+    whole = fitted.query_pop(configs)
+    for part in ([7], [7, 3], range(60)[::-1], range(0, 60, 7)):
+        answer = fitted.query_pop([configs[i] for i in part])
+        for t in TARGETS:
+            assert np.array_equal(getattr(answer, t), getattr(whole, t)[list(part)])
+
+
+def test_outside_is_outside_the_fitted_range():
+    space = ConfigSpace("digits")
+    labels = made_up(space, 60)
+    small = labels.take(np.flatnonzero(labels.table.out_channel0 <= 16))
+    evaluator = XGBoostEvaluator().fit(small, space, made_up(space, 6, 1))
+    assert not evaluator.query_pop(small.configs).outside.any()
+    wide = [c for c in made_up(space, 60, 3).configs if c["out_channel0"] > 16]
+    assert evaluator.query_pop(wide).outside.all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_few_labels_are_refused(n):
+    space = ConfigSpace("digits")
+    with pytest.raises(ConfigError, match=f"has {n} rows; a surrogate needs at least 10"):
+        XGBoostEvaluator().fit(made_up(space, 20).take(range(n)), space)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_labels_are_refused_also_when_they_came_later(target, bad):
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table.loc[3, target] = bad
+    with pytest.raises(ConfigError, match="(?i)nan|infinite"):
+        XGBoostEvaluator().fit(labels, space, made_up(space, 6, 1))
+
+
+def test_rows_that_are_no_configs_are_refused():
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table.loc[3, "out_channel0"] = 17
+    with pytest.raises(ConfigError, match="out_channel0 = 17"):
+        XGBoostEvaluator().fit(labels, space)
+    with pytest.raises(ConfigError, match="fit needs to know the search space"):
+        XGBoostEvaluator().fit(labels)
+
+
+def test_constant_labels_are_no_disaster():
+    space, labels = ConfigSpace("digits"), made_up(ConfigSpace("digits"), 20)
+    labels.table["avm"] = 3.0
+    evaluator = XGBoostEvaluator().fit(labels, space, made_up(space, 6, 1))
+    assert np.allclose(evaluator.query_pop(labels.configs).avm, 3.0)
+
+
+def test_wider_for_more_certainty(fitted):
+    configs = ConfigSpace("digits").sample_arch_uniformly(30, 4)
+    fitted.bind(ConfigSpace("digits"))
+    ends = [fitted.interval(configs, level) for level in (0.2, 0.5, 0.9)]
+    for (low, high), (lower, higher) in zip(ends, ends[1:], strict=False):
+        assert np.all(lower <= low) and np.all(high <= higher)
+    answer = fitted.query_pop(configs)
+    for i, t in enumerate(TARGETS):
+        assert np.all(
+            (ends[0][0][:, i] <= getattr(answer, t)) & (getattr(answer, t) <= ends[0][1][:, i])
+        )
+    for bad in (-0.1, 1.1, np.nan, "x"):
+        with pytest.raises(ConfigError, match="level"):
+            fitted.interval(configs, bad)
+    with pytest.raises(ConfigError, match="out_channel0"):
+        fitted.interval([{}])
+
+
+def test_repeats_in_a_label_set_are_kept_together():
+    """As above, through the evaluator: chance cannot be predicted, also when each network has three
+    rows."""
+    space, rng = ConfigSpace("digits"), np.random.default_rng(0)
+    configs = [c for c in space.sample_arch_uniformly(40, 0) for _ in range(3)]
+    table = pd.DataFrame(configs).assign(**{t: np.repeat(rng.normal(size=40), 3) for t in TARGETS})
+    about = (
+        XGBoostEvaluator().fit(LabelSet("chance", table, space.get_hyperparameters()), space).about
+    )
+    assert about["held_out"]["n_test"] == 40
+    assert all(abs(about["held_out"]["surrogate"][t]["tau"]) < 0.35 for t in TARGETS)
+
+
+def test_another_space_is_refused(fitted):
+    more, fewer = ConfigSpace("digits"), ConfigSpace("digits")
+    more.add_hyperparameter("dropout", "continuous", 0, 0.5)
+    fewer.remove_hyperparameter("B5")
+    for space, says in [
+        (more, "dropout"),
+        (fewer, "B5"),
+        (NASBench201Space("digits"), "differs in B1"),
+    ]:
+        with pytest.raises(ConfigError, match=f"'made-up'.*{says}"):
+            fitted.bind(space)
+
+
+def test_what_happens_to_the_space_later_is_no_concern(fitted):
+    "The evaluator was fitted on the space as it was."
+    space = ConfigSpace("digits")
+    evaluator = XGBoostEvaluator().fit(made_up(space, 20), space, made_up(space, 6, 1))
+    config = space.sample_arch(0)
+    before = evaluator.query(config).acc_1d
+    space.add_hyperparameter("dropout", "continuous", 0, 0.5)
+    with pytest.raises(ConfigError, match="dropout"):
+        evaluator.bind(space)
+    assert evaluator.bind(ConfigSpace("digits")).query(config).acc_1d == before
+
+
+def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.bind(ConfigSpace("digits"))
+    with pytest.warns(
+        DatasetMismatchWarning,
+        match="No evaluator has been fitted for VWW yet: .* 80 labels measured on digits",
+    ):
+        fitted.bind(ConfigSpace("VWW"))
+    with pytest.warns(DatasetMismatchWarning, match="No evaluator has been fitted for CIFAR-10"):
+        copy.copy(fitted).bind(ConfigSpace())
+
+
+def test_what_is_saved_is_what_is_loaded(fitted, folder):
+    configs = ConfigSpace("digits").sample_arch_uniformly(50, 7)
+    again = XGBoostEvaluator(folder).bind(ConfigSpace("digits"))
+    for field in (*TARGETS, "outside"):
+        assert np.array_equal(
+            getattr(again.query_pop(configs), field), getattr(fitted.query_pop(configs), field)
+        )
+    assert again.about == json.loads(json.dumps(fitted.about))
+    assert again.get_evaluator_stat()["held_out"] == json.loads(
+        json.dumps(fitted.about["held_out"])
+    )
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "weights.ubj"]
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+def test_a_family_member_with_another_skeleton_comes_back_with_it(tmp_path):
+    space = NASBench201Space("digits", channels=4, cells_per_stage=1)
+    evaluator = XGBoostEvaluator().fit(made_up(space, 30), space, made_up(space, 6, 1))
+    configs = space.sample_arch_uniformly(20, 3)
+    again = XGBoostEvaluator(evaluator.save(tmp_path / "small")).bind(space)
+    assert np.array_equal(again.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d)
+    assert not again.query_pop(made_up(space, 30).configs).outside.any()
+
+
+def test_saving_over_old_weights_replaces_them(fitted, folder):
+    (folder / "left over.txt").write_text("x")
+    fitted.save(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "weights.ubj"]
+    XGBoostEvaluator(folder)
+    with pytest.raises(ConfigError, match="nothing to save"):
+        XGBoostEvaluator().save(folder)
+
+
+def test_a_failed_save_leaves_the_old_weights(fitted, folder, monkeypatch):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def crash(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xgb.Booster, "save_model", crash)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.save(folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+FILES = ["about.json", "weights.ubj"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "garbage", "pickle"])
+def test_a_damaged_file_is_refused(folder, name, how):
+    raw = (folder / name).read_bytes()
+    half = len(raw) // 2
+    (folder / name).write_bytes(
+        {
+            "cut": raw[:half],
+            "empty": b"",
+            "flipped": raw[:half] + bytes([raw[half] ^ 0xFF]) + raw[half + 1 :],
+            "garbage": b"\x00\x01garbage" * 100,
+            "pickle": pickle.dumps({"a": 1}),
+        }[how]
+    )
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(folder, name):
+    (folder / name).unlink()
+    with pytest.raises((FileFormatError, FileNotFoundError), match=name):
+        XGBoostEvaluator(folder)
+
+
+def with_about(folder, change):
+    path = folder / "about.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"binf" + b"\x00" * 500, b"{L\x00", b"", b"{}", b'{"learner": {}}', pickle.dumps([1])],
+    ids=["old binary format", "cut", "empty", "empty JSON", "other JSON", "pickle"],
+)
+def test_a_model_of_another_format_is_refused_though_its_checksum_is_right(folder, raw):
+    (folder / "weights.ubj").write_bytes(raw)
+    digest = hashlib.sha256(raw).hexdigest()
+    with_about(folder, lambda a: a | {"sha256": digest})
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+def with_model(about, **change):
+    return about | {"models": about["models"] | {"avm": about["models"]["avm"] | change}}
+
+
+ABOUT = {
+    "another format": lambda a: a | {"format": "analognas-surrogate-0"},
+    "another program's": lambda a: {"weights": [1, 2]},
+    "no checksum": lambda a: {k: v for k, v in a.items() if k != "sha256"},
+    "another checksum": lambda a: a | {"sha256": ["x"]},
+    "another space": lambda a: a | {"space": {}},
+    "space is text": lambda a: a | {"space": "resnet-like"},
+    "unknown family": lambda a: a | {"space": a["space"] | {"search_space": "transformer"}},
+    "labels are text": lambda a: with_model(a, labels=["a"] * 80),
+    "models of one target": lambda a: a | {"models": {"acc_1d": a["models"]["acc_1d"]}},
+    "labels of unequal length": lambda a: with_model(a, labels=[1.0]),
+    "no labels": lambda a: with_model(a, labels=[], scores=[]),
+    "errors cut off": lambda a: with_model(a, errors=[0.1]),
+    "no models": lambda a: a | {"models": {t: {} for t in TARGETS}},
+    "other features": lambda a: a | {"features": {"width": [0, 1]}},
+    "features without ranges": lambda a: a | {"features": dict.fromkeys(a["features"])},
+    "no features": lambda a: {k: v for k, v in a.items() if k != "features"},
+    "no rows": lambda a: {k: v for k, v in a.items() if k != "rows"},
+    "no name": lambda a: {k: v for k, v in a.items() if k != "label_set"},
+}
+
+
+@pytest.mark.parametrize("change", ABOUT.values(), ids=ABOUT)
+def test_a_description_that_does_not_fit_is_refused(folder, change):
+    with_about(folder, change)
+    with pytest.raises(FileFormatError):
+        XGBoostEvaluator(folder)
+
+
+def test_models_of_other_features_are_refused(folder, fitted, tmp_path):
+    "Weights of a larger space under the description of this one, checksums and all."
+    larger = ConfigSpace("digits")
+    larger.add_hyperparameter("dropout", "discrete", 0, 5)
+    other = (
+        XGBoostEvaluator()
+        .fit(made_up(larger, 20), larger, made_up(larger, 6, 1))
+        .save(tmp_path / "other")
+    )
+    digest = json.loads((other / "about.json").read_text())["sha256"]
+    (folder / "weights.ubj").write_bytes((other / "weights.ubj").read_bytes())
+    with_about(folder, lambda a: a | {"sha256": digest})
+    with pytest.raises((FileFormatError, ConfigError)):
+        XGBoostEvaluator(folder).bind(ConfigSpace("digits")).query(
+            ConfigSpace("digits").sample_arch(0)
+        )
+
+
+# ---- weights of 0.1.0 -----------------------------------------------------------------------------------------------
+
+DATA = Path(__file__).parents[1] / "data"
+OLD = {"xgboost": XGBoostEvaluator, "mlp": MLPEvaluator}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_weights_that_8ece4d1_saved_predict_what_they_predicted(name):
+    predictions = json.loads((DATA / "predictions_8ece4d1.json").read_text())
+    evaluator = OLD[name](DATA / f"{name}_8ece4d1").bind(ConfigSpace("digits"))
+    found = evaluator.query_pop(predictions["configs"])
+    for target in TARGETS:
+        assert getattr(found, target) == pytest.approx(predictions[name][target], rel=1e-6)
+    assert evaluator.about["learner"] in ("Trees", "Networks")  # as it was called then
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_weights_that_8ece4d1_saved_can_be_saved_again(name, tmp_path):
+    old = OLD[name](DATA / f"{name}_8ece4d1").bind(ConfigSpace("digits"))
+    again = OLD[name](old.save(tmp_path / "again")).bind(ConfigSpace("digits"))
+    assert again.about == old.about

@@ -1,0 +1,255 @@
+"""Network families: one written outside the package, functions in place of a family, names and files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from analognas.core import ConfigError, FileFormatError
+from analognas.cost.model import hardware_cost
+from analognas.search_spaces import families
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.families import (
+    CellFamily,
+    FunctionFamily,
+    NetworkFamily,
+    ResNetFamily,
+    register_family,
+)
+from analognas.search_spaces.hyperparameter import Hyperparameter
+from analognas.search_spaces.layers import LayerShape
+from analognas.search_spaces.nasbench201 import NASBench201Space
+
+
+class Perceptrons:
+    "A family without any base class: one hidden layer, every number by arithmetic."
+
+    name = "perceptrons"
+    can_build = True
+
+    def __init__(self, bias=True):
+        self.bias = bias
+
+    def hyperparameters(self):
+        return [Hyperparameter("hidden", "discrete", range=(8, 16, 600), mutation_group="width")]
+
+    def build(self, config, input_dim, classes):
+        inputs = int(np.prod(input_dim))
+        hidden = torch.nn.Linear(inputs, config["hidden"], bias=self.bias)
+        last = torch.nn.Linear(config["hidden"], classes, bias=self.bias)
+        return torch.nn.Sequential(torch.nn.Flatten(), hidden, torch.nn.ReLU(), last)
+
+    def static_metrics(self, columns, input_dim, classes):
+        layers = list(self.crossbar_layers(columns, input_dim, classes))
+        return {
+            "params": sum(layer.params for layer in layers),
+            "macs": sum(layer.macs for layer in layers),
+            "depth": np.full(len(columns["hidden"]), 2),
+            "widest": columns["hidden"],
+        }
+
+    def stats(self, columns, input_dim, classes):
+        metrics = self.static_metrics(columns, input_dim, classes)
+        return {name: metrics[name] for name in ("params", "macs", "depth")}
+
+    def crossbar_layers(self, columns, input_dim, classes):
+        hidden = columns["hidden"].astype(int)
+        bias = int(self.bias)
+        yield LayerShape("1", int(np.prod(input_dim)), hidden, 1, 1, bias)
+        yield LayerShape("3", hidden, classes, 1, 1, bias)
+
+    def arch_id(self, config):
+        return f"perceptron of {config['hidden']}"
+
+    def to_dict(self):
+        return {"bias": self.bias}
+
+    @classmethod
+    def from_dict(cls, data):
+        return cls(**data)
+
+
+class BuiltOnly(NetworkFamily):
+    "A family that only builds; the space counts what it builds."
+
+    name = "built-only"
+
+    def hyperparameters(self):
+        return Perceptrons().hyperparameters()
+
+    def build(self, config, input_dim, classes):
+        return Perceptrons().build(config, input_dim, classes)
+
+
+CONFIGS = [{"hidden": 8}, {"hidden": 600}]
+
+
+@pytest.fixture
+def registered():
+    "Register both families for one test."
+    known = dict(families.FAMILIES)
+    register_family(Perceptrons)
+    register_family(BuiltOnly)
+    yield
+    families.FAMILIES.clear()
+    families.FAMILIES.update(known)
+
+
+def parameters(space, config):
+    return sum(p.numel() for p in space.build_network(config).parameters())
+
+
+# ---- a family of one's own
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_own_family_has_static_metrics(bias):
+    space = ConfigSpace("digits", Perceptrons(bias))
+    stats = space.stats(CONFIGS)
+    assert stats["params"].tolist() == [parameters(space, c) for c in CONFIGS]
+    assert stats["macs"].tolist() == [64 * 8 + 8 * 10, 64 * 600 + 600 * 10]
+    assert space.static_metrics(space.columns(CONFIGS))["widest"].tolist() == [8, 600]
+
+
+def test_own_family_metrics_are_features():
+    names, matrix = ConfigSpace("digits", Perceptrons()).features(CONFIGS)
+    assert names == ["hidden", "log10_params", "log10_macs", "depth", "widest"]
+    assert matrix[:, -1].tolist() == [8, 600]
+
+
+def test_own_family_has_hardware_cost():
+    cost = hardware_cost(ConfigSpace("digits", Perceptrons()), CONFIGS)
+    assert cost.tiles.tolist() == [2, 3 + 3]  # tiles of 256 x 256
+    built = hardware_cost(ConfigSpace("digits", BuiltOnly()), CONFIGS)
+    np.testing.assert_allclose(cost, built)
+
+
+def test_own_family_arch_id_names_the_network():
+    space = ConfigSpace("digits", Perceptrons())
+    assert space.arch_id({"hidden": 8.0}) == "perceptron of 8"
+
+
+@pytest.mark.usefixtures("registered")
+def test_own_family_round_trips_as_json():
+    space = ConfigSpace("digits", Perceptrons(bias=False))
+    again = ConfigSpace.from_json(space.to_json())
+    assert type(again.family) is Perceptrons
+    assert again.family.bias is False
+    assert again.to_dict() == space.to_dict() == json.loads(space.to_json())
+    assert again.stats(CONFIGS)["params"].tolist() == space.stats(CONFIGS)["params"].tolist()
+
+
+@pytest.mark.usefixtures("registered")
+def test_registered_family_is_known_by_name():
+    assert ConfigSpace("digits", "perceptrons").get_hyperparameters() == ["hidden"]
+
+
+def test_unregistered_family_cannot_be_read():
+    text = ConfigSpace("digits", Perceptrons()).to_json()
+    with pytest.raises(FileFormatError, match="Unknown search space 'perceptrons'"):
+        ConfigSpace.from_json(text)
+
+
+@pytest.mark.parametrize("name", ["resnet-like", "nasbench201", "custom"])
+def test_family_cannot_replace_one_of_the_package(name):
+    taken = type("Taken", (BuiltOnly,), {"name": name})
+    with pytest.raises(ConfigError, match=f"cannot be called '{name}'"):
+        register_family(taken)
+
+
+def test_family_that_only_builds_has_parameters():
+    space = ConfigSpace("digits", BuiltOnly())
+    assert space.stats(CONFIGS)["params"].tolist() == [parameters(space, c) for c in CONFIGS]
+    assert space.arch_id(CONFIGS[0]) == space.key(CONFIGS[0])
+
+
+def test_family_without_build_names_itself():
+    space = ConfigSpace("digits", type("Half", (NetworkFamily,), {"name": "half"})())
+    with pytest.raises(NotImplementedError, match="Half does not define `build`"):
+        space.build_network({})
+
+
+# ---- functions in place of a family
+
+
+def linear(config, input_dim, classes):
+    return torch.nn.Linear(input_dim[2], classes, bias=False)
+
+
+@pytest.mark.parametrize("base", [ResNetFamily(), CellFamily()], ids=["resnet", "cells"])
+def test_function_keeps_hyperparameters_and_identity_of_its_base(base):
+    space = ConfigSpace("digits", base, linear)
+    plain = ConfigSpace("digits", base)
+    config = space.sample_arch(0)
+    assert space.hyperparameters == plain.hyperparameters
+    assert space.arch_id(config) == plain.arch_id(config)
+    assert space.to_dict() == plain.to_dict()
+
+
+def test_function_replaces_the_arithmetic_of_its_base():
+    space = ConfigSpace("digits", network=linear)
+    config = space.sample_arch(0)
+    assert space.search_space == "resnet-like"
+    assert space.stats([config])["params"].tolist() == [80]
+    assert space.static_metrics(space.columns([config])) == {}
+
+
+def test_function_is_given_again_when_a_space_is_read():
+    text = NASBench201Space("digits", network=linear, channels=4).to_json()
+    space = ConfigSpace.from_json(text, network=linear)
+    assert type(space.family) is FunctionFamily
+    assert space.family.base.skeleton["channels"] == 4
+    assert space.stats([space.sample_arch(0)])["params"].tolist() == [80]
+
+
+def test_custom_space_without_function_cannot_build():
+    assert not ConfigSpace("digits", "custom").can_build
+    assert ConfigSpace("digits", "custom", linear).can_build
+
+
+# ---- files of 0.1.0
+
+
+@pytest.mark.parametrize(
+    "search_space, rest",
+    [
+        ("resnet-like", {}),
+        ("custom", {}),
+        ("nasbench201", {"skeleton": {"channels": 8, "cells_per_stage": 2}}),
+    ],
+)
+def test_space_as_written_by_0_1_0_is_read_and_written_unchanged(search_space, rest):
+    data = {
+        "search_space": search_space,
+        "dataset": {"name": "digits", "input_dim": [1, 8, 8], "classes": 10},
+        "hyperparameters": [
+            {
+                "name": "M",
+                "type": "discrete",
+                "range": None,
+                "min_value": 1,
+                "max_value": 5,
+                "step": 1,
+                "log": False,
+                "active_from": None,
+                "role": "depth",
+            },
+            {
+                "name": "op",
+                "type": "categorical",
+                "range": ["a", "b"],
+                "min_value": None,
+                "max_value": None,
+                "step": None,
+                "log": False,
+                "active_from": ["M", 3],
+                "role": "other",
+            },
+        ],
+    } | rest
+    space = ConfigSpace.from_json(json.dumps(data))
+    assert json.loads(space.to_json()) == space.to_dict() == data
+    assert space["op"].condition == ("M", 3)
+    assert space["M"].mutation_group == "depth"
+    assert space.key({"M": 2, "op": "a"}) == '{"M": 2, "op": 0}'
