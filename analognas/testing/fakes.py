@@ -37,7 +37,7 @@ class FunctionEvaluator(Evaluator):
         self.family = family
         self.measured = measured
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         if self.family not in (None, space.search_space):
             raise ConfigError(
                 f"This evaluator predicts for {self.family!r} only; got {space.search_space!r}."
@@ -61,7 +61,7 @@ class WrappedEvaluator(Evaluator):
         self.evaluator = evaluator
         self.measured = evaluator.measured if measured is None else measured
 
-    def _accept(self, space: ConfigSpace) -> None:
+    def _check_space(self, space: ConfigSpace) -> None:
         self.evaluator.bind(space)
 
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
