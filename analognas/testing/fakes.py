@@ -113,7 +113,7 @@ class GatedEvaluator(WrappedEvaluator):
         super().__init__(evaluator, measured)
         self._condition = threading.Condition()
         self._permits = permits
-        self._blocked = 0  # calls that wait for a permit
+        self._waiting = 0  # calls that have no permit yet
         self.calls = 0  # that have passed
 
     def release(self, n: int = 1) -> None:
@@ -129,15 +129,19 @@ class GatedEvaluator(WrappedEvaluator):
     ) -> None:
         "Wait until n calls wait for a permit. Raises `TimeoutError` if that takes too long."
         with self._condition:
-            if not self._condition.wait_for(lambda: self._blocked >= n, timeout):
-                raise TimeoutError(f"{self._blocked} of {n} calls wait after {timeout:g} s.")
+            if not self._condition.wait_for(lambda: self._blocked() >= n, timeout):
+                raise TimeoutError(f"{self._blocked()} of {n} calls wait after {timeout:g} s.")
+
+    def _blocked(self) -> int:
+        "Return how many calls wait beyond those that a permit is there for."
+        return max(0, self._waiting - self._permits)
 
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
         with self._condition:
-            self._blocked += 1
+            self._waiting += 1
             self._condition.notify_all()
             self._condition.wait_for(lambda: self._permits > 0)
-            self._blocked -= 1
+            self._waiting -= 1
             self._permits -= 1
             self.calls += 1
         return super()._predict(configs)
