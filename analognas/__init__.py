@@ -43,6 +43,7 @@ def __dir__() -> list[str]:
 # Modules of earlier releases and what they are called now.
 MOVED = {
     "analognas.analog.cost": "analognas.cost",
+    "analognas.analog.product": "analognas.analog.mvm",
     "analognas.evaluators.shipped": "analognas.evaluators.pretrained",
     "analognas.evaluators.conformance": "analognas.testing.evaluators",
     "analognas.search_algorithms.conformance": "analognas.testing.optimizers",

@@ -21,7 +21,7 @@ from aihwkit.simulator.parameters.enums import RPUDataType
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from ..analog.compiled import forget_scratch
+from ..analog.compiled import free_workspace
 from ..analog.convert import to_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.measure import measure_drift
@@ -139,7 +139,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no messages of the profiler
 def peak_memory(run: Callable[[], object]) -> int:
     "Return the highest number of bytes that a function holds on the CPU."
     run()
-    forget_scratch()
+    free_workspace()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()
     events = recorded.profiler.kineto_results.events()

@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from torch import Tensor, nn
 
-from ..analog.converters import Converters, dac, per_channel
+from ..analog.converters import ConverterConfig, dac, per_channel
 from ..analog.hardware import PRESETS, create_rpu_config
 from ..analog.layers import AnalogConv2d, AnalogLayer
 from ..analog.noise import torch_seed
@@ -480,7 +480,9 @@ def alt_sensitivity(table: pd.DataFrame) -> str:
 QUANTILE = 0.999  # of absolute values: what counts as the largest
 
 
-def _tile_shares(layer: AnalogLayer, x: Tensor, c: Converters) -> tuple[Tensor, Tensor, Tensor]:
+def _tile_shares(
+    layer: AnalogLayer, x: Tensor, c: ConverterConfig
+) -> tuple[Tensor, Tensor, Tensor]:
     """Absolute inputs, weights and sums of all tiles of a layer, as shares of the range of the DAC,
     the conductances, the ADC."""
     grouped = x.view(len(x), layer.op.groups, -1, *x.shape[2:])
@@ -490,8 +492,8 @@ def _tile_shares(layer: AnalogLayer, x: Tensor, c: Converters) -> tuple[Tensor, 
     for k, b in enumerate(layer.blocks):
         part = grouped[:, :, b.channels].flatten(1, 2)
         r = None if layer.input_range is None else layer.input_range[b.i, b.j]
-        if layer.hardware:
-            w = layer.hardware[k].weights
+        if layer.tile_states:
+            w = layer.tile_states[k].weights
         else:
             w = layer.part(b) / layer.scale[b.i, :, b.rows]
         inputs.append(part / (c.inp_bound if r is None else per_channel(r, part)))
@@ -505,7 +507,7 @@ def _tile_shares(layer: AnalogLayer, x: Tensor, c: Converters) -> tuple[Tensor, 
 
 def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict:
     "One layer's row of `range_data`."
-    c = Converters.of(layer.rpu_config.forward)
+    c = ConverterConfig.from_io(layer.rpu_config.forward)
     if c.perfect or not np.isfinite([c.inp_bound, c.out_bound]).all():
         raise ConfigError(
             f"{name} has converters without a range: nothing is clipped, and there is no range to "

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from html import escape
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from analognas.core import (
     check_number,
     dataset_info,
 )
-from ..core.deprecated import renamed, renamed_arguments, renamed_attributes
+from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 from analognas.search_spaces.configs import (
     canonical_config,
     children_of,
@@ -399,16 +399,11 @@ class ConfigSpace:
             f"<tbody>{rows}</tbody></table>"
         )
 
-    if not TYPE_CHECKING:
-        __getattr__ = renamed_attributes(
-            {
-                "network": "build_network",
-                "traits": "static_metrics",
-                "analog_layers": "crossbar_layers",
-                "network_id": "arch_id",
-                "builds_networks": "can_build",
-            }
-        )
+    network = RenamedAttribute("build_network")
+    traits = RenamedAttribute("static_metrics")
+    analog_layers = RenamedAttribute("crossbar_layers")
+    network_id = RenamedAttribute("arch_id")
+    builds_networks = RenamedAttribute("can_build")
 
 
 def _table_row(h: Hyperparameter) -> str:

@@ -78,9 +78,10 @@ def gower_distance(hyperparameters: Sequence[Hyperparameter], a: Mapping, b: Map
 
 
 def _value_distance(h: Hyperparameter, a: Mapping, b: Mapping) -> float:
-    if h.is_active(a) != h.is_active(b):
+    active = h.is_active(a)
+    if active != h.is_active(b):
         return 1.0
-    if not h.is_active(a):
+    if not active:
         return 0.0
     if h.type == "categorical":
         return float(a[h.name] != b[h.name])

@@ -280,6 +280,13 @@ class FunctionFamily(NetworkFamily):
             return {}
         return self.base.to_dict()
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "FunctionFamily":
+        "Return a family without a function; raise `ConfigError` if there are any settings."
+        if data:
+            raise ConfigError(f"A custom space has no settings; got {', '.join(data)}.")
+        return cls()
+
 # %% ../../nbs/search_spaces/36_families.ipynb #d20dfb91
 FAMILIES: dict[str, type[NetworkFamily]] = {
     RESNET_LIKE: ResNetFamily,
@@ -309,10 +316,24 @@ def find_family(
 ) -> NetworkFamily:
     "Return a family; raise `ConfigError` for an unknown name."
     if isinstance(search_space, str):
-        search_space = FAMILIES[check_choice("search space", search_space, FAMILIES)]()
+        family = FAMILIES[check_choice("search space", search_space, FAMILIES)]()
+    else:
+        check_members(search_space)
+        family = search_space
     if network is None:
-        return search_space
-    return FunctionFamily(network, base=search_space)
+        return family
+    return FunctionFamily(network, base=family)
+
+
+def check_members(family: Any) -> None:
+    "Raise `ConfigError` that names the attributes and methods that a family lacks."
+    members = ["name", *(name for name in vars(NetworkFamily) if not name.startswith("_"))]
+    missing = [name for name in members if not hasattr(family, name)]
+    if missing:
+        raise ConfigError(
+            f"{family!r} is neither the name of a search space nor a network family: it has no "
+            f"{', '.join(missing)}."
+        )
 
 
 def family_from_dict(

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..core import ConfigError, check_choice, check_number
-from ..core.deprecated import renamed, renamed_arguments, renamed_attributes
+from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #77b1ca6f
 TYPES = ("discrete", "continuous", "categorical")
@@ -156,7 +156,7 @@ class Hyperparameter:
     def contains(self, value: Any) -> bool:
         "Return whether a value is allowed; grid values are compared to `GRID_TOLERANCE`."
         if self.values is not None:
-            return self._position(value) is not None
+            return self._is_plain(value) or self._position(value) is not None
         return is_number(value) and bool(self.min_value <= value <= self.max_value)
 
     def _position(self, value: Any) -> int | None:
@@ -174,7 +174,7 @@ class Hyperparameter:
                 return float(value)
             return value
         lookup, types = self._lookup
-        # The quick way for the usual case.
+        # The quick way of `_is_plain`, without another call.
         unambiguous = type(value) in types and len(lookup) == len(self.values)
         if unambiguous and value in lookup:
             return lookup[value]
@@ -182,6 +182,12 @@ class Hyperparameter:
         if i is None:
             return as_plain(value)
         return self.values[i]
+
+    def _is_plain(self, value: Any) -> bool:
+        "Return whether a value is found in `_lookup`: the quick way for the usual case."
+        lookup, types = self._lookup
+        unambiguous = type(value) in types and len(lookup) == len(self.values)
+        return unambiguous and value in lookup
 
     @cached_property
     def _lookup(self) -> tuple[dict, set]:
@@ -223,13 +229,17 @@ class Hyperparameter:
             return math.log(number)
         return number
 
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        "Return both ends on the scale."
+        return self._on_scale(self.min_value), self._on_scale(self.max_value)
+
     def from_unit(self, u: float) -> Any:
         "Return the value at position `u` in [0, 1); every value has an equal share of the interval."
         values = self.values
         if values is not None and not self.log:
             return values[min(int(u * len(values)), len(values) - 1)]
-        low = self._on_scale(self.min_value)
-        high = self._on_scale(self.max_value)
+        low, high = self._ends
         x = low + u * (high - low)
         if self.log:
             x = math.exp(x)
@@ -244,8 +254,7 @@ class Hyperparameter:
         Distances on it compare hyperparameters of different ranges fairly."""
         if self.range is not None:
             return self.range.index(self.normalise(value)) / max(len(self.range) - 1, 1)
-        low = self._on_scale(self.min_value)
-        high = self._on_scale(self.max_value)
+        low, high = self._ends
         if high == low:
             return 0.0
         return (self._on_scale(value) - low) / (high - low)
@@ -318,10 +327,9 @@ class Hyperparameter:
             values[fields.get(name, name)] = tuple(value) if isinstance(value, list) else value
         return cls(**values)
 
-    if not TYPE_CHECKING:
-        __getattr__ = renamed_attributes(
-            {"active_from": "condition", "role": "mutation_group", "middle": "default_value"}
-        )
+    active_from = RenamedAttribute("condition")
+    role = RenamedAttribute("mutation_group")
+    middle = RenamedAttribute("default_value")
 
 
 Hyperparameter.__init__ = renamed_arguments(  # type: ignore[method-assign]

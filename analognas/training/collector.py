@@ -21,7 +21,7 @@ from torch import nn
 
 from ..analog.convert import to_analog
 from ..analog.measure import accuracy
-from ..analog.programming import program, unprogram
+from ..analog.programming import program, reset_programming
 from ..core.storage import Heartbeat
 from ..datasets.base import Dataset
 from .label_store import LabelStore
@@ -89,7 +89,7 @@ def seconds_needed(
     x, y = (v[:TIMED_EXAMPLES].to(device) for v in test)
     reading = _seconds(lambda: accuracy(analog, x, y)) * len(test[0]) / len(x)
     programming = _seconds(lambda: program(analog))
-    unprogram(analog)
+    reset_programming(analog)
     repeat = programming + len(protocol.t_inference) * reading
     return digital + aware + protocol.n_rep * repeat
 

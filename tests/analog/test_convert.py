@@ -15,11 +15,11 @@ from aihwkit.simulator.parameters.enums import (
 from torch import nn
 
 from analognas.analog.convert import (
-    digital_state,
+    digital_state_dict,
     from_aihwkit,
     to_aihwkit,
     to_analog,
-    why_not_fast,
+    unsupported_feature,
 )
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogLayer
@@ -98,10 +98,10 @@ def test_the_digital_state_loads_into_the_digital_network(dynamic):
     source, twin = network(), network()
     for p in source.parameters():
         p.data += 1
-    twin.load_state_dict(digital_state(to_analog(source, config)))
+    twin.load_state_dict(digital_state_dict(to_analog(source, config)))
     for a, b in zip(source.state_dict().values(), twin.state_dict().values(), strict=True):
         assert torch.allclose(a.float(), b.float(), atol=1e-6)
-    alone = digital_state(to_analog(nn.Linear(3, 2), config))
+    alone = digital_state_dict(to_analog(nn.Linear(3, 2), config))
     assert set(alone) == {"weight", "bias"}
 
 
@@ -123,7 +123,7 @@ CHANGES = {
 def test_what_is_not_covered_goes_to_aihwkit_and_is_said(words, caplog):
     config = create_rpu_config()
     CHANGES[words](config)
-    assert words in why_not_fast(config)
+    assert words in unsupported_feature(config)
     with caplog.at_level(logging.INFO, "analognas"):
         net = to_analog(nn.Sequential(nn.Linear(4, 3)), config)
     assert type(net[0]) is AnalogLinear and len(caplog.records) == 1 and words in caplog.text
@@ -166,7 +166,7 @@ def test_what_cannot_be_converted_is_refused():
         to_aihwkit(to_analog(nn.Conv2d(2, 2, 3, groups=2)))
     with pytest.raises(ConfigError, match="circular"):
         to_analog(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))
-    assert "SingleRPUConfig" in why_not_fast(SingleRPUConfig())
+    assert "SingleRPUConfig" in unsupported_feature(SingleRPUConfig())
     config = create_rpu_config()
     config.forward.noise_management = NoiseManagementType.ABS_MAX
     with pytest.raises(ConfigError, match="noise management"):

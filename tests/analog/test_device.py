@@ -16,9 +16,9 @@ from analognas.analog.compiled import by_torch
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogLayer
-from analognas.analog.measure import accuracy, fitting_batch
+from analognas.analog.measure import accuracy, auto_batch_size
 from analognas.analog.noise import torch_seed
-from analognas.analog.programming import Devices, drift, program
+from analognas.analog.programming import DeviceArray, drift, program
 
 WAITS = (
     "_local_scalar_dense",
@@ -301,7 +301,7 @@ def test_devices_whose_model_is_written_with_numpy_drift_in_main_memory(model):
     target = torch.linspace(-1, 1, 40).view(5, 8)
     for there in (target.clone(), target.clone().as_subclass(NotForNumPy)):
         with torch_seed(0), by_torch():
-            devices = Devices.program(there, config)
+            devices = DeviceArray.program(there, config)
             alpha = devices.drift(3600.0)
         assert type(devices.current) is type(there)
         results = [v.as_subclass(torch.Tensor).flatten() for v in (devices.current, alpha)]
@@ -313,5 +313,5 @@ def test_a_network_of_another_device_is_tried_there():
     "The size of a batch is chosen with an example where the network is."
     net = Elsewhere()
     with pytest.raises(ValueError, match="meta"):  # this device cannot be asked for its memory
-        fitting_batch(net, torch.zeros(4, 2))
+        auto_batch_size(net, torch.zeros(4, 2))
     assert net.got == ["meta"]

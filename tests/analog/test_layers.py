@@ -312,6 +312,17 @@ def test_an_image_gets_its_answer_whatever_it_comes_with():
         assert apart(ours(x[0]), whole[0]) < EXACT
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_state_dict_has_the_keys_of_release_0_1_0(learned):
+    config = create_rpu_config()
+    config.mapping.learn_out_scaling = learned
+    keys = {"weight", "bias", "scale", "range_batches", "input_range"}
+    if learned:
+        keys.add("out_scaling")
+    for layer in (nn.Linear(3, 2), nn.Conv2d(3, 2, 3)):
+        assert set(to_analog(layer, config).state_dict()) == keys
+
+
 # ---- noise ----------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.convert import to_analog
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
-from analognas.analog.measure import accuracy, measure_drift, stream_drift
+from analognas.analog.measure import accuracy, eval_mode, measure_drift, stream_drift
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import program
 from analognas.core import ConfigError, spawn_seeds
@@ -253,6 +253,16 @@ def test_accuracy_leaves_every_layer_in_the_mode_it_was_in():
     with torch.no_grad():
         accuracy(net, torch.randn(8, 3), torch.zeros(8, dtype=torch.long))
     assert [net.training, *(m.training for m in net)] == [True, False, True, True]
+
+
+def test_eval_mode_restores_every_mode_after_an_error():
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.9)).train()
+    net[0].eval()
+    with pytest.raises(ZeroDivisionError), eval_mode(net) as same:
+        assert same is net
+        assert not any(m.training for m in net.modules())
+        1 / 0
+    assert [m.training for m in net.modules()] == [True, False, True]
 
 
 @pytest.mark.parametrize("n, m", [(0, 0), (3, 2)])

@@ -13,7 +13,7 @@ from torch import nn
 
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.programming import crossbar_layers, drift, program, unprogram
+from analognas.analog.programming import crossbar_layers, drift, program, reset_programming
 from analognas.core import ConfigError
 
 TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
@@ -28,10 +28,10 @@ def chips(layer, config, t, n):
     tile, found = next(theirs.analog_tiles()), {"ours": [], "theirs": []}
     for _ in range(n):
         program(ours)
-        programmed = ours.hardware[0].weights[0].clone()
+        programmed = ours.tile_states[0].weights[0].clone()
         drift(ours, t)
         found["ours"].append(
-            (programmed, ours.hardware[0].weights[0], ours.hardware[0].alpha.flatten())
+            (programmed, ours.tile_states[0].weights[0], ours.tile_states[0].alpha.flatten())
         )
         tile.program_weights()
         programmed = tile.tile.get_weights()
@@ -68,7 +68,7 @@ def test_the_network_computes_with_what_is_on_the_tiles():
     program(net)
     drift(net, 86400.0)
     want = net.bias.detach().clone().expand(9, -1).clone()
-    for b, state in zip(net.blocks, net.hardware, strict=True):
+    for b, state in zip(net.blocks, net.tile_states, strict=True):
         want[:, b.rows] += (
             (x[:, b.cols] @ state.weights[0].T) * state.alpha[0] * net.scale[b.i, 0, b.rows, 0]
         )
@@ -91,9 +91,9 @@ def test_a_users_noise_model_is_used():
     program(net)
     target = (net.weight / net.scale[0, 0]).detach()
     # aihwkit maps the *programmed* weights to conductances again, so that the largest is g_max once more
-    assert torch.allclose(net.hardware[0].weights[0], target / 2, atol=1e-6)
+    assert torch.allclose(net.tile_states[0].weights[0], target / 2, atol=1e-6)
     drift(net, 3.0)
-    assert torch.allclose(net.hardware[0].weights[0], target / 8, atol=1e-6)
+    assert torch.allclose(net.tile_states[0].weights[0], target / 8, atol=1e-6)
 
 
 def test_training_and_loading_forget_the_devices_and_unprogramming_restores():
@@ -103,11 +103,11 @@ def test_training_and_loading_forget_the_devices_and_unprogramming_restores():
         before = net(x)
         program(net)
         assert not torch.equal(net(x), before)
-        unprogram(net)
+        reset_programming(net)
         assert torch.equal(net(x), before)
         program(net)
         net.load_state_dict(net.state_dict())
-        assert torch.equal(net(x), before) and net.hardware is None
+        assert torch.equal(net(x), before) and net.tile_states is None
 
 
 def test_groups_are_programmed_apart():
@@ -116,8 +116,8 @@ def test_groups_are_programmed_apart():
     program(net)
     drift(net, 3600.0)
     assert (
-        net.hardware[0].weights.shape == (4, 1, 9)
-        and len({float(a) for a in net.hardware[0].alpha.flatten()}) == 4
+        net.tile_states[0].weights.shape == (4, 1, 9)
+        and len({float(a) for a in net.tile_states[0].alpha.flatten()}) == 4
     )
 
 

@@ -25,6 +25,7 @@ from analognas.cost.model import (
 )
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
+from analognas.core.hardware import PRESETS
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 
@@ -253,6 +254,18 @@ def test_nothing_costs_nothing():
     assert hardware_cost(empty, [{"x": 1}, {"x": 1}]).to_numpy().tolist() == [[0] * 7] * 2
     with pytest.raises(ConfigError, match="no convolution and no linear layer"):
         layer_costs(empty, {"x": 1})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_tiles_of_simulated_hardware_are_taken_over(preset):
+    chip = HERMES.with_tiles_of(PRESETS[preset])
+    size = PRESETS[preset].tile_size
+    assert (chip.rows, chip.cols) == (size, size)
+    assert replace(chip, name="hermes", rows=256, cols=256) == HERMES
+
+
+def test_hermes_has_the_tiles_of_the_preset():
+    assert (HERMES.rows, HERMES.cols) == (PRESETS["hermes"].tile_size,) * 2
 
 
 @pytest.mark.parametrize(

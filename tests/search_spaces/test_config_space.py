@@ -607,3 +607,38 @@ def test_a_category_that_is_written_like_an_inactive_value_is_not_taken_for_one(
     space.add_hyperparameter_range("kind", "categorical", [0, 1], condition=("depth", 1))
     rows = space.encode([{"depth": 0, "kind": 0}, {"depth": 1, "kind": 0}, {"depth": 1, "kind": 1}])
     assert rows.tolist() == [[0, 0, 0], [1, 1, 0], [1, 0, 1]]
+
+
+# ---- names of 0.1.0 -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("network", "build_network"),
+        ("traits", "static_metrics"),
+        ("analog_layers", "crossbar_layers"),
+        ("network_id", "arch_id"),
+    ],
+)
+def test_old_method_warns_and_is_the_new_one(old, new):
+    space = ConfigSpace("digits")
+    with pytest.warns(DeprecationWarning, match=f"ConfigSpace.{old} is now ConfigSpace.{new}"):
+        method = getattr(space, old)
+    assert method == getattr(space, new)
+
+
+def test_old_property_warns():
+    with pytest.warns(DeprecationWarning, match="builds_networks is now ConfigSpace.can_build"):
+        assert ConfigSpace("digits").builds_networks
+
+
+def test_old_arguments_of_hyperparameters_warn():
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter("depth", "discrete", 1, 4)
+    with pytest.warns(DeprecationWarning, match="active_from is now condition"):
+        space.add_hyperparameter("width", "discrete", 1, 4, active_from=("depth", 2))
+    with pytest.warns(DeprecationWarning, match="role is now mutation_group"):
+        space.add_hyperparameter_range("kind", "categorical", "ab", role="width")
+    assert space["width"].condition == ("depth", 2)
+    assert space["kind"].mutation_group == "width"

@@ -170,6 +170,18 @@ def test_family_without_build_names_itself():
         space.build_network({})
 
 
+@pytest.mark.parametrize("what", [3, None, ["resnet-like"]])
+def test_what_is_no_family_is_refused(what):
+    with pytest.raises(ConfigError, match="neither the name of a search space nor a network fam"):
+        ConfigSpace("digits", what)
+
+
+def test_family_that_lacks_a_method_is_refused():
+    half = type("Half", (), {"name": "half", "can_build": True})()
+    with pytest.raises(ConfigError, match="it has no .*build.*crossbar_layers.*to_dict"):
+        ConfigSpace("digits", half)
+
+
 # ---- functions in place of a family
 
 
@@ -206,6 +218,12 @@ def test_function_is_given_again_when_a_space_is_read():
 def test_custom_space_without_function_cannot_build():
     assert not ConfigSpace("digits", "custom").can_build
     assert ConfigSpace("digits", "custom", linear).can_build
+
+
+def test_custom_space_with_settings_is_refused():
+    data = ConfigSpace("digits", "custom").to_dict() | {"network": "os.system"}
+    with pytest.raises(FileFormatError, match="has no settings; got network"):
+        ConfigSpace.from_dict(data)
 
 
 # ---- files of 0.1.0

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -290,3 +291,45 @@ def test_numpy_numbers_become_plain():
 @given(ORDERED)
 def test_text_names_it(h):
     assert str(h).startswith(f"h: {h.type}")
+
+
+# ---- files and names of 0.1.0 ---------------------------------------------------------------------------------------
+
+
+@given(ORDERED)
+def test_dict_round_trip(h):
+    assert Hyperparameter.from_dict(h.to_dict()) == h
+
+
+def test_dict_has_the_keys_of_0_1_0():
+    h = Hyperparameter("c", "categorical", range=("a", "b"), condition=("M", 2))
+    assert h.to_dict() == {
+        "name": "c",
+        "type": "categorical",
+        "range": ["a", "b"],
+        "min_value": None,
+        "max_value": None,
+        "step": None,
+        "log": False,
+        "active_from": ["M", 2],
+        "role": "other",
+    }
+
+
+def test_old_arguments_and_attributes_warn():
+    with pytest.warns(DeprecationWarning):
+        h = Hyperparameter("c", "discrete", range=(1, 2), active_from=("M", 2), role="width")
+    for old, value in {"active_from": ("M", 2), "role": "width", "middle": 2}.items():
+        with pytest.warns(DeprecationWarning, match=f"Hyperparameter.{old} is now"):
+            assert getattr(h, old) == value
+
+
+def test_argument_under_both_names_is_refused():
+    with pytest.raises(TypeError, match="condition is given twice"):
+        Hyperparameter("c", "discrete", range=(1,), condition=("M", 1), active_from=("M", 2))
+
+
+def test_copy_keeps_the_condition():
+    h = Hyperparameter("c", "discrete", range=(1, 2), condition=("M", 2))
+    assert replace(h, range=(1, 2, 3)).condition == ("M", 2)
+    assert replace(h, condition=None).condition is None

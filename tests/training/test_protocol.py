@@ -10,7 +10,7 @@ import torch
 from aihwkit.simulator.parameters.enums import NoiseManagementType
 from torch import nn
 
-from analognas.analog.convert import digital_state
+from analognas.analog.convert import digital_state_dict
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
@@ -196,7 +196,7 @@ def test_hardware_aware_training_leaves_the_digital_network(data):
     assert (
         all(torch.equal(v, before[k]) for k, v in net.state_dict().items()) and not analog.training
     )
-    weight = digital_state(analog)["0.weight"]
+    weight = digital_state_dict(analog)["0.weight"]
     assert not torch.allclose(weight.flatten(), net[0].weight.flatten(), atol=1e-3)
 
 
@@ -366,8 +366,8 @@ def test_killed_after_any_epoch_or_repeat_the_result_is_the_same(data, result, t
     again = measured(make, data, protocol=TINY, seed=3, progress=False, checkpoint=rest)
     assert np.array_equal(again.drift.acc, result.drift.acc)
     assert (again.acc_digital, again.acc_hwa) == (result.acc_digital, result.acc_hwa)
-    for name, value in digital_state(result.model).items():
-        assert torch.equal(digital_state(again.model)[name], value), name
+    for name, value in digital_state_dict(result.model).items():
+        assert torch.equal(digital_state_dict(again.model)[name], value), name
     lost_at_most_one = TINY.epochs + TINY.hwa_epochs - max(0, n - 1)
     assert rest.epochs <= max(lost_at_most_one, 0) + 1
 

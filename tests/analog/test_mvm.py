@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from analognas.analog import product
+from analognas.analog import range_gradient
 from analognas.analog.compiled import by_torch
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
@@ -140,8 +140,8 @@ def test_low_precision_points_where_double_precision_does(name, dtype, clipped):
 def test_pieces_are_as_good_as_the_whole(name):
     "However many images the memory allows at a time."
     x, found = inputs_for(name, torch.float64), []
-    for many in (1, 3000, product.MANY):
-        with mock.patch.object(product, "MANY", many), by_torch():
+    for many in (1, 3000, range_gradient.CLIP_CHUNK):
+        with mock.patch.object(range_gradient, "CLIP_CHUNK", many), by_torch():
             found.append(gradients(layer_of(name, torch.float64, 1.0), x))
     whole = found.pop()
     assert max(apart(whole[k], pieces[k]) for pieces in found for k in whole) < 1e-12
@@ -164,7 +164,11 @@ class Largest(TorchDispatchMode):
 def test_memory_is_bounded(name):
     "Without the bound, a 3 x 3 convolution would hold nine times its input."
     layer, x = layer_of(name, input_range=1.0), inputs_for(name, n=40)
-    with mock.patch.object(product, "MANY", x.numel()), by_torch(), Largest() as largest:
+    with (
+        mock.patch.object(range_gradient, "CLIP_CHUNK", x.numel()),
+        by_torch(),
+        Largest() as largest,
+    ):
         y = layer(x)
         y.backward(torch.ones_like(y))
     assert largest.values <= 1.7 * x.numel()  # 1.5 of padding in the small images

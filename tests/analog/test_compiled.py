@@ -1,0 +1,99 @@
+"Memory that compiled loops read: layouts, views, buffers."
+
+import threading
+
+import pytest
+import torch
+
+from analognas.analog.compiled import (
+    as_dense,
+    as_groups_view,
+    by_torch,
+    free_workspace,
+    has_cpu_kernel,
+    workspace,
+)
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+def images(layout=torch.contiguous_format):
+    return torch.arange(2 * 6 * 4 * 5.0).view(2, 6, 4, 5).contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_groups_view_has_the_channels_of_each_group(layout, groups):
+    x = images(layout)
+    view = as_groups_view(x, groups)
+    assert view.shape[1] == groups
+    for g, channels in enumerate(x.chunk(groups, 1)):
+        assert sorted(view[:, g].ravel()) == sorted(channels.flatten().tolist())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_groups_view_shares_memory(layout):
+    x = images(layout)
+    as_groups_view(x, 3)[:, 1] = -1.0
+    assert bool((x[:, 2:4] == -1).all())
+    assert bool((x[:, :2] >= 0).all())
+
+
+def test_groups_view_of_nothing_is_empty():
+    assert as_groups_view(torch.zeros(0, 4, 3, 3), 2).size == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_dense_tensors_are_not_copied(layout):
+    x = images(layout)
+    assert as_dense(x) is x
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gaps_are_closed_in_the_same_layout(layout):
+    some = images(layout)[:, 1:4]
+    dense = as_dense(some)
+    assert torch.equal(dense, some)
+    assert dense.is_contiguous(memory_format=layout)
+
+
+def test_a_matrix_with_gaps_is_copied():
+    x = torch.zeros(4, 6)[:, ::2]
+    assert as_dense(x).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "dtype, expected", [(torch.float32, True), (torch.float64, True), (torch.float16, False)]
+)
+def test_loops_are_for_single_and_double_precision(dtype, expected):
+    assert has_cpu_kernel(torch.zeros(1, dtype=dtype)) is expected
+
+
+def test_by_torch_ends_with_its_outermost_block():
+    x = torch.zeros(1)
+    with by_torch():
+        with by_torch():
+            assert not has_cpu_kernel(x)
+        assert not has_cpu_kernel(x)
+    assert has_cpu_kernel(x)
+
+
+def test_by_torch_is_for_its_thread_alone():
+    seen = []
+    with by_torch():
+        thread = threading.Thread(target=lambda: seen.append(has_cpu_kernel(torch.zeros(1))))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_workspace_is_reused_and_laid_out_alike(layout):
+    x = images(layout)
+    first = workspace(x, x.dtype)
+    assert first.shape == x.shape
+    assert first.stride() == x.stride()
+    assert workspace(x[:1], x.dtype).data_ptr() == first.data_ptr()
+    assert workspace(x, torch.int64).data_ptr() != first.data_ptr()
+    free_workspace()
+    assert workspace(x, x.dtype).shape == x.shape

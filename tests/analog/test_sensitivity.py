@@ -1,0 +1,87 @@
+"Which layer costs how much: chips whose answer is known, and what must be left as it was."
+
+import pytest
+import torch
+from aihwkit.nn.conversion import convert_to_analog
+from torch import nn
+
+from analognas.analog.convert import to_analog
+from analognas.analog.hardware import create_rpu_config
+from analognas.analog.layers import AnalogConv2d, AnalogLinear
+from analognas.analog.sensitivity import digital_layers, layer_sensitivity
+from analognas.core import ConfigError
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(4, 6, 3, 2, 1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(54, 3)
+    ).eval()
+
+
+def data(net):
+    x = torch.randn(60, 4, 6, 6, generator=torch.Generator().manual_seed(1)).clamp(-3, 3)
+    with torch.no_grad():
+        return x, net(x).argmax(1)
+
+
+def test_digital_layers_compute_as_the_digital_network_does():
+    net = network()
+    analog = to_analog(net)
+    x, _ = data(net)
+    with torch.no_grad(), digital_layers(analog, ["0", "3"]) as digital:
+        assert torch.allclose(digital(x), net(x), atol=1e-6)
+        assert digital[0].weight is not net[0].weight
+    assert isinstance(analog[0], AnalogConv2d)
+    assert isinstance(analog[3], AnalogLinear)
+
+
+def test_digital_layers_are_put_back_after_an_error():
+    analog = to_analog(network())
+    layer = analog[0]
+    with pytest.raises(ZeroDivisionError), digital_layers(analog, ["0"]):
+        1 / 0
+    assert analog[0] is layer
+
+
+@pytest.mark.parametrize("kind", ["one", "others"])
+def test_an_ideal_chip_costs_nothing(kind):
+    net = network()
+    table = layer_sensitivity(to_analog(net, create_rpu_config("ideal")), data(net), kind=kind)
+    assert list(table.index) == ["0", "3"]
+    assert (table.acc_loss == 0).all()
+    assert (table.output_error < 1e-5).all()
+
+
+def test_keeping_one_of_two_layers_digital_leaves_the_error_of_the_other():
+    net = network()
+    one = layer_sensitivity(to_analog(net), data(net), n_rep=2, seed=3)
+    others = layer_sensitivity(to_analog(net), data(net), n_rep=2, seed=3, kind="others")
+    assert others.output_error["0"] == one.output_error["3"]
+    assert others.output_error["3"] == one.output_error["0"]
+    assert one.share.sum() == pytest.approx(1.0)
+
+
+def test_modes_and_programming_are_as_before():
+    net = network()
+    analog = to_analog(net).train()
+    analog[0].eval()
+    layer_sensitivity(analog, data(net), n_rep=1)
+    assert [m.training for m in analog] == [False, True, True, True]
+    assert analog[0].tile_states is None
+
+
+@pytest.mark.parametrize("arguments", [{"kind": "all"}, {"n_rep": 0}, {"t_inference": -1.0}])
+def test_bad_arguments_are_refused(arguments):
+    net = network()
+    with pytest.raises(ConfigError, match=str(*arguments)):
+        layer_sensitivity(to_analog(net), data(net), **arguments)
+
+
+def test_layers_on_aihwkits_tiles_and_single_layers_are_refused():
+    net = nn.Sequential(nn.Linear(4, 3))
+    x, y = torch.zeros(2, 4), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(ConfigError, match="aihwkit's tiles"):
+        layer_sensitivity(convert_to_analog(net, create_rpu_config()), (x, y))
+    with pytest.raises(ConfigError, match="single layer"):
+        layer_sensitivity(to_analog(nn.Linear(4, 3)), (x, y))
