@@ -30,6 +30,7 @@ SECTIONS = {
     "doctor": "Command line",
     "lab": "Command line",
     "demo": "Command line",
+    "commands": "Command line",
     "cli": "Command line",
 }
 # Pages about the whole in this order, others after them.

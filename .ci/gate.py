@@ -18,10 +18,14 @@ from configparser import ConfigParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from density import dense_lines
 from readme import LINK, figures, make_readme
 
 MAX_NOTEBOOK = 1_500_000  # bytes; larger ones are slow to open and to compare
-MAX_LINE = 150  # characters of a line of exported code
+MAX_LINE = 100  # characters of a line of exported code
+PRAGMA = re.compile(r"\s+# (noqa|type): .*$")  # has to stand behind the code it is about
+MAX_MODULE = 450  # lines of a module
+LONG_MODULES: dict[str, str] = {}  # "analognas/package/module.py" -> why it may be longer
 # First to last: a package, or a module that is in none, imports only from layers before its own.
 LAYERS = (
     ("core",),
@@ -35,6 +39,7 @@ LAYERS = (
     ("bench", "plots"),
     ("widgets",),
     ("demo", "lab", "doctor"),
+    ("commands",),
     ("cli",),
 )
 DEFAULT_EXP = re.compile(r"^\s*#\s*\|\s*default_exp\s+(\S+)", re.MULTILINE)
@@ -166,17 +171,38 @@ def check_size(root: Path) -> Iterator[str]:
             yield f"{path} has {size / 1e6:.1f} MB, more than {MAX_NOTEBOOK / 1e6}. Clear its largest outputs."
 
 
+def exported_code(root: Path, module: Path) -> list[str]:
+    "Return the exported cells of a module, without the head that nbdev writes."
+    text = (root / module).read_text(encoding="utf-8")
+    return re.split(r"^# %% .*\.ipynb ", text, flags=re.MULTILINE)[1:]
+
+
 def check_line_length(root: Path) -> Iterator[str]:
     """No long lines in exported code.
 
     ruff cannot say this: it would also mind the head that nbdev writes."""
     for module in modules(root):
-        head, *cells = re.split(
-            r"^# %% .*\.ipynb ", (root / module).read_text(encoding="utf-8"), flags=re.MULTILINE
-        )
-        for line in "\n".join(cells).splitlines():
-            if len(line) > MAX_LINE:
+        for line in "\n".join(exported_code(root, module)).splitlines():
+            if len(PRAGMA.sub("", line)) > MAX_LINE:
                 yield f"{source_notebook(root, module)}: line of {len(line)} characters; break it at {MAX_LINE}: {line}"
+
+
+def check_density(root: Path) -> Iterator[str]:
+    "No line of exported code packs several assignments or nests comprehensions too deeply."
+    for module in modules(root):
+        for line, complaint in dense_lines((root / module).read_text(encoding="utf-8")):
+            yield f"{module}:{line} has {complaint}."
+
+
+def check_module_length(root: Path) -> Iterator[str]:
+    "No module is long: it would have two jobs."
+    for module in modules(root):
+        lines = len((root / module).read_text(encoding="utf-8").splitlines())
+        if lines > MAX_MODULE and module.as_posix() not in LONG_MODULES:
+            yield (
+                f"{module} has {lines} lines, more than {MAX_MODULE}. Split {source_notebook(root, module)} "
+                "into two notebooks."
+            )
 
 
 def imported(root: Path, module: Path) -> Iterator[tuple[int, str]]:
@@ -346,6 +372,8 @@ CHECKS = (
     check_widget_state,
     check_size,
     check_line_length,
+    check_density,
+    check_module_length,
     check_direction,
     check_links,
     check_references,

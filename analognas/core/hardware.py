@@ -31,7 +31,8 @@ _ABOVE_G_MIN = 1e-3  # microsiemens by which g_max has to be larger than G_MIN
 # %% ../../nbs/core/70_hardware.ipynb #a48d3ad2
 @dataclass(frozen=True)
 class HardwareConfig:
-    """Describe an analog chip: devices, converters, tiles, and the noise of hardware-aware training.
+    """Describe an analog chip: devices, converters, tiles, and the noise of hardware-aware
+    training.
 
     The defaults are the settings of AnalogNAS-Bench (IBM/analog-nas,
     `analognasbench/training_script.py`). Raises `ConfigError` for a value out of range."""

@@ -21,7 +21,8 @@ from ..search_spaces.layers import LayerShape
 # %% ../../nbs/cost/10_model.ipynb #16a5d06d
 @dataclass(frozen=True)
 class Chip:
-    """Describe a chip: its tiles, and time and energy of one matrix-vector multiplication (MVM) on one.
+    """Describe a chip: its tiles, and time and energy of one matrix-vector multiplication (MVM) on
+    one.
 
     Raises `ConfigError` for impossible numbers."""
 
@@ -124,7 +125,8 @@ CHIPS = {chip.name: chip for chip in (HERMES, HERMES_4PHASE, ISAAC)}
 
 # %% ../../nbs/cost/10_model.ipynb #56501fb8
 def find_chip(chip: str | Chip) -> Chip:
-    "Return a known chip by its name, and a `Chip` as it is; raise `ConfigError` for an unknown name."
+    """Return a known chip by its name, and a `Chip` as it is; raise `ConfigError` for an unknown
+    name."""
     if isinstance(chip, Chip):
         return chip
     return CHIPS[check_choice("chip", chip, CHIPS)]
@@ -166,7 +168,8 @@ def hardware_cost(
     configs: Sequence[Mapping],  # n configs of that space
     chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
 ) -> pd.DataFrame:  # n rows; seconds and joules per inference
-    """Return `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy` (J)
+    """Return `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
+    (J)
     and `chips` needed, for each config.
 
     A lower bound: digital work and moving data are free, and layers work one after another.

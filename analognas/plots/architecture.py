@@ -332,7 +332,8 @@ def plot_architecture(
     ax: Axes | None = None,  # where to draw, 6 inches wide or more; None makes a figure
     chip: str | Chip = "hermes",  # one of `cost.CHIPS`, or your own, for the size of its tiles
 ) -> Axes:
-    """Draw the network of a config to scale, with a table under it; for NAS-Bench-201 also its cell.
+    """Draw the network of a config to scale, with a table under it; for NAS-Bench-201 also its
+    cell.
 
     Raises `ConfigError` for a bad config or chip."""
     chip = find_chip(chip)

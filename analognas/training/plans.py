@@ -58,7 +58,8 @@ class CollectionPlan:
             )
 
     def sample(self, space: ConfigSpace) -> list[dict]:
-        "Return the architectures, canonical configs. Raises `InfeasibleError` if caps leave too few."
+        """Return the architectures, canonical configs. Raises `InfeasibleError` if caps leave too
+        few."""
         if self.min_params is None or self.max_params is None:
             return sample_distinct(space, self.n, self.seed, self.max_params, self.max_macs)
         return sample_evenly(
@@ -190,7 +191,8 @@ def describe_measurements(
     device: str = "cpu",
     **sample: Any,  # how the architectures were sampled
 ) -> dict:  # the metadata of a label store
-    "Return what decides labels, as plain data; under `part` what machines and samples may differ in."
+    """Return what decides labels, as plain data; under `part` what machines and samples may differ
+    in."""
     (train, _), (test, _) = splits(data, protocol)
     part = sample | {
         "source": data.source,

@@ -46,7 +46,8 @@ def _draw_runs(ax: Axes, evaluations: pd.DataFrame, colour: str) -> None:
 
 
 def _hide_the_start(ax: Axes, record: RunRecord) -> None:
-    "Begin the axis above the first twentieth of a search, which is steep and would flatten the rest."
+    """Begin the axis above the first twentieth of a search, which is steep and would flatten the
+    rest."""
     data = best_so_far_data(completed_runs(record))
     late = data[data.evaluations >= data.evaluations.max() / 20]
     low = (late["mean"] - late.error).min()

@@ -48,7 +48,8 @@ class SearchThread:
         self._thread.start()
 
     def request(self, action: str) -> None:
-        "Request `RUN`, `PAUSE` or `STOP`; the evaluation in progress is finished and written first."
+        """Request `RUN`, `PAUSE` or `STOP`; the evaluation in progress is finished and written
+        first."""
         with self._lock:
             self.requested = action
             self._apply()

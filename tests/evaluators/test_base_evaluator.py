@@ -17,9 +17,9 @@ from analognas.evaluators.base_evaluator import (
     kendall_tau,
     noise_ceiling,
 )
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import LabelSet
 
 PAIRS = st.lists(st.tuples(st.integers(-5, 5), st.floats(-100, 100)), min_size=5, max_size=30)

@@ -20,10 +20,10 @@ import torch
 
 from analognas.core import ConfigError
 from analognas.evaluators import measured
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.label_store import LabelStore
 from analognas.training.labels import TARGETS
 from analognas.training.protocol import Protocol, train_and_measure

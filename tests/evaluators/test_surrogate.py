@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_surrogates import made_up
 import xgboost as xgb
+from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, FileFormatError
@@ -21,7 +21,6 @@ from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
-
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from analognas.core import ConfigError
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import TARGETS, LabelSet
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from analognas.cost.model import HERMES, Chip, hardware_cost
 from analognas.core import DatasetInfo
+from analognas.cost.model import HERMES, Chip, hardware_cost
 from analognas.plots.blocks import architecture_data
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space

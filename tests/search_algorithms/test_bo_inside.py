@@ -3,8 +3,8 @@
 import numpy as np
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.testing.optimizers import ToyEvaluator, problem
 from analognas.search_algorithms.constraints import Constraints
+from analognas.testing.optimizers import ToyEvaluator, problem
 
 
 class Half(ToyEvaluator):

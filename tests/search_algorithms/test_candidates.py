@@ -17,8 +17,8 @@ from analognas.search_algorithms.candidates import (
     enumerate_configs,
     initial_design,
     mutate,
-    standardise,
     random_walk,
+    standardise,
     warp_scores,
 )
 from analognas.search_spaces.config_space import ConfigSpace

@@ -8,7 +8,7 @@ from analognas.cost.model import hardware_cost
 from analognas.evaluators.base_evaluator import Predictions
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_algorithms import ea
-from analognas.search_algorithms.constraints import Constraints, QUANTITIES, static_quantities
+from analognas.search_algorithms.constraints import QUANTITIES, Constraints, static_quantities
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.halving import add_fidelity
 from analognas.search_algorithms.random_search import RandomSearch

@@ -8,7 +8,6 @@ import pytest
 
 from analognas.core import ConfigError, InfeasibleError
 from analognas.search_algorithms.base import AskTellSearch
-from analognas.testing.optimizers import ToyEvaluator, problem
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.halving import (
     MultiFidelityEvaluator,
@@ -18,6 +17,7 @@ from analognas.search_algorithms.halving import (
 )
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.optimizers import ToyEvaluator, problem
 
 
 class Blurred(ToyEvaluator):

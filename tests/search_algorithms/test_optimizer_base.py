@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
-from searches import Counting, MAKE, curve, problem, toy
+from searches import MAKE, Counting, curve, problem, toy
 
 from analognas.core import ConfigError, InfeasibleError
 from analognas.evaluators.base_evaluator import ParamsEvaluator

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.testing.optimizers import (
-    OptimizerConformance,
-    ToyEvaluator,
-    run_to_end,
-    problem,
-)
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea import EAOptimizer, LocalSearch, RegularizedEvolution
 from analognas.search_algorithms.ea_optimized import EAOptimizer as SurrogateEA
 from analognas.search_algorithms.pareto import NSGA2
 from analognas.search_algorithms.predictor_guided import PredictorGuided
 from analognas.search_algorithms.random_search import RandomSearch
+from analognas.testing.optimizers import (
+    OptimizerConformance,
+    ToyEvaluator,
+    problem,
+    run_to_end,
+)
 
 OPTIMIZERS = {  # name -> optimizer with a budget of some 40 architectures
     "RandomSearch": lambda evaluator, **limits: RandomSearch(

@@ -13,7 +13,6 @@ pytest.importorskip("pymoo")
 from analognas.core import ConfigError, InfeasibleError, MissingExtraError
 from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.testing.optimizers import OptimizerConformance
 from analognas.search_algorithms.constraints import QUANTITIES, Constraints
 from analognas.search_algorithms.history import Trial
 from analognas.search_algorithms.pareto import (
@@ -25,6 +24,7 @@ from analognas.search_algorithms.pareto import (
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.optimizers import OptimizerConformance
 
 THREE = ("acc_1d", "avm", "std_1d")
 

@@ -7,7 +7,6 @@ from scipy.stats import mannwhitneyu
 from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.testing.optimizers import OptimizerConformance
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.predictor_guided import (
     TREES,
@@ -18,6 +17,7 @@ from analognas.search_algorithms.predictor_guided import (
 )
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.optimizers import OptimizerConformance
 
 
 class TestPredictorGuided(OptimizerConformance):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from analognas.cost.model import hardware_cost
 from analognas.core import ConfigError
+from analognas.cost.model import hardware_cost
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace

@@ -15,8 +15,8 @@ from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.ea import LocalSearch
 from analognas.search_algorithms.ea_optimized import EAOptimizer
-from analognas.search_algorithms.run_directory import read_evaluations
 from analognas.search_algorithms.registry import OPTIMIZERS
+from analognas.search_algorithms.run_directory import read_evaluations
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.widgets.run_record import read_run
