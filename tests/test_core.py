@@ -386,6 +386,6 @@ def test_no_module_defines_an_error_without_that_base():
                 and issubclass(value, Exception)
                 and value.__module__ == info.name
             ):
-                assert issubclass(value, AnalogNASError | Warning) or name == "Stopped", (
+                assert issubclass(value, AnalogNASError | Warning) or name == "SearchStopped", (
                     f"{info.name}.{name}"
                 )
