@@ -62,7 +62,7 @@ def _noise_model(hardware: Any) -> BaseNoiseModel:
     model = getattr(config, "noise_model", None)
     if not isinstance(model, BaseNoiseModel):
         raise ConfigError(
-            f"hardware must be one of {', '.join(PRESETS)}, a HardwareConfig, or an rpu_config from "
+            f"hardware must be one of {', '.join(PRESETS)}, a HardwareConfig or an rpu_config from "
             f"create_rpu_config; got {type(hardware).__name__}."
         )
     return model

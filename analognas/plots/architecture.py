@@ -109,7 +109,8 @@ def _scale(groups: Sequence[_Group], width: float) -> float:
     """Return the inches per square root of a channel with which the groups fill `width` inches.
 
     Slabs never get wider than `_WIDEST_SLAB`, so that some width may stay free."""
-    slabs = [slab for group in groups for unit in group for slab in unit.slabs]
+    units = [unit for group in groups for unit in group]
+    slabs = [slab for unit in units for slab in unit.slabs]
     low = 0.001
     high = _WIDEST_SLAB / max(slab.channels**0.5 for slab in slabs)
     for _ in range(40):  # the needed width grows with the scale: halve the interval

@@ -103,7 +103,8 @@ def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[s
 
 def _difference(name: str, old, new) -> str:
     "Return one difference as text, with long values cut."
-    was, now = _shortened(old), _shortened(new)
+    was = _shortened(old)
+    now = _shortened(new)
     if was == now:  # they differ behind the cut
         return f"{name} differs"
     return f"{name} was {was}, now {now}"

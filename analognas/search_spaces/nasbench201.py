@@ -69,7 +69,8 @@ TABLE_VERSION = "0.1.3"  # of the Python package analog-nasbench
 # of analognasbench/data.anb in it
 TABLE_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
 TABLE_FACTS = {
-    "source": "Python package analog-nasbench, analognasbench/data.anb: baseline_accuracy and analog_drift_*",
+    "source": "Python package analog-nasbench, analognasbench/data.anb: "
+    "baseline_accuracy and analog_drift_*",
     "version": TABLE_VERSION,
     "sha256": TABLE_SHA256,
     "paper": "Bessalah et al., AnalogNAS-Bench, arXiv:2506.18495 (2025)",

@@ -35,7 +35,8 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> Figure:  # inches
 
 
 _TABLE_STYLE = """<style>.analognas-table {line-height: 1.4}
-.analognas-table th, .analognas-table td {text-align: left !important; padding: .1em 1em .1em 0}</style>"""
+.analognas-table th, .analognas-table td {
+  text-align: left !important; padding: .1em 1em .1em 0}</style>"""
 _DRAWING = threading.Lock()  # matplotlib's caches of fonts and text are shared by all figures
 
 
@@ -141,8 +142,10 @@ class LatestJobThread:
 _SNAPSHOT = """<style>
 .jp-OutputArea:has(.analognas-panel:not(.jupyter-widgets-disconnected)) .analognas-still,
 .jp-OutputArea:has(.analognas-still) .analognas-panel.jupyter-widgets-disconnected,
-.jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.analognas-panel)):has(+ .jp-OutputArea-child .analognas-still) {display: none}
-</style><div class="analognas-still"><p><i>As it was last shown. Run the cell to bring the panel back.</i></p>"""
+.jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.analognas-panel)):has(
+  + .jp-OutputArea-child .analognas-still) {display: none}
+</style><div class="analognas-still">
+<p><i>As it was last shown. Run the cell to bring the panel back.</i></p>"""
 
 
 def status_html(text: str, error: bool) -> str:
