@@ -291,6 +291,51 @@ def refused(
     return f"but {part(source)!r} is no layer before {part(module)!r} (LAYERS in .ci/gate.py)."
 
 
+def listed(path: Path) -> set[str]:
+    "Return `__all__` of a module; nothing if there is none."
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value))
+    return set()
+
+
+def offered(root: Path, package: Path) -> dict[str, set[str]]:
+    """Return the names that a package offers, by the module that defines them.
+
+    They stand in the stub `__init__.pyi`, or in `__init__.py` where all is loaded at once."""
+    stub = root / package / "__init__.pyi"
+    init = stub if stub.is_file() else root / package / "__init__.py"
+    everything = listed(init)
+    names: dict[str, set[str]] = defaultdict(set)
+    if not init.is_file():
+        return names
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            names[node.module] |= {alias.name for alias in node.names}
+    return {module: found & everything if everything else found for module, found in names.items()}
+
+
+def check_public(root: Path) -> Iterator[str]:
+    """What the modules of a package export with `#| export` is what the package offers.
+
+    A name that a module shares with itself (`compare.compare`) or with a module that the package
+    offers it from cannot be offered."""
+    for module in modules(root):
+        if len(module.parts) < 3:  # in no package
+            continue
+        exported = listed(root / module)
+        by_module = offered(root, module.parent)
+        names = by_module.get(module.stem, set())
+        init = module.parent / "__init__.pyi"
+        for name in sorted(exported.difference([module.stem], *by_module.values())):
+            yield (
+                f"{source_notebook(root, module)} exports {name}, which {module.parent} does not "
+                f"offer. Use `#| exporti`, or add it to {init}."
+            )
+        for name in sorted(names - exported):
+            yield f"{module.parent} offers {name}, which {module} does not export (`#| export`)."
+
+
 def check_readme(root: Path) -> Iterator[str]:
     "README.md and its figures are what nbs/index.ipynb makes."
     if not (root / "nbs" / "index.ipynb").is_file():
@@ -375,6 +420,7 @@ CHECKS = (
     check_density,
     check_module_length,
     check_direction,
+    check_public,
     check_links,
     check_references,
     check_readme,

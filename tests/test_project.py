@@ -60,6 +60,8 @@ def tree(tmp_path) -> Path:
     for name in ("settings.ini", ".gitignore"):
         write(tmp_path / name, (ROOT / name).read_text())
     write(tmp_path / "analognas" / "__init__.py", '__version__ = "0.1.0"\n')
+    write(tmp_path / "analognas" / "core" / "__init__.py", "from .units import DAY\n")
+    write(tmp_path / "analognas" / "analog" / "__init__.pyi", "from .drift import WEEK as WEEK\n")
     write(
         tmp_path / "nbs" / "core" / "10_units.ipynb",
         notebook("#| default_exp core.units", "# Units", "#| export\nDAY = 86_400"),
@@ -181,6 +183,16 @@ def upwards(root):
     export(root)
 
 
+def not_offered(root):
+    write(root / "analognas" / "analog" / "__init__.pyi", "")
+
+
+def offered_but_internal(root):
+    source = notebook("#| default_exp analog.drift", "# Drift", "#| exporti\nWEEK = 604_800")
+    write(root / "nbs" / "analog" / "10_drift.ipynb", source)
+    export(root)
+
+
 def in_no_layer(root):
     write(root / "nbs" / "20_new.ipynb", notebook("#| default_exp new", "#| export\nx = 1"))
     export(root)
@@ -282,6 +294,12 @@ VIOLATIONS = [
         upwards,
         gate.check_direction,
         "imports analognas.analog.drift.WEEK, but 'analog' is no layer before 'core'",
+    ),
+    (not_offered, gate.check_public, "exports WEEK, which analognas/analog does not offer."),
+    (
+        offered_but_internal,
+        gate.check_public,
+        "analognas/analog offers WEEK, which analognas/analog/drift.py does not export",
     ),
     (in_no_layer, gate.check_direction, "analognas/new.py is in no layer. Add 'new' to LAYERS"),
     (from_the_top, gate.check_direction, "imports analognas.ConfigSpace, which is not one module."),

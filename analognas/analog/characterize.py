@@ -26,7 +26,7 @@ from .hardware import create_rpu_config
 from .layers import AnalogConv2d, AnalogLayer
 from .measure import eval_mode
 from .noise import torch_seed
-from .programming import DeviceArray, crossbar_layers
+from .programming import DeviceArray, analog_layers
 from .tiles import as_kernel
 from analognas.core import (
     DAY,
@@ -360,7 +360,7 @@ def range_data(
     `input_range` is in units of the input, `adc_levels` a count of ADC steps, the others shares
     from 0 to 1. Raises `ConfigError` for layers on aihwkit's tiles and for converters without a
     range."""
-    layers = crossbar_layers(network)
+    layers = analog_layers(network)
     slow = [name for name, layer in layers.items() if not isinstance(layer, AnalogLayer)]
     if slow:
         raise ConfigError(
@@ -390,7 +390,7 @@ TileWeights = dict[str, list[tuple[Tensor, Tensor]]]
 def tile_weights(model: nn.Module) -> TileWeights:  # of a programmed network
     "Return what the tiles hold now; raise `ConfigError` for a network that is not programmed."
     held = {}
-    for name, layer in crossbar_layers(model).items():
+    for name, layer in analog_layers(model).items():
         if layer.tile_states is None:
             raise ConfigError(
                 f"{name or 'The layer'} is not programmed: call program(model) first."
@@ -421,5 +421,5 @@ def layer_errors(
     "Return the relative error of the weights that each layer computes with."
     if weights is None:
         weights = tile_weights(model)
-    layers = crossbar_layers(model)
+    layers = analog_layers(model)
     return pd.Series({name: _layer_error(layer, weights[name]) for name, layer in layers.items()})

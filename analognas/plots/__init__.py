@@ -1,14 +1,34 @@
-"""Figures. Everything public in the modules of this package can be imported from here."""
-from ..core import renamed
-from .accuracy import *
-from .architecture import *
-from .cell import *
-from .devices import *
-from .evaluator import *
-from .pareto import *
-from .search import *
-from .style import *
+"""Figures: each has a function that computes its data and one that draws it."""
 
+from ..core import renamed
+from .accuracy import plot_distribution, plot_drift
+from .architecture import plot_architecture
+from .cell import plot_cell
+from .devices import plot_conductances, plot_device_drift, plot_noise, plot_ranges, plot_sensitivity
+from .evaluator import plot_agreement, plot_attribution
+from .pareto import plot_pareto
+from .search import plot_best_so_far, plot_parallel
+from .style import PALETTE, new_axes, save_figure
+
+__all__ = [
+    "PALETTE",
+    "new_axes",
+    "plot_agreement",
+    "plot_architecture",
+    "plot_attribution",
+    "plot_best_so_far",
+    "plot_cell",
+    "plot_conductances",
+    "plot_device_drift",
+    "plot_distribution",
+    "plot_drift",
+    "plot_noise",
+    "plot_parallel",
+    "plot_pareto",
+    "plot_ranges",
+    "plot_sensitivity",
+    "save_figure",
+]
 __getattr__ = renamed(
     __name__,
     {

@@ -29,7 +29,7 @@ from ..analog.hardware import create_rpu_config
 from ..analog.layers import AnalogLayer
 from ..analog.measure import accuracy, auto_batch_size, stream_drift
 from ..analog.noise import torch_seed
-from ..analog.programming import crossbar_layers
+from ..analog.programming import analog_layers
 from ..analog.sensitivity import digital_layers
 from analognas.core import (
     DAY,
@@ -69,7 +69,7 @@ def _ranges_from_data(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
         dac_bits=IDEAL_BITS, adc_bits=IDEAL_BITS, out_noise=0, modifier_std=0, tile_size=2**30
     )
     network = to_analog(digital, exact)
-    layers = crossbar_layers(network)
+    layers = analog_layers(network)
     for layer in layers.values():
         layer.train()  # only these: batch norms keep their statistics
     device = next(network.parameters()).device
@@ -80,7 +80,7 @@ def _ranges_from_data(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 def _check_fast(name: str, network: nn.Module) -> None:
     "Raise `ConfigError` for a candidate with layers on aihwkit's tiles."
-    layers = crossbar_layers(network)
+    layers = analog_layers(network)
     slow = [layer for layer, module in layers.items() if not isinstance(module, AnalogLayer)]
     if slow:
         raise ConfigError(
@@ -107,7 +107,7 @@ def calibrate(candidate: Candidate) -> CalibratedNetwork:
         for name, layer in layers.items()
         if layer.input_range is not None
     }
-    if ranges.keys() != crossbar_layers(analog).keys():
+    if ranges.keys() != analog_layers(analog).keys():
         ranges = _ranges_from_data(digital, x)
     device = next(analog.parameters()).device
     acc = accuracy(digital, *candidate.data)
@@ -120,7 +120,7 @@ def map_to_hardware(
 ) -> nn.Module:
     "Return the network on that hardware, not yet programmed."
     analog = to_analog(network.digital, rpu_config)
-    for name, layer in crossbar_layers(analog).items():
+    for name, layer in analog_layers(analog).items():
         if layer.input_range is None:
             continue
         ranges = network.ranges[name]

@@ -24,7 +24,7 @@ from analognas.analog.characterize import (
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.noise import torch_seed
-from analognas.analog.programming import crossbar_layers, drift, program
+from analognas.analog.programming import analog_layers, drift, program
 from analognas.core import DAY, DRIFT_TIMES, HOUR, MONTH, SECOND, ConfigError, HardwareConfig
 
 PRESETS = ("pcm", "hermes", "reram", "ideal")
@@ -308,7 +308,7 @@ def test_layer_errors_match_the_weights_put_together_by_hand():
         program(analog)
         drift(analog, DAY)
     errors = layer_errors(analog)
-    for name, layer in crossbar_layers(analog).items():
+    for name, layer in analog_layers(analog).items():
         w = layer.matrix()[0].detach()
         held = torch.zeros_like(w)
         for b, state in zip(layer.blocks, layer.tile_states):

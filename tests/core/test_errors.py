@@ -130,6 +130,6 @@ def test_every_error_class_has_the_base_class():
                 and issubclass(value, Exception)
                 and value.__module__ == info.name
             ):
-                assert issubclass(value, AnalogNASError | Warning) or name == "Stopped", (
+                assert issubclass(value, AnalogNASError | Warning) or name == "SearchStopped", (
                     f"{info.name}.{name}"
                 )

@@ -11,7 +11,7 @@ from torch import nn
 from analognas.analog.convert import digital_state_dict, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.measure import accuracy, measure_drift
-from analognas.analog.programming import crossbar_layers
+from analognas.analog.programming import analog_layers
 from analognas.core import MONTH, PRESETS, ConfigError
 from analognas.training.protocol import Protocol
 from analognas.widgets import drift_explorer
@@ -71,7 +71,7 @@ def test_explore_drift_equals_measure_drift_on_other_hardware(hardened, settings
     chip = {k: v for k, v in settings.items() if k != "seed"}
     model = to_analog(hardened_digital(hardened), create_rpu_config(**chip))
     for layer, trained in zip(
-        crossbar_layers(model).values(), crossbar_layers(hardened.model).values()
+        analog_layers(model).values(), analog_layers(hardened.model).values()
     ):
         layer.input_range.data.copy_(trained.input_range)
     assert shown(explore_drift(hardened, settings | {"n_rep": 2})) == expected(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.programming import crossbar_layers
+from analognas.analog.programming import analog_layers
 from analognas.core import DAY, MONTH, ConfigError, HardwareConfig
 from analognas.training.protocol import Protocol
 from analognas.widgets.candidates import small_resnet, train_candidate
@@ -26,9 +26,9 @@ def hardened():
 
 
 def test_map_to_hardware_with_other_tiles_uses_the_largest_range(hardened):
-    whole = crossbar_layers(hardened.model)
+    whole = analog_layers(hardened.model)
     network = map_to_hardware(calibrate(hardened), create_rpu_config(tile_size=8))
-    for name, layer in crossbar_layers(network).items():
+    for name, layer in analog_layers(network).items():
         largest = float(whole[name].input_range.detach().max())
         assert np.allclose(layer.input_range.detach(), largest)
 
