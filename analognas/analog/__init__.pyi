@@ -16,7 +16,13 @@ from .layers import (
     AnalogLayer as AnalogLayer,
     AnalogLinear as AnalogLinear,
 )
-from .measure import accuracy as accuracy, eval_mode as eval_mode, measure_drift as measure_drift
+from .measure import (
+    accuracy as accuracy,
+    eval_mode as eval_mode,
+    evaluate as evaluate,
+    measure_drift as measure_drift,
+)
+from .metrics import Metric as Metric
 from .noise import torch_seed as torch_seed
 from .programming import (
     analog_layers as analog_layers,
