@@ -203,7 +203,8 @@ class R2(Metric):
     def _columns(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         "Return errors and targets, shape (N, columns)."
         errors = _errors("r2", outputs, targets)
-        return errors.flatten(1), targets.double().flatten(1)
+        n = len(targets)
+        return errors.reshape(n, -1), targets.double().reshape(n, -1)
 
     def compute(self) -> float:
         "Return the mean over the columns. Raises `ConfigError` for targets that are all equal."
