@@ -1,6 +1,7 @@
 """Losses, optimizers and distillation against plain PyTorch, and networks of other kinds on the chip."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -266,8 +267,10 @@ def test_aihwkits_tiles_are_trained_by_its_optimizers_only(examples):
     protocol = Protocol(hwa_epochs=1)
     with pytest.raises(ConfigError, match="AdamW does not update: use aihwkit.optim.AnalogSGD"):
         train_hardware_aware(two_layers(), examples, chip, protocol, optimizer=adamw, **QUIET)
-    adam = lambda parameters, steps: AnalogAdam(parameters, lr=0.01)  # noqa: E731
-    train_hardware_aware(two_layers(), examples, chip, protocol, optimizer=adam, **QUIET)
+    adam = partial(AnalogAdam, lr=0.01)
+    train_hardware_aware(
+        two_layers(), examples, chip, protocol, optimizer=lambda p, steps: adam(p), **QUIET
+    )
 
 
 def test_a_killed_training_goes_on_with_its_schedule(examples, tmp_path):
