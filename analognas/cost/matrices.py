@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/13_matrices.ipynb #c30cde33
+# %% ../../nbs/cost/13_matrices.ipynb #d6c72c50
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from analognas.search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/13_matrices.ipynb #db49d85f
+# %% ../../nbs/cost/13_matrices.ipynb #177102a7
 @dataclass(frozen=True)
 class TiledLayer:
     "Describe a module whose weights go on tiles."
@@ -46,7 +47,7 @@ def _has_bias(m: Any) -> int:
     "Return 1 for a layer with a bias, else 0."
     return int(isinstance(m.bias, Tensor) or m.bias is True)
 
-# %% ../../nbs/cost/13_matrices.ipynb #7d9730c5
+# %% ../../nbs/cost/13_matrices.ipynb #4f29ce43
 def _linear(m: Any) -> TiledLayer:
     return _one_matrix(m, m.in_features, m.out_features)
 
@@ -79,7 +80,7 @@ def _fast_analog(m: Any) -> TiledLayer | None:
     groups, cols, rows = m.matrix().shape
     return _one_matrix(m, rows, cols, groups)
 
-# %% ../../nbs/cost/13_matrices.ipynb #2a3a83d7
+# %% ../../nbs/cost/13_matrices.ipynb #9ccd98d7
 _GATES = {  # per unit and step
     "LSTM": (4, {"curve": 5, "add": 5, "multiply": 3}),
     "GRU": (3, {"curve": 3, "add": 5, "multiply": 2}),
@@ -112,16 +113,13 @@ def _recurrent(m: Any) -> TiledLayer:
     directions = ("", "_reverse")[: 1 + m.bidirectional]
     cols = gates * m.hidden_size
     matrices = {}
-    for layer in range(m.num_layers):
-        inputs = m.input_size
-        if layer:
-            inputs = state * len(directions)
-        for direction in directions:
-            end = f"l{layer}{direction}"
-            matrices[f"weight_ih_{end}"] = LayerShape("", inputs, cols, 0, 1, int(m.bias))
-            matrices[f"weight_hh_{end}"] = LayerShape("", state, cols, 0, 1, int(m.bias))
-            if m.proj_size:
-                matrices[f"weight_hr_{end}"] = LayerShape("", m.hidden_size, state, 0)
+    for layer, direction in itertools.product(range(m.num_layers), directions):
+        end = f"l{layer}{direction}"
+        inputs = state * len(directions) if layer else m.input_size
+        matrices[f"weight_ih_{end}"] = LayerShape("", inputs, cols, 0, 1, int(m.bias))
+        matrices[f"weight_hh_{end}"] = LayerShape("", state, cols, 0, 1, int(m.bias))
+        if m.proj_size:
+            matrices[f"weight_hr_{end}"] = LayerShape("", m.hidden_size, state, 0)
     units = m.num_layers * len(directions) * m.hidden_size
     work = {name: n * units for name, n in digital.items()}
     return TiledLayer(matrices, lambda given, y: _steps(m, given), work)
@@ -149,7 +147,7 @@ def _attention(m: Any) -> TiledLayer:
 
     return TiledLayer(matrices, tokens, {})
 
-# %% ../../nbs/cost/13_matrices.ipynb #35ab2420
+# %% ../../nbs/cost/13_matrices.ipynb #c71c8d52
 _KINDS: list[tuple[Any, Callable[[Any], TiledLayer]]] = [
     (nn.Linear, _linear),
     (nn.modules.conv._ConvTransposeNd, _conv_transpose),
@@ -182,9 +180,9 @@ def find_layer(m: Any) -> TiledLayer | None:
         return _fast_analog(m)
     if _is_transformers_conv1d(m):
         return _transformers_conv1d(m)
-    inside = [child for name, child in m.named_children() if name != "out_proj"]
-    if any(_is_tiled(child) for parent in inside for child in parent.modules()):
-        return None
+    for name, child in m.named_children():
+        if name != "out_proj" and any(_is_tiled(inner) for inner in child.modules()):
+            return None
     return _of_kind(m)
 
 

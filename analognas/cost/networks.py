@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['model_cost']
 
-# %% ../../nbs/cost/20_networks.ipynb #7ad046de
+# %% ../../nbs/cost/20_networks.ipynb #0113ddc5
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from ..search_spaces.layers import LayerShape
 if TYPE_CHECKING:
     import torch
 
-# %% ../../nbs/cost/20_networks.ipynb #f6335253
+# %% ../../nbs/cost/20_networks.ipynb #cd9d482c
 @dataclass(frozen=True, repr=False)
 class ModelCost:
     "Hold the cost of a network, per input."
@@ -32,11 +32,11 @@ class ModelCost:
 
     def __repr__(self) -> str:
         total = self.total.iloc[0]
+        named = "".join(f"; {name} {reason}" for name, reason in self.unpriced.items())
         return (
-            f"{len(self.layers)} matrices on {total.tiles:.0f} tiles, {total.chips:.0f} chips: "
+            f"{len(self.layers)} matrices, tiles: {total.tiles:.0f}, chips: {total.chips:.0f}; "
             f"{1e6 * total.energy:.3g} uJ and {1e6 * total.latency:.3g} us per input; "
-            f"digital, estimated ({HOROWITZ}): {1e6 * total.digital_energy:.3g} uJ"
-            + "".join(f"; {name} {reason}" for name, reason in self.unpriced.items())
+            f"digital, estimated ({HOROWITZ}): {1e6 * total.digital_energy:.3g} uJ{named}"
         )
 
     def _repr_html_(self) -> str:
@@ -46,10 +46,11 @@ class ModelCost:
             "Total": self.total,
             "Weights without tiles": pd.Series(self.unpriced, name="reason", dtype=str).to_frame(),
         }
-        shown = [f"<p>{title}</p>{t._repr_html_()}" for title, t in tables.items() if len(t)]  # type: ignore[operator]
-        return "".join(shown)
+        shown = {title: table for title, table in tables.items() if len(table)}
+        parts = [f"<p>{title}</p>{table.to_html(max_rows=60)}" for title, table in shown.items()]
+        return "".join(parts)
 
-# %% ../../nbs/cost/20_networks.ipynb #ba26b136
+# %% ../../nbs/cost/20_networks.ipynb #5c99e658
 def _per_input(n: int, batch: int) -> int | float:
     "Return a number for one input; whole if it is."
     if n % batch:
@@ -57,18 +58,24 @@ def _per_input(n: int, batch: int) -> int | float:
     return n // batch
 
 
+def _shape_per_input(matrix: LayerShape, batch: int) -> LayerShape:
+    "Return a matrix with its products for one input."
+    return replace(matrix, positions=_per_input(matrix.positions, batch))
+
+
 def _digital_table(trace: Any, chip: Chip, batch: int) -> pd.DataFrame:
     "Return numbers and energy (J) of digital operations, by the name of a matrix or module."
     work = dict(trace.work)
     for matrix in trace.matrices.values():
-        adds = _adds(matrix, chip)
-        work[matrix.name, "add"] = work.get((matrix.name, "add"), 0) + adds
+        key = (matrix.name, "add")
+        work[key] = work.get(key, 0) + _adds(matrix, chip)
     empty = {column: 0 for column in DIGITAL} | {"energy": 0.0}
     rows = {name: dict(empty) for name in trace.order}
     for (name, operation), n in work.items():
         kind = OPERATIONS[operation]
-        rows[name][kind.column] += _per_input(n, batch)
-        rows[name]["energy"] += _per_input(n, batch) * kind.energy
+        number = _per_input(n, batch)
+        rows[name][kind.column] += number
+        rows[name]["energy"] += number * kind.energy
     table = pd.DataFrame(list(rows.values()), index=pd.Index(rows, name="module"))
     return table[table.energy > 0]
 
@@ -87,7 +94,7 @@ def _adds(matrix: LayerShape, chip: Chip) -> int:
     outputs = matrix.count * matrix.positions * matrix.cols
     return outputs * (deep - 1 + matrix.digital_params_per_output)
 
-# %% ../../nbs/cost/20_networks.ipynb #a066fdf7
+# %% ../../nbs/cost/20_networks.ipynb #602619e2
 def model_cost(
     model: "torch.nn.Module",  # it is as it was afterwards
     inputs: Any,  # a tensor, a tuple of arguments, or a dict of keyword arguments
@@ -108,9 +115,7 @@ def model_cost(
 
     chip = find_chip(chip)
     trace, batch = trace_network(model, inputs, batch_dim)
-    matrices = [
-        replace(m, positions=_per_input(m.positions, batch)) for m in trace.matrices.values()
-    ]
+    matrices = [_shape_per_input(matrix, batch) for matrix in trace.matrices.values()]
     layers = layer_table(matrices, chip)
     _warn_of(trace.unpriced, DID_NOT_RUN)
     digital = _digital_table(trace, chip, batch)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/15_trace.ipynb #0780dec5
+# %% ../../nbs/cost/15_trace.ipynb #42c6a0b4
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from .digital import operations_of, sums_over_input
 from .matrices import TiledLayer, find_layer, is_fast_analog
 from ..search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/15_trace.ipynb #f5bd5c53
+# %% ../../nbs/cost/15_trace.ipynb #bb5e08da
 DID_NOT_RUN = "did not run"  # a layer that the input does not need
 
 
@@ -37,8 +37,10 @@ class Trace:
         self.root = type(model).__name__
         self.names = {m: name or self.root for name, m in model.named_modules()}
         found = {m: find_layer(m) for m in self.names}
-        self.layers: dict[Any, TiledLayer] = {m: layer for m, layer in found.items() if layer}
-        self.owners = {_storage(p): (m, n) for m in self.names for n, p in _own(m).items()}
+        self.layers: dict[Any, TiledLayer] = {m: v for m, v in found.items() if v is not None}
+        self.owners: dict[int, tuple[Any, str]] = {}  # of weights: memory -> module, name
+        for m in self.names:
+            self.owners |= {_storage(p): (m, name) for name, p in _own(m).items()}
         self.running: list[Any] = []  # modules, from the network to the innermost
         self.matrices: dict[Any, LayerShape] = {}  # by their weights, with positions
         self.ran: set[Any] = set()
@@ -113,7 +115,7 @@ def _storage(v: Tensor) -> int:
     with torch._C.DisableTorchFunctionSubclass():  # weights of analog layers refuse to be read
         return v.untyped_storage()._cdata
 
-# %% ../../nbs/cost/15_trace.ipynb #3aeb36b8
+# %% ../../nbs/cost/15_trace.ipynb #c3f4ba92
 class _WeightProducts(TorchFunctionMode):
     "Count `F.linear` with the weight of an analog layer, which computes it on its tiles."
 
@@ -162,8 +164,7 @@ class _Recorder(TorchDispatchMode):
     def _product(self, factors: list[Tensor], out: Tensor, macs: int) -> None:
         "Count a matrix product: on the tiles of a layer, if it is with its weight."
         trace = self.trace
-        stores = [_storage(v) for v in factors]
-        owner, name = next((trace.owners[s] for s in stores if s in trace.owners), (None, ""))
+        owner, name = next(self._weights(factors), (None, ""))
         if owner in trace.running and owner in trace.layers:
             return  # counted with the call
         if owner in trace.layers and self._is_like_a_call(owner, name, out, macs):
@@ -196,9 +197,13 @@ class _Recorder(TorchDispatchMode):
 
     def _adds_a_bias(self, args: tuple) -> bool:
         "Return whether an operand is the bias of a layer, which is counted with its matrix."
-        stores = [_storage(v) for v in args if isinstance(v, Tensor)]
-        found = [self.trace.owners[s] for s in stores if s in self.trace.owners]
-        return any(m in self.trace.layers and "bias" in name for m, name in found)
+        return any(m in self.trace.layers and "bias" in name for m, name in self._weights(args))
+
+    def _weights(self, values: Iterable) -> Iterator[tuple[Any, str]]:
+        "Yield module and name of those values that are weights, or views of them."
+        for value in values:
+            if isinstance(value, Tensor) and _storage(value) in self.trace.owners:
+                yield self.trace.owners[_storage(value)]
 
 
 def _factors(func: Any, args: tuple) -> list[Tensor]:
@@ -218,7 +223,7 @@ def _macs(func: Any, args: tuple, kwargs: dict, out: Any) -> int:
         return out.numel() * args[1][0].numel()
     return 0
 
-# %% ../../nbs/cost/15_trace.ipynb #93470e44
+# %% ../../nbs/cost/15_trace.ipynb #16a9b878
 class _Buffer:
     "Keep the value of a buffer."
 
@@ -249,7 +254,9 @@ def _changeable(m: nn.Module) -> list[str]:
 def _evaluation(model: nn.Module) -> Iterator[None]:
     "Set a network to evaluation, and everything back at the end."
     modes = {m: m.training for m in model.modules()}
-    buffers = [_Buffer(m, name) for m in modes for name in _changeable(m)]
+    buffers: list[_Buffer] = []
+    for m in modes:
+        buffers += [_Buffer(m, name) for name in _changeable(m)]
     devices = list({p.device for p in model.parameters() if p.device.type == "cuda"})
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -296,7 +303,7 @@ def _by_name(m: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
     names = ("query", "key", "value") if _is_open(m) else ("input",)
     return dict(zip(names, args, strict=False)) | kwargs
 
-# %% ../../nbs/cost/15_trace.ipynb #5cf7d67c
+# %% ../../nbs/cost/15_trace.ipynb #d35c8e3f
 def _batch_size(inputs: Any, batch_dim: int | None) -> int:
     "Return the number of inputs in a batch; raise `ConfigError` if there is none."
     if batch_dim is None:
