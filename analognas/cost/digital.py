@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/12_digital.ipynb #bf3c1508
+# %% ../../nbs/cost/12_digital.ipynb #bfc95460
 from dataclasses import dataclass
 
-# %% ../../nbs/cost/12_digital.ipynb #a56b1a42
+# %% ../../nbs/cost/12_digital.ipynb #70e54a95
 HOROWITZ = "Horowitz, ISSCC 2014, 45 nm, 0.9 V"
 INT8_MULTIPLY = 0.2e-12  # joules
 INT32_ADD = 0.1e-12
 FP16_ADD = 0.4e-12
 FP16_MULTIPLY = 1.1e-12
 
-# %% ../../nbs/cost/12_digital.ipynb #684c14cc
+# %% ../../nbs/cost/12_digital.ipynb #27288e7d
 @dataclass(frozen=True)
 class Operation:
     "What a digital operation takes for each element."
@@ -41,7 +41,7 @@ OPERATIONS = {
     "multiply": _fp16("elementwise", multiplies=1, adds=0),
 }
 
-# %% ../../nbs/cost/12_digital.ipynb #6b6ae857
+# %% ../../nbs/cost/12_digital.ipynb #e708c425
 _BY_PART = {  # a part of the name of a function -> its operation
     "batch_norm": "batch_norm",
     "layer_norm": "layer_norm",

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/13_matrices.ipynb #d6c72c50
+# %% ../../nbs/cost/13_matrices.ipynb #66d5fef0
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -17,15 +17,18 @@ from torch.nn.utils.rnn import PackedSequence
 
 from analognas.search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/13_matrices.ipynb #177102a7
+# %% ../../nbs/cost/13_matrices.ipynb #ecf42abe
+# Products of each matrix in one call, by its name, or of all alike.
+Products = dict[str, int] | int
+
+
 @dataclass(frozen=True)
 class TiledLayer:
     "Describe a module whose weights go on tiles."
 
     # the name of each matrix after the module's, and its shape without positions
     matrices: dict[str, LayerShape]
-    # (arguments by name, output) -> products of each matrix in one call, or of all alike
-    products: Callable[[Mapping[str, Any], Any], dict[str, int] | int]
+    products: Callable[[Mapping[str, Any], Any], Products]  # of arguments by name, and output
     # operations per product that stay digital, beside biases and partial sums
     digital: Mapping[str, int]
     bias_on_outputs: bool = False  # a bias is added to each output, not to each product
@@ -40,14 +43,20 @@ class TiledLayer:
 def _one_matrix(m: Any, rows: int, cols: int, groups: int = 1) -> TiledLayer:
     "Return a layer with a matrix per group, each output of which is one of the layer's."
     shape = LayerShape("", rows, cols, 0, groups, _has_bias(m))
-    return TiledLayer({"": shape}, lambda given, y: y.numel() // (groups * cols), {})
+    outputs = groups * cols
+    return TiledLayer({"": shape}, lambda given, y: y.numel() // outputs, {})
+
+
+def _matrix(rows: int, cols: int, bias: bool = False) -> LayerShape:
+    "Return the shape of one matrix; its positions are not known yet."
+    return LayerShape("", rows, cols, 0, 1, int(bias))
 
 
 def _has_bias(m: Any) -> int:
     "Return 1 for a layer with a bias, else 0."
     return int(isinstance(m.bias, Tensor) or m.bias is True)
 
-# %% ../../nbs/cost/13_matrices.ipynb #4f29ce43
+# %% ../../nbs/cost/13_matrices.ipynb #d4ad0199
 def _linear(m: Any) -> TiledLayer:
     return _one_matrix(m, m.in_features, m.out_features)
 
@@ -57,8 +66,9 @@ def _transformers_conv1d(m: Any) -> TiledLayer:
 
 
 def _conv(m: Any) -> TiledLayer:
-    rows = m.in_channels // m.groups * math.prod(m.kernel_size)
-    return _one_matrix(m, rows, m.out_channels // m.groups, m.groups)
+    inputs = m.in_channels // m.groups
+    outputs = m.out_channels // m.groups
+    return _one_matrix(m, inputs * math.prod(m.kernel_size), outputs, m.groups)
 
 
 def _conv_transpose(m: Any) -> TiledLayer:
@@ -80,7 +90,7 @@ def _fast_analog(m: Any) -> TiledLayer | None:
     groups, cols, rows = m.matrix().shape
     return _one_matrix(m, rows, cols, groups)
 
-# %% ../../nbs/cost/13_matrices.ipynb #9ccd98d7
+# %% ../../nbs/cost/13_matrices.ipynb #0411cf2b
 _GATES = {  # per unit and step
     "LSTM": (4, {"curve": 5, "add": 5, "multiply": 3}),
     "GRU": (3, {"curve": 3, "add": 5, "multiply": 2}),
@@ -90,20 +100,27 @@ _GATES = {  # per unit and step
 
 def _gates(m: Any) -> tuple[int, dict[str, int]]:
     "Return the gates of a recurrent layer or cell, and its operations per unit and step."
-    kinds = {"LSTM": (nn.LSTM, nn.LSTMCell), "GRU": (nn.GRU, nn.GRUCell)}
-    kind = next((name for name, types in kinds.items() if isinstance(m, types)), "RNN")
-    return _GATES[kind]
+    if isinstance(m, nn.LSTM | nn.LSTMCell):
+        return _GATES["LSTM"]
+    if isinstance(m, nn.GRU | nn.GRUCell):
+        return _GATES["GRU"]
+    return _GATES["RNN"]
+
+
+def _times(n: int, digital: Mapping[str, int]) -> dict[str, int]:
+    "Return n times the operations."
+    return {name: n * each for name, each in digital.items()}
 
 
 def _cell(m: Any) -> TiledLayer:
     gates, digital = _gates(m)
     cols = gates * m.hidden_size
     matrices = {
-        "weight_ih": LayerShape("", m.input_size, cols, 0, 1, int(m.bias)),
-        "weight_hh": LayerShape("", m.hidden_size, cols, 0, 1, int(m.bias)),
+        "weight_ih": _matrix(m.input_size, cols, m.bias),
+        "weight_hh": _matrix(m.hidden_size, cols, m.bias),
     }
-    work = {name: n * m.hidden_size for name, n in digital.items()}
-    return TiledLayer(matrices, lambda given, y: given["input"].numel() // m.input_size, work)
+    work = _times(m.hidden_size, digital)
+    return TiledLayer(matrices, lambda given, y: _steps(m, given), work)
 
 
 def _recurrent(m: Any) -> TiledLayer:
@@ -116,17 +133,17 @@ def _recurrent(m: Any) -> TiledLayer:
     for layer, direction in itertools.product(range(m.num_layers), directions):
         end = f"l{layer}{direction}"
         inputs = state * len(directions) if layer else m.input_size
-        matrices[f"weight_ih_{end}"] = LayerShape("", inputs, cols, 0, 1, int(m.bias))
-        matrices[f"weight_hh_{end}"] = LayerShape("", state, cols, 0, 1, int(m.bias))
+        matrices[f"weight_ih_{end}"] = _matrix(inputs, cols, m.bias)
+        matrices[f"weight_hh_{end}"] = _matrix(state, cols, m.bias)
         if m.proj_size:
-            matrices[f"weight_hr_{end}"] = LayerShape("", m.hidden_size, state, 0)
+            matrices[f"weight_hr_{end}"] = _matrix(m.hidden_size, state)
     units = m.num_layers * len(directions) * m.hidden_size
-    work = {name: n * units for name, n in digital.items()}
+    work = _times(units, digital)
     return TiledLayer(matrices, lambda given, y: _steps(m, given), work)
 
 
 def _steps(m: Any, given: Mapping[str, Any]) -> int:
-    "Return the steps of all examples together."
+    "Return the steps of all examples together; of a cell, the examples."
     x = given["input"]
     if isinstance(x, PackedSequence):
         return len(x.data)
@@ -136,18 +153,20 @@ def _steps(m: Any, given: Mapping[str, Any]) -> int:
 def _attention(m: Any) -> TiledLayer:
     "Return the projections of query, key and value; that of the output is a module of its own."
     sizes = {"query": m.embed_dim, "key": m.kdim, "value": m.vdim}
-    bias = int(m.in_proj_bias is not None)
-    matrices = {
-        f"{name[0]}_proj": LayerShape("", inputs, m.embed_dim, 0, 1, bias)
-        for name, inputs in sizes.items()
-    }
+    bias = m.in_proj_bias is not None
+    matrices = {}
+    for name, inputs in sizes.items():
+        matrices[f"{name[0]}_proj"] = _matrix(inputs, m.embed_dim, bias)
 
     def tokens(given: Mapping[str, Any], y: Any) -> dict[str, int]:
-        return {f"{name[0]}_proj": given[name].numel() // sizes[name] for name in sizes}
+        products = {}
+        for name, inputs in sizes.items():
+            products[f"{name[0]}_proj"] = given[name].numel() // inputs
+        return products
 
     return TiledLayer(matrices, tokens, {})
 
-# %% ../../nbs/cost/13_matrices.ipynb #c71c8d52
+# %% ../../nbs/cost/13_matrices.ipynb #9167135a
 _KINDS: list[tuple[Any, Callable[[Any], TiledLayer]]] = [
     (nn.Linear, _linear),
     (nn.modules.conv._ConvTransposeNd, _conv_transpose),
@@ -160,8 +179,8 @@ _KINDS: list[tuple[Any, Callable[[Any], TiledLayer]]] = [
 
 def _is_tiled(m: Any) -> bool:
     "Return whether a module is of a kind that has matrices for tiles."
-    known = isinstance(m, tuple(kind for kind, _ in _KINDS))
-    return known or is_fast_analog(m) or _is_transformers_conv1d(m)
+    kinds = tuple(kind for kind, _ in _KINDS)
+    return isinstance(m, kinds) or is_fast_analog(m) or _is_transformers_conv1d(m)
 
 
 def is_fast_analog(m: Any) -> bool:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/15_trace.ipynb #42c6a0b4
+# %% ../../nbs/cost/15_trace.ipynb #e6cf5ec8
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from .digital import operations_of, sums_over_input
 from .matrices import TiledLayer, find_layer, is_fast_analog
 from ..search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/15_trace.ipynb #bb5e08da
+# %% ../../nbs/cost/15_trace.ipynb #05395500
 DID_NOT_RUN = "did not run"  # a layer that the input does not need
 
 
@@ -36,11 +36,14 @@ class Trace:
     def __init__(self, model: nn.Module):
         self.root = type(model).__name__
         self.names = {m: name or self.root for name, m in model.named_modules()}
-        found = {m: find_layer(m) for m in self.names}
-        self.layers: dict[Any, TiledLayer] = {m: v for m, v in found.items() if v is not None}
+        self.layers: dict[Any, TiledLayer] = {}
         self.owners: dict[int, tuple[Any, str]] = {}  # of weights: memory -> module, name
         for m in self.names:
-            self.owners |= {_storage(p): (m, name) for name, p in _own(m).items()}
+            layer = find_layer(m)
+            if layer is not None:
+                self.layers[m] = layer
+            for name, weight in _own(m).items():
+                self.owners[_storage(weight)] = (m, name)
         self.running: list[Any] = []  # modules, from the network to the innermost
         self.matrices: dict[Any, LayerShape] = {}  # by their weights, with positions
         self.ran: set[Any] = set()
@@ -72,9 +75,10 @@ class Trace:
 
     def add_products(self, m: Any, suffix: str, positions: int) -> None:
         "Add products of a matrix."
-        key = (id(_own(m).get(suffix or "weight", m)), suffix)
-        new = replace(self.layers[m].matrices[suffix], name=self._name(m, suffix))
-        old = self.matrices.setdefault(key, new)
+        weight = _own(m).get(suffix or "weight", m)
+        key = (id(weight), suffix)
+        new = self.layers[m].matrices[suffix]
+        old = self.matrices.get(key, replace(new, name=self._name(m, suffix)))
         self.order.setdefault(old.name)
         self.matrices[key] = replace(old, positions=old.positions + positions)
         self.ran.add(m)
@@ -115,7 +119,7 @@ def _storage(v: Tensor) -> int:
     with torch._C.DisableTorchFunctionSubclass():  # weights of analog layers refuse to be read
         return v.untyped_storage()._cdata
 
-# %% ../../nbs/cost/15_trace.ipynb #c3f4ba92
+# %% ../../nbs/cost/15_trace.ipynb #4d292eb6
 class _WeightProducts(TorchFunctionMode):
     "Count `F.linear` with the weight of an analog layer, which computes it on its tiles."
 
@@ -133,7 +137,8 @@ class _WeightProducts(TorchFunctionMode):
         self.trace.running.append(layer)
         y = func(*args, **kwargs)
         self.trace.running.pop()
-        self.trace.add_products(layer, "", y.numel() // self.trace.layers[layer].outputs)
+        outputs = self.trace.layers[layer].outputs
+        self.trace.add_products(layer, "", y.numel() // outputs)
         return y
 
     def _layer(self, weight: Tensor) -> Any:
@@ -197,7 +202,8 @@ class _Recorder(TorchDispatchMode):
 
     def _adds_a_bias(self, args: tuple) -> bool:
         "Return whether an operand is the bias of a layer, which is counted with its matrix."
-        return any(m in self.trace.layers and "bias" in name for m, name in self._weights(args))
+        layers = self.trace.layers
+        return any("bias" in name for m, name in self._weights(args) if m in layers)
 
     def _weights(self, values: Iterable) -> Iterator[tuple[Any, str]]:
         "Yield module and name of those values that are weights, or views of them."
@@ -223,7 +229,7 @@ def _macs(func: Any, args: tuple, kwargs: dict, out: Any) -> int:
         return out.numel() * args[1][0].numel()
     return 0
 
-# %% ../../nbs/cost/15_trace.ipynb #16a9b878
+# %% ../../nbs/cost/15_trace.ipynb #996fc2a9
 class _Buffer:
     "Keep the value of a buffer."
 
@@ -247,7 +253,8 @@ def _changeable(m: nn.Module) -> list[str]:
     "Return names of buffers; none of a fast analog layer, which sets them with its weights."
     if is_fast_analog(m):
         return []
-    return [name for name, b in m._buffers.items() if b is not None]
+    held = {name: b for name, b in m._buffers.items() if b is not None}
+    return [name for name, b in held.items() if not b.is_inference()]
 
 
 @contextlib.contextmanager
@@ -257,13 +264,14 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
     buffers: list[_Buffer] = []
     for m in modes:
         buffers += [_Buffer(m, name) for name in _changeable(m)]
-    devices = list({p.device for p in model.parameters() if p.device.type == "cuda"})
+    devices = {p.device for p in model.parameters()}
+    gpus = [device for device in devices if device.type == "cuda"]
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         for m in modes:
             m.training = False
-        with torch.random.fork_rng(devices), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.random.fork_rng(gpus), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -303,7 +311,7 @@ def _by_name(m: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
     names = ("query", "key", "value") if _is_open(m) else ("input",)
     return dict(zip(names, args, strict=False)) | kwargs
 
-# %% ../../nbs/cost/15_trace.ipynb #d35c8e3f
+# %% ../../nbs/cost/15_trace.ipynb #06ce29bc
 def _batch_size(inputs: Any, batch_dim: int | None) -> int:
     "Return the number of inputs in a batch; raise `ConfigError` if there is none."
     if batch_dim is None:

@@ -351,50 +351,6 @@ def test_the_cost_is_per_input():
     assert unbatched.total.mvms.item() == one.layers.mvms.iloc[0]
 
 
-def test_nothing_of_the_model_changes():
-    class Counts(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("calls", torch.zeros(()))
-            self.register_buffer("last", torch.zeros(2))
-            self.linear = nn.Linear(4, 4)
-
-        def forward(self, x):
-            self.calls += 1
-            self.last = x[0]
-            return self.linear(x + torch.rand_like(x))
-
-    net = nn.Sequential(Counts(), nn.BatchNorm1d(4), nn.Dropout())
-    net[1].eval()
-    modes = [m.training for m in net.modules()]
-    before = {k: v.clone() for k, v in net.state_dict().items()}
-    random = torch.get_rng_state()
-    model_cost(net, torch.ones(3, 4))
-    assert [m.training for m in net.modules()] == modes
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), random)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
-    assert torch.backends.mha.get_fastpath_enabled() and torch.is_grad_enabled()
-    with pytest.raises(RuntimeError):
-        model_cost(net, torch.ones(3, 5))
-    assert [m.training for m in net.modules()] == modes
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
-    assert torch.backends.mha.get_fastpath_enabled()
-
-
-def test_a_model_without_memory_is_priced():
-    with torch.device("meta"):
-        block = nn.TransformerEncoderLayer(4096, 32, 4 * 4096, batch_first=True)
-        cost = model_cost(block, torch.zeros(1, 128, 4096))
-    assert cost.total.tiles.item() == 12 * (4096 / 256) ** 2
-
-
-def test_a_compiled_network_is_run_without_compiling():
-    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    x = torch.zeros(2, 4)
-    assert model_cost(torch.compile(net), x).layers.equals(model_cost(net, x).layers)
-
-
 def test_parametrised_layers_are_priced():
     net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(8, 4)), nn.ReLU())
     cost = model_cost(net, torch.zeros(2, 8))
@@ -438,16 +394,6 @@ def test_an_analog_layers_weight_multiplied_outside_of_a_call_is_on_its_tiles():
         assert shapes(cost) == {"linear": (8, 4, 1, 1)}
         assert cost.digital.elementwise.to_dict() == {"linear": 4}
         assert cost.digital.macs.sum() == 0
-
-
-def test_an_analog_network_in_training_keeps_its_weights():
-    net = to_analog(small_net(), create_rpu_config()).train()
-    optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    F.cross_entropy(net(torch.rand(4, 3, 6, 6)), torch.tensor([0, 1, 2, 3])).backward()
-    optimizer.step()
-    before = {k: v.clone() for k, v in net.state_dict().items()}
-    model_cost(net, torch.rand(2, 3, 6, 6))
-    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
 # ---- what has no price ---------------------------------------------------------------------------
