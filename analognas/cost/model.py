@@ -173,7 +173,8 @@ def hardware_cost(
     """Return what one inference of each config needs on a chip.
 
     Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
-    (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one after another.
+    (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
+    after another.
     Raises `ConfigError` for an unknown chip or a bad config."""
     chip = find_chip(chip)
     n = len(configs)
