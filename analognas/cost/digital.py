@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/12_digital.ipynb #bfc95460
+# %% ../../nbs/cost/12_digital.ipynb #707969ac
 from dataclasses import dataclass
 
-# %% ../../nbs/cost/12_digital.ipynb #70e54a95
+# %% ../../nbs/cost/12_digital.ipynb #f9e7b38f
 HOROWITZ = "Horowitz, ISSCC 2014, 45 nm, 0.9 V"
 INT8_MULTIPLY = 0.2e-12  # joules
 INT32_ADD = 0.1e-12
 FP16_ADD = 0.4e-12
 FP16_MULTIPLY = 1.1e-12
 
-# %% ../../nbs/cost/12_digital.ipynb #27288e7d
+# %% ../../nbs/cost/12_digital.ipynb #188e842f
 @dataclass(frozen=True)
 class Operation:
     "What a digital operation takes for each element."
@@ -41,7 +41,7 @@ OPERATIONS = {
     "multiply": _fp16("elementwise", multiplies=1, adds=0),
 }
 
-# %% ../../nbs/cost/12_digital.ipynb #e708c425
+# %% ../../nbs/cost/12_digital.ipynb #0d8f0256
 _BY_PART = {  # a part of the name of a function -> its operation
     "batch_norm": "batch_norm",
     "layer_norm": "layer_norm",

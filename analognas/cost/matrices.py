@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/13_matrices.ipynb #66d5fef0
+# %% ../../nbs/cost/13_matrices.ipynb #190935c4
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from analognas.search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/13_matrices.ipynb #ecf42abe
+# %% ../../nbs/cost/13_matrices.ipynb #7f35b3e9
 # Products of each matrix in one call, by its name, or of all alike.
 Products = dict[str, int] | int
 
@@ -56,7 +56,7 @@ def _has_bias(m: Any) -> int:
     "Return 1 for a layer with a bias, else 0."
     return int(isinstance(m.bias, Tensor) or m.bias is True)
 
-# %% ../../nbs/cost/13_matrices.ipynb #d4ad0199
+# %% ../../nbs/cost/13_matrices.ipynb #cc631983
 def _linear(m: Any) -> TiledLayer:
     return _one_matrix(m, m.in_features, m.out_features)
 
@@ -90,7 +90,7 @@ def _fast_analog(m: Any) -> TiledLayer | None:
     groups, cols, rows = m.matrix().shape
     return _one_matrix(m, rows, cols, groups)
 
-# %% ../../nbs/cost/13_matrices.ipynb #0411cf2b
+# %% ../../nbs/cost/13_matrices.ipynb #dbc4e4a3
 _GATES = {  # per unit and step
     "LSTM": (4, {"curve": 5, "add": 5, "multiply": 3}),
     "GRU": (3, {"curve": 3, "add": 5, "multiply": 2}),
@@ -166,7 +166,7 @@ def _attention(m: Any) -> TiledLayer:
 
     return TiledLayer(matrices, tokens, {})
 
-# %% ../../nbs/cost/13_matrices.ipynb #9167135a
+# %% ../../nbs/cost/13_matrices.ipynb #542bfb50
 _KINDS: list[tuple[Any, Callable[[Any], TiledLayer]]] = [
     (nn.Linear, _linear),
     (nn.modules.conv._ConvTransposeNd, _conv_transpose),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['model_cost']
 
-# %% ../../nbs/cost/20_networks.ipynb #bf9e0877
+# %% ../../nbs/cost/20_networks.ipynb #bc5232d5
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from ..search_spaces.layers import LayerShape
 if TYPE_CHECKING:
     import torch
 
-# %% ../../nbs/cost/20_networks.ipynb #da7da297
+# %% ../../nbs/cost/20_networks.ipynb #2559b8bd
 @dataclass(frozen=True, repr=False)
 class ModelCost:
     "Hold the cost of a network, per input."
@@ -50,7 +50,7 @@ class ModelCost:
         parts = [f"<p>{title}</p>{table.to_html(max_rows=60)}" for title, table in shown.items()]
         return "".join(parts)
 
-# %% ../../nbs/cost/20_networks.ipynb #11e05fa5
+# %% ../../nbs/cost/20_networks.ipynb #1d35b7e9
 def _per_input(n: int, batch: int) -> int | float:
     "Return a number for one input; whole if it is."
     if n % batch:
@@ -94,7 +94,7 @@ def _adds(matrix: LayerShape, chip: Chip) -> int:
     outputs = matrix.count * matrix.positions * matrix.cols
     return outputs * (deep - 1 + matrix.digital_params_per_output)
 
-# %% ../../nbs/cost/20_networks.ipynb #f7a5fa17
+# %% ../../nbs/cost/20_networks.ipynb #5d575c82
 def model_cost(
     model: "torch.nn.Module",  # it is as it was afterwards
     inputs: Any,  # a tensor, a tuple of arguments, or a dict of keyword arguments

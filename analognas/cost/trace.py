@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/cost/15_trace.ipynb #e6cf5ec8
+# %% ../../nbs/cost/15_trace.ipynb #d7a6c441
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from .digital import operations_of, sums_over_input
 from .matrices import TiledLayer, find_layer, is_fast_analog
 from ..search_spaces.layers import LayerShape
 
-# %% ../../nbs/cost/15_trace.ipynb #05395500
+# %% ../../nbs/cost/15_trace.ipynb #48a9cbbf
 DID_NOT_RUN = "did not run"  # a layer that the input does not need
 
 
@@ -119,7 +119,7 @@ def _storage(v: Tensor) -> int:
     with torch._C.DisableTorchFunctionSubclass():  # weights of analog layers refuse to be read
         return v.untyped_storage()._cdata
 
-# %% ../../nbs/cost/15_trace.ipynb #4d292eb6
+# %% ../../nbs/cost/15_trace.ipynb #4827bcea
 class _WeightProducts(TorchFunctionMode):
     "Count `F.linear` with the weight of an analog layer, which computes it on its tiles."
 
@@ -229,7 +229,7 @@ def _macs(func: Any, args: tuple, kwargs: dict, out: Any) -> int:
         return out.numel() * args[1][0].numel()
     return 0
 
-# %% ../../nbs/cost/15_trace.ipynb #996fc2a9
+# %% ../../nbs/cost/15_trace.ipynb #fe1127a5
 class _Buffer:
     "Keep the value of a buffer."
 
@@ -311,7 +311,7 @@ def _by_name(m: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
     names = ("query", "key", "value") if _is_open(m) else ("input",)
     return dict(zip(names, args, strict=False)) | kwargs
 
-# %% ../../nbs/cost/15_trace.ipynb #06ce29bc
+# %% ../../nbs/cost/15_trace.ipynb #34615777
 def _batch_size(inputs: Any, batch_dim: int | None) -> int:
     "Return the number of inputs in a batch; raise `ConfigError` if there is none."
     if batch_dim is None:
@@ -370,6 +370,7 @@ def trace_network(
     trace = Trace(model)
     with _evaluation(model), _hooks(trace), _WeightProducts(trace), _Recorder(trace):
         _call(model, inputs)
-    for m in trace.layers.keys() - trace.ran:
-        trace.unpriced[trace.names[m]] = DID_NOT_RUN
+    for m in trace.layers:
+        if m not in trace.ran:
+            trace.unpriced[trace.names[m]] = DID_NOT_RUN
     return trace, batch
