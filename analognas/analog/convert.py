@@ -28,7 +28,15 @@ from aihwkit.simulator.parameters.enums import (
 from torch import Tensor, nn
 
 from .hardware import create_rpu_config
-from .layers import AnalogConv2d, AnalogLayer, AnalogLinear
+from analognas.analog.layers import (
+    AnalogConv1d,
+    AnalogConv2d,
+    AnalogConv3d,
+    AnalogConvTranspose1d,
+    AnalogConvTranspose2d,
+    AnalogLayer,
+    AnalogLinear,
+)
 from .tiles import MODIFIERS, TileBlock
 from ..core import ConfigError, renamed
 
@@ -104,13 +112,19 @@ def unsupported_feature(
     return next((words for words, applies in checks.items() if applies), None)
 
 # %% ../../nbs/analog/80_convert.ipynb #7f44a22f
+_FAST: dict[type, type[AnalogLayer]] = {
+    nn.Linear: AnalogLinear,
+    nn.Conv1d: AnalogConv1d,
+    nn.Conv2d: AnalogConv2d,
+    nn.Conv3d: AnalogConv3d,
+    nn.ConvTranspose1d: AnalogConvTranspose1d,
+    nn.ConvTranspose2d: AnalogConvTranspose2d,
+}
+
+
 def _is_supported(module: nn.Module) -> bool:
     "Return whether the fast layers have this layer's operation."
-    if type(module) is nn.Linear:
-        return True
-    if type(module) is not nn.Conv2d:
-        return False
-    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return type(module) in _FAST
 
 
 def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
@@ -119,14 +133,13 @@ def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, layer)
 
 # %% ../../nbs/analog/80_convert.ipynb #46ec243b
-_ON_TILES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # what aihwkit puts on tiles
+_ON_TILES = tuple(_FAST)
 
 
 def _fast_layer(digital: Any, config: Any) -> AnalogLayer:
     "Return the fast layer of a digital one."
-    if isinstance(digital, nn.Linear):
-        return AnalogLinear(digital, config)
-    return AnalogConv2d(digital, config)
+    fast: Any = _FAST[type(digital)]
+    return fast(digital, config)
 
 
 def _on_tiles(module: nn.Module, config: Any, name: str) -> nn.Module:
@@ -237,7 +250,7 @@ def _digital_pairs(
 @torch.no_grad()
 def _copy_to_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> None:
     "Copy weights, scales, ranges and bias to aihwkit's layer of the same shape."
-    fast.clip_and_remap()
+    fast.sync()
     w = fast.matrix()[0]
     for b in fast.blocks:
         tile = _tile_of(aihwkit_layer, b)
