@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from aihwkit.inference.converter.conductance import SingleDeviceConductanceConverter
 from aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
 from aihwkit.inference.noise.reram import ReRamCMONoiseModel
 from torch import Tensor
@@ -80,6 +81,16 @@ def map_tensors(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
 WITH_NUMPY = (ReRamCMONoiseModel, CustomDriftPCMLikeNoiseModel)
 
 
+def _divides_by_spread(model: Any) -> bool:
+    "Return whether a noise model cannot scale weights that are all the same."
+    return isinstance(getattr(model, "g_converter", None), SingleDeviceConductanceConverter)
+
+
+def _is_constant(w: Tensor) -> bool:
+    "Return whether all weights are the same."
+    return w.numel() > 0 and bool((w == w.flatten()[0]).all())
+
+
 @dataclass
 class DeviceArray:
     """Hold one group's devices of one block.
@@ -105,7 +116,7 @@ class DeviceArray:
         "Write weights with the noise model's programming noise."
         devices = cls(config, target, target, target, None)
         devices._write(target)
-        if not devices.current.isfinite().all() and target.isfinite().all():
+        if _divides_by_spread(config.noise_model) and _is_constant(target):
             devices._write_equal(target)
         if config.drift_compensation is not None:
             devices.baseline = config.drift_compensation.init_baseline(devices)
