@@ -80,6 +80,11 @@ _OWN = ("scale", "range_batches", "input_range", "out_scaling")  # tensors besid
 _SAVED = "programmed."  # how the names of the devices' tensors begin in a `state_dict`
 
 
+def is_own_tensor(key: str) -> bool:
+    "Return whether a name in a layer's `state_dict` is not one of the digital layer."
+    return key in _OWN or key.startswith(_SAVED)
+
+
 class MappedLayer(nn.Module):
     """Hold weights and their mapping onto tiles.
 
@@ -368,6 +373,13 @@ def _check_no_transform(x: Tensor) -> None:
         raise ConfigError(f"{reason} an analog layer: it draws noise and reads values.")
 
 
+def add_bias(y: Tensor, bias: Tensor | None) -> Tensor:
+    "Return (N, G * O, ...) with a digital bias."
+    if bias is None:
+        return y
+    return y + per_channel(bias, y)
+
+
 def _any_requires_grad(*tensors: Tensor | None) -> bool:
     "Return whether the product has to keep what its backward pass needs."
     return any(v is not None and v.requires_grad for v in tensors)
@@ -409,7 +421,7 @@ class AnalogLayer(MappedLayer):
         """Map (N, G * C, ...) to (N, G * O, ...), bias included.
 
         Raises `ConfigError` for another number of inputs."""
-        return self._with_bias(self.without_bias(x), self.bias)
+        return add_bias(self.without_bias(x), self.bias)
 
     def without_bias(self, x: Tensor) -> Tensor:
         """Map (N, G * C, ...) to (N, G * O, ...), without the bias.
@@ -424,10 +436,14 @@ class AnalogLayer(MappedLayer):
                 return self._of_nothing(x)
             if id(self._parameters["weight"]) != self._own_weight:
                 return self._with_lent_weight(x)
-            self.sync()
-            if self.training and torch.is_grad_enabled():
-                self._trained_on = True
+            self.begin_pass()
             return self._all_tiles(x)
+
+    def begin_pass(self) -> None:
+        "Bring scales and devices in line with the weights, and note that training uses them."
+        self.sync()
+        if self.training and torch.is_grad_enabled():
+            self._trained_on = True
 
     def _of_nothing(self, x: Tensor) -> Tensor:
         "Return the outputs of a batch of 0; gradients are zeros."
@@ -479,12 +495,6 @@ class AnalogLayer(MappedLayer):
             return rows[0]
         parts = [v.unflatten(1, (self.op.groups, -1)) for v in rows.values()]
         return torch.cat(parts, 2).flatten(1, 2)
-
-    def _with_bias(self, y: Tensor, bias: Tensor | None) -> Tensor:
-        "Return (N, G * O, ...) with the digital bias."
-        if bias is None:
-            return y
-        return y + per_channel(bias, y)
 
     def _forward_tile(self, x: Tensor, b: TileBlock, state: TileState | None) -> Tensor:
         "Return one block's digital output."

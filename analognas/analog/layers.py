@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base_layer import AnalogLayer
+from .base_layer import AnalogLayer, add_bias
 from .operations import ConvOp, LinearOp
 from .weights import raw
 from ..core import ConfigError
@@ -32,10 +32,11 @@ class AnalogLinear(AnalogLayer):
         "Map (..., inputs) to (..., outputs)."
         return self.linear(x, self.bias)
 
+    @torch.compiler.disable(reason="analog tiles are simulated as they are")
     def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
         "Map (..., inputs) to (..., outputs), with this bias."
         y = self.without_bias(x.reshape(-1, x.shape[-1]))
-        return self._with_bias(y, bias).view(*x.shape[:-1], y.shape[1])
+        return add_bias(y, bias).view(*x.shape[:-1], y.shape[1])
 
     def as_digital(self) -> nn.Module:
         "Return `torch.nn.Linear` with the same weights; they are shared, not copied."
@@ -240,7 +241,7 @@ class _TransposedConvolution(AnalogLayer):
         top, left = _last_two(self.padding, 0)
         rows, columns = _last_two(tuple(extra), 0)
         y = F.pad(y, (-left, columns - left, -top, rows - top))  # less than 0 cuts off
-        return self._with_bias(y, self.bias)
+        return add_bias(y, self.bias)
 
     def as_digital(self) -> nn.Module:
         "Return PyTorch's layer with the same weights; they are shared, not copied."

@@ -75,7 +75,7 @@ def linear_on_tiles(linear: Any, rpu_config: Any, make_layer: MakeLayer) -> nn.M
 def digital_linear(layer: Any) -> nn.Linear:
     "Return the digital layer of an analog one: the same parameters, or copies of aihwkit's."
     if isinstance(layer, AnalogLayer):
-        layer.clip_and_remap()
+        layer.sync()
         return as_linear(layer.weight, layer.bias)
     weight, bias = layer.get_weights()
     if bias is not None:
@@ -193,7 +193,7 @@ class AnalogRecurrent(GateTiles):
     @torch.compiler.disable
     def forward(
         self,
-        input: Tensor | PackedSequence,
+        input: Tensor | PackedSequence,  # noqa: A002 (PyTorch's name)
         hx: Tensor | tuple[Tensor, Tensor] | None = None,
     ) -> tuple:
         """Return outputs and last state, as `torch.nn.LSTM`, `GRU` and `RNN` do.
@@ -334,7 +334,7 @@ class AnalogRecurrentCell(GateTiles):
     @torch.compiler.disable
     def forward(
         self,
-        input: Tensor,  # (N, inputs) or (inputs,)
+        input: Tensor,  # noqa: A002 (PyTorch's name): (N, inputs) or (inputs,)
         hx: Tensor | tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | State:
         "Return the next state. Raises `ConfigError` for an input or a state of another shape."

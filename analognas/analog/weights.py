@@ -155,7 +155,7 @@ class AnalogWeight(nn.Parameter):
 
 
 def _linear_layer(
-    input: Tensor,  # as PyTorch names it
+    input: Tensor,  # noqa: A002 (PyTorch's name)
     weight: Tensor,
     bias: Tensor | None = None,
 ) -> tuple[Any, Tensor, Tensor | None]:

@@ -22,7 +22,6 @@ from analognas.analog.convert import (
     unsupported_feature,
 )
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.layers import AnalogLayer
 from analognas.analog.measure import measure_drift
 from analognas.core import ConfigError
 
