@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .converters import ConverterConfig, per_channel
-from .layers import AnalogLinear, TileState, _version
+from .layers import AnalogLinear, TileState, _any_requires_grad, _version
 from .mvm import AnalogMVM, analog_mvm
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
 
@@ -46,8 +46,12 @@ def _joined(saturated: tuple, codes: tuple) -> Tensor | None:
     "Return where the ADC clipped at any step; None if it never did."
     if all(s is None for s in saturated):
         return None
-    pairs = zip(saturated, codes, strict=True)
-    return torch.cat([torch.zeros_like(c, dtype=torch.bool) if s is None else s for s, c in pairs])
+    parts = []
+    for s, c in zip(saturated, codes, strict=True):
+        if s is None:
+            s = torch.zeros_like(c, dtype=torch.bool)
+        parts.append(s)
+    return torch.cat(parts)
 
 
 class _SharedWeights(torch.autograd.Function):
@@ -118,7 +122,10 @@ class _BlockSteps:
 
     def __init__(self, layer: AnalogLinear, b: TileBlock, state: TileState | None):
         self.block = b
-        w = layer.part(b) / layer.part_scale(b) if state is None else state.weights
+        if state is None:
+            w = layer.part(b) / layer.part_scale(b)
+        else:
+            w = state.weights
         if layer.training:
             w = apply_weight_modifier(w, layer.rpu_config.modifier)
         c = ConverterConfig.from_io(layer.rpu_config.forward)
@@ -132,7 +139,7 @@ class _BlockSteps:
         self.settings = settings
         self.records = _StepRecords()
         self.token: Tensor | None = None
-        if torch.is_grad_enabled() and (kernel.requires_grad or r is not None and r.requires_grad):
+        if torch.is_grad_enabled() and _any_requires_grad(kernel, r):
             self.token = _SharedWeights.apply(kernel, r, factor, settings, self.records)
         if r is not None:
             r = r.detach()
