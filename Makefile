@@ -9,14 +9,14 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 .PHONY: help setup demo test test-all test-browser lab docs check export release clean-venv
 
 help:
-	@echo "make demo       the whole road once: search, train, program, drift; a few minutes"
+	@echo "make demo       search by measuring and by predicting, train, program, drift; a few minutes"
 	@echo "make test       the tests, every notebook from top to bottom among them"
 	@echo "make test-all   those and the slow ones"
 	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"
 	@echo "make lab        JupyterLab, opened on a copy of the lessons"
 	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
-	@echo "make check      is the code what the notebooks say, and in order? types, style"
-	@echo "make export     write analognas/ and README.md anew from the notebooks, after changing one"
+	@echo "make check      checks that code and notebooks agree; imports, types, style"
+	@echo "make export     write analognas/, README.md and names in CHANGELOG.md anew, after changing a notebook"
 	@echo "make release    wheel and source distribution in dist/, tried in an empty environment"
 	@echo "make clean-venv throw the installed environment away"
 	@echo
@@ -63,6 +63,7 @@ export: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python .ci/readme.py
+	$(BIN)/python .ci/deprecations.py
 
 release: setup
 	$(BIN)/python .ci/release.py

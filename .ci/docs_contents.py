@@ -30,6 +30,7 @@ SECTIONS = {
     "doctor": "Command line",
     "lab": "Command line",
     "demo": "Command line",
+    "commands": "Command line",
     "cli": "Command line",
 }
 # Pages about the whole in this order, others after them.
@@ -169,7 +170,7 @@ def listed(path: Path) -> list[str]:
 def offered(root: Path) -> set[tuple[str, str]]:
     'Return module and name of all that an `__init__` of the library imports; "*" for everything.'
     found = set()
-    for init in (root / "analognas").rglob("__init__.py"):
+    for init in (root / "analognas").rglob("__init__.py*"):  # and the stubs of lazy ones
         home = dotted(init.relative_to(root))
         for node in ast.walk(syntax(init)):
             found.update(imported(node, home))

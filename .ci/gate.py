@@ -18,10 +18,14 @@ from configparser import ConfigParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from density import dense_lines
 from readme import LINK, figures, make_readme
 
 MAX_NOTEBOOK = 1_500_000  # bytes; larger ones are slow to open and to compare
-MAX_LINE = 150  # characters of a line of exported code
+MAX_LINE = 100  # characters of a line of exported code
+PRAGMA = re.compile(r"\s+# (noqa|type): .*$")  # has to stand behind the code it is about
+MAX_MODULE = 450  # lines of a module
+LONG_MODULES: dict[str, str] = {}  # "analognas/package/module.py" -> why it may be longer
 # First to last: a package, or a module that is in none, imports only from layers before its own.
 LAYERS = (
     ("core",),
@@ -35,6 +39,7 @@ LAYERS = (
     ("bench", "plots"),
     ("widgets",),
     ("demo", "lab", "doctor"),
+    ("commands",),
     ("cli",),
 )
 DEFAULT_EXP = re.compile(r"^\s*#\s*\|\s*default_exp\s+(\S+)", re.MULTILINE)
@@ -166,17 +171,38 @@ def check_size(root: Path) -> Iterator[str]:
             yield f"{path} has {size / 1e6:.1f} MB, more than {MAX_NOTEBOOK / 1e6}. Clear its largest outputs."
 
 
+def exported_code(root: Path, module: Path) -> list[str]:
+    "Return the exported cells of a module, without the head that nbdev writes."
+    text = (root / module).read_text(encoding="utf-8")
+    return re.split(r"^# %% .*\.ipynb ", text, flags=re.MULTILINE)[1:]
+
+
 def check_line_length(root: Path) -> Iterator[str]:
     """No long lines in exported code.
 
     ruff cannot say this: it would also mind the head that nbdev writes."""
     for module in modules(root):
-        head, *cells = re.split(
-            r"^# %% .*\.ipynb ", (root / module).read_text(encoding="utf-8"), flags=re.MULTILINE
-        )
-        for line in "\n".join(cells).splitlines():
-            if len(line) > MAX_LINE:
+        for line in "\n".join(exported_code(root, module)).splitlines():
+            if len(PRAGMA.sub("", line)) > MAX_LINE:
                 yield f"{source_notebook(root, module)}: line of {len(line)} characters; break it at {MAX_LINE}: {line}"
+
+
+def check_density(root: Path) -> Iterator[str]:
+    "No line of exported code packs several assignments or nests comprehensions too deeply."
+    for module in modules(root):
+        for line, complaint in dense_lines((root / module).read_text(encoding="utf-8")):
+            yield f"{module}:{line} has {complaint}."
+
+
+def check_module_length(root: Path) -> Iterator[str]:
+    "No module is long: it would have two jobs."
+    for module in modules(root):
+        lines = len((root / module).read_text(encoding="utf-8").splitlines())
+        if lines > MAX_MODULE and module.as_posix() not in LONG_MODULES:
+            yield (
+                f"{module} has {lines} lines, more than {MAX_MODULE}. Split {source_notebook(root, module)} "
+                "into two notebooks."
+            )
 
 
 def imported(root: Path, module: Path) -> Iterator[tuple[int, str]]:
@@ -265,6 +291,51 @@ def refused(
     return f"but {part(source)!r} is no layer before {part(module)!r} (LAYERS in .ci/gate.py)."
 
 
+def listed(path: Path) -> set[str]:
+    "Return `__all__` of a module; nothing if there is none."
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value))
+    return set()
+
+
+def offered(root: Path, package: Path) -> dict[str, set[str]]:
+    """Return the names that a package offers, by the module that defines them.
+
+    They stand in the stub `__init__.pyi`, or in `__init__.py` where all is loaded at once."""
+    stub = root / package / "__init__.pyi"
+    init = stub if stub.is_file() else root / package / "__init__.py"
+    everything = listed(init)
+    names: dict[str, set[str]] = defaultdict(set)
+    if not init.is_file():
+        return names
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            names[node.module] |= {alias.name for alias in node.names}
+    return {module: found & everything if everything else found for module, found in names.items()}
+
+
+def check_public(root: Path) -> Iterator[str]:
+    """What the modules of a package export with `#| export` is what the package offers.
+
+    A name that a module shares with itself (`compare.compare`) or with a module that the package
+    offers it from cannot be offered."""
+    for module in modules(root):
+        if len(module.parts) < 3:  # in no package
+            continue
+        exported = listed(root / module)
+        by_module = offered(root, module.parent)
+        names = by_module.get(module.stem, set())
+        init = module.parent / "__init__.pyi"
+        for name in sorted(exported.difference([module.stem], *by_module.values())):
+            yield (
+                f"{source_notebook(root, module)} exports {name}, which {module.parent} does not "
+                f"offer. Use `#| exporti`, or add it to {init}."
+            )
+        for name in sorted(names - exported):
+            yield f"{module.parent} offers {name}, which {module} does not export (`#| export`)."
+
+
 def check_readme(root: Path) -> Iterator[str]:
     "README.md and its figures are what nbs/index.ipynb makes."
     if not (root / "nbs" / "index.ipynb").is_file():
@@ -346,7 +417,10 @@ CHECKS = (
     check_widget_state,
     check_size,
     check_line_length,
+    check_density,
+    check_module_length,
     check_direction,
+    check_public,
     check_links,
     check_references,
     check_readme,

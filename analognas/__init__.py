@@ -7,6 +7,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -29,11 +30,28 @@ _WHERE = {
 }
 __all__ = sorted(_WHERE)
 
+if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from .analog.hardware import create_rpu_config
+    from .analog.measure import measure_drift
+    from .datasets.load import load_dataset
+    from .evaluators.base_evaluator import Evaluator
+    from .evaluators.measured import MeasuredEvaluator
+    from .evaluators.mlp import MLPEvaluator
+    from .evaluators.table import TableEvaluator
+    from .evaluators.xgboost import XGBoostEvaluator
+    from .search_algorithms.ea_optimized import EAOptimizer
+    from .search_algorithms.random_search import RandomSearch
+    from .search_algorithms.worker import Worker
+    from .search_spaces.config_space import ConfigSpace
+    from .search_spaces.nasbench201 import NASBench201Space
+    from .search_spaces.resnet_macro_architecture import Network
+    from .training.protocol import Protocol
+else:
 
-def __getattr__(name: str):
-    if name not in _WHERE:
-        raise AttributeError(f"module 'analognas' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"analognas.{_WHERE[name]}"), name)
+    def __getattr__(name: str):
+        if name not in _WHERE:
+            raise AttributeError(f"module 'analognas' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"analognas.{_WHERE[name]}"), name)
 
 
 def __dir__() -> list[str]:
@@ -47,6 +65,7 @@ MOVED = {
     "analognas.evaluators.shipped": "analognas.evaluators.pretrained",
     "analognas.evaluators.conformance": "analognas.testing.evaluators",
     "analognas.search_algorithms.conformance": "analognas.testing.optimizers",
+    "analognas.search_algorithms.pool": "analognas.search_algorithms.candidates",
 }
 
 

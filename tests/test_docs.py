@@ -3,18 +3,15 @@
 import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
+import docments
+import docs_contents
+import gate
 import pytest
 from fastcore.docments import docments as nbdev_docments
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / ".ci"))
-
-import docments  # noqa: E402
-import docs_contents  # noqa: E402
-import gate  # noqa: E402
 
 FUNCTIONS = {
     "as nbdev writes it": """

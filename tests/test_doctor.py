@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analognas import doctor
-from analognas.doctor import EXTRAS, Finding
+from analognas.doctor import EXTRAS, CheckResult
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,7 +109,7 @@ def test_missing_package(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert doctor.check_version("aihwkit") == Finding(
+    assert doctor.check_version("aihwkit") == CheckResult(
         "aihwkit", False, "not installed", 'Run: pip install "aihwkit<1.3,>=1.2"'
     )
     [only] = doctor.report()
@@ -239,15 +239,15 @@ def test_a_missing_alias_is_a_note(monkeypatch):
 
 def test_report_is_printed_with_remedies_and_exit_status(monkeypatch, capsys):
     good, note = (
-        Finding("torch", True, "2.15.0"),
-        Finding("extra bo", True, "not installed", "pip install it"),
+        CheckResult("torch", True, "2.15.0"),
+        CheckResult("extra bo", True, "not installed", "pip install it"),
     )
     monkeypatch.setattr(doctor, "report", lambda: [good, note])
     assert doctor.print_report() == 0
     out = capsys.readouterr().out
     assert "pip install it" in out and out.endswith("All that analognas needs is in order.\n")
     monkeypatch.setattr(
-        doctor, "report", lambda: [good, Finding("xgboost", False, "gone", "Run: this")]
+        doctor, "report", lambda: [good, CheckResult("xgboost", False, "gone", "Run: this")]
     )
     assert doctor.print_report() == 1
     out = capsys.readouterr().out

@@ -7,15 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gate
 import pytest
+import readme
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / ".ci"))
-
-import gate  # noqa: E402
-import readme  # noqa: E402
 
 # a PNG
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -62,6 +60,8 @@ def tree(tmp_path) -> Path:
     for name in ("settings.ini", ".gitignore"):
         write(tmp_path / name, (ROOT / name).read_text())
     write(tmp_path / "analognas" / "__init__.py", '__version__ = "0.1.0"\n')
+    write(tmp_path / "analognas" / "core" / "__init__.py", "from .units import DAY\n")
+    write(tmp_path / "analognas" / "analog" / "__init__.pyi", "from .drift import WEEK as WEEK\n")
     write(
         tmp_path / "nbs" / "core" / "10_units.ipynb",
         notebook("#| default_exp core.units", "# Units", "#| export\nDAY = 86_400"),
@@ -133,8 +133,26 @@ def too_large(root):
 def long_line(root):
     write(
         root / "nbs" / "20_long.ipynb",
-        notebook("#| default_exp cli", f"#| export\nx = '{'a' * 150}'"),
+        notebook("#| default_exp cli", f"#| export\nx = '{'a' * 100}'"),
     )
+    export(root)
+
+
+def packed(root):
+    more = notebook("#| default_exp cli", "#| export\na, b = 1, 2\na, b = b, a")
+    write(root / "nbs" / "20_packed.ipynb", more)
+    export(root)
+
+
+def nested(root):
+    cell = "#| export\nonce = [x for y in [[1]] for x in y]\nmore = [[x for x in y if [z for z in y]] for y in [[1]]]"
+    write(root / "nbs" / "20_nested.ipynb", notebook("#| default_exp cli", cell))
+    export(root)
+
+
+def long_module(root):
+    many = "\n".join(f"X{n} = {n}" for n in range(gate.MAX_MODULE))
+    write(root / "nbs" / "20_many.ipynb", notebook("#| default_exp cli", f"#| export\n{many}"))
     export(root)
 
 
@@ -162,6 +180,16 @@ def upwards(root):
         root / "nbs" / "core" / "20_up.ipynb",
         notebook("#| default_exp core.up", "#| export\nfrom analognas.analog.drift import WEEK"),
     )
+    export(root)
+
+
+def not_offered(root):
+    write(root / "analognas" / "analog" / "__init__.pyi", "")
+
+
+def offered_but_internal(root):
+    source = notebook("#| default_exp analog.drift", "# Drift", "#| exporti\nWEEK = 604_800")
+    write(root / "nbs" / "analog" / "10_drift.ipynb", source)
     export(root)
 
 
@@ -248,7 +276,14 @@ VIOLATIONS = [
     (
         long_line,
         gate.check_line_length,
-        "nbs/20_long.ipynb: line of 156 characters; break it at 150: x = 'aaa",
+        "nbs/20_long.ipynb: line of 106 characters; break it at 100: x = 'aaa",
+    ),
+    (packed, gate.check_density, "analognas/cli.py:7 has several assignments in one."),
+    (nested, gate.check_density, "analognas/cli.py:8 has a comprehension nested more than once."),
+    (
+        long_module,
+        gate.check_module_length,
+        "lines, more than 450. Split nbs/20_many.ipynb into two notebooks.",
     ),
     (
         backwards,
@@ -259,6 +294,12 @@ VIOLATIONS = [
         upwards,
         gate.check_direction,
         "imports analognas.analog.drift.WEEK, but 'analog' is no layer before 'core'",
+    ),
+    (not_offered, gate.check_public, "exports WEEK, which analognas/analog does not offer."),
+    (
+        offered_but_internal,
+        gate.check_public,
+        "analognas/analog offers WEEK, which analognas/analog/drift.py does not export",
     ),
     (in_no_layer, gate.check_direction, "analognas/new.py is in no layer. Add 'new' to LAYERS"),
     (from_the_top, gate.check_direction, "imports analognas.ConfigSpace, which is not one module."),
@@ -352,7 +393,7 @@ def test_gate_as_a_program(tree):
             [sys.executable, tree / ".ci" / "gate.py"], capture_output=True, text=True
         )
 
-    for name in ("gate.py", "readme.py"):
+    for name in ("gate.py", "density.py", "readme.py"):
         write(tree / ".ci" / name, (ROOT / ".ci" / name).read_text())
     assert (run().returncode, run().stdout, run().stderr) == (0, "", "")
     hand_edit(tree)

@@ -1,12 +1,14 @@
 """What a stranger looks for in a repository is there, parses, and agrees with the project."""
 
 import hashlib
+import importlib
 import importlib.metadata
 import re
 import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import deprecations
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
@@ -77,6 +79,22 @@ def test_versions_agree():
     head = (ROOT / "analognas" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{version}"' in head
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_changelog_lists_every_module_that_moved_and_every_name_that_was_renamed():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert text == deprecations.with_section(text, ROOT), "Run: make export"
+    assert "| `analognas.evaluators.shipped` | `analognas.evaluators.pretrained` |" in text
+
+
+def test_names_of_the_changelog_are_those_that_the_modules_find():
+    "Read from the code, and imported."
+    for old, new in list(deprecations.all_renamed(ROOT).items()):
+        module, _, name = old.rpartition(".")
+        home, _, successor = new.rpartition(".")
+        with pytest.warns(DeprecationWarning, match=re.escape(f"{old} is now {new}")):
+            found = getattr(importlib.import_module(module), name)
+        assert found is getattr(importlib.import_module(home), successor)
 
 
 def make_targets() -> set[str]:

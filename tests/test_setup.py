@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ class Checkout:
         return len(self.notes.read_text().splitlines()) if self.notes.exists() else 0
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    "Wait for something that another process does; fail if it does not come."
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def checkout(tmp_path) -> Checkout:
     return Checkout(tmp_path)
@@ -138,8 +147,7 @@ def test_failed_installation_is_tried_again_and_a_killed_one_starts_over(checkou
         env=checkout.env | {"PIP_SLEEP": "600"},
         stderr=subprocess.DEVNULL,
     )
-    while checkout.installs < 3:
-        time.sleep(0.05)
+    wait_until(lambda: checkout.installs == 3)
     second = checkout.run()
     assert (
         second.returncode == 1

@@ -8,7 +8,7 @@ __all__ = ['create_rpu_config']
 # %% ../../nbs/analog/10_hardware.ipynb #369ffa04
 from typing import TYPE_CHECKING, Any
 
-from ..core import ConfigError, HardwareConfig, renamed
+from analognas.core import ConfigError, HardwareConfig, renamed
 
 if TYPE_CHECKING:
     from aihwkit.inference.noise.base import BaseNoiseModel

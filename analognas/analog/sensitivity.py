@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .layers import AnalogConv2d, AnalogLayer
 from .measure import accuracy, auto_batch_size, eval_mode
 from .noise import torch_seed
-from .programming import crossbar_layers, drift, program, reset_programming
+from .programming import analog_layers, drift, program, reset_programming
 from ..core import DAY, ConfigError, check_choice, check_number, spawn_seeds
 
 # %% ../../nbs/analog/110_sensitivity.ipynb #bf6c38f0
@@ -121,7 +121,7 @@ def layer_sensitivity(
     the squared error."""
     check_choice("kind", kind, ("one", "others"))
     check_number("n_rep", n_rep, low=1, integer=True)
-    layers = crossbar_layers(model)
+    layers = analog_layers(model)
     _check_network(layers)
     device = next(model.parameters()).device
     x, y = (v.to(device) for v in data)

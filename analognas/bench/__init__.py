@@ -1,0 +1,1 @@
+"""Measurements of the toolkit itself; `analognas bench` prints them. Nothing here is public."""

@@ -1,5 +1,6 @@
 """Records, units, errors, seeds and files that all packages share. Needs neither torch nor aihwkit."""
-from .deprecated import renamed
+
+from .deprecated import renamed, renamed_arguments, warn_renamed
 from .errors import (
     AnalogNASError,
     ConfigError,
@@ -28,6 +29,7 @@ from .records import (
     format_time,
 )
 from .seeds import as_rng, spawn_seeds
+from .task_file import StoreUnavailableError
 
 __getattr__ = renamed(
     __name__,
@@ -42,11 +44,6 @@ __all__ = [
     "DATASETS",
     "DAY",
     "DRIFT_TIMES",
-    "G_MAX_LIMIT",
-    "G_MIN",
-    "HOUR",
-    "IDEAL_BITS",
-    "MINUTE",
     "MONTH",
     "PRESETS",
     "SECOND",
@@ -58,20 +55,11 @@ __all__ = [
     "HardwareConfig",
     "InfeasibleError",
     "MissingExtraError",
+    "StoreUnavailableError",
     "as_rng",
-    "cache_dir",
     "check_choice",
     "check_number",
-    "check_times",
-    "spawn_seeds",
     "dataset_info",
     "format_time",
-    "import_optional",
-    "pid_exists",
-    "process_realm",
-    "process_start",
-    "read_json",
-    "renamed",
-    "write_atomic",
-    "write_json",
+    "spawn_seeds",
 ]

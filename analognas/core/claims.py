@@ -39,7 +39,8 @@ class Claim:
         return cls(socket.gethostname(), pid, process_realm(), started, token, time.time())
 
     def is_alive(self) -> bool | None:
-        "Return whether the process runs; None if that cannot be checked and the heartbeat is fresh."
+        """Return whether the process runs; None if that cannot be checked and the heartbeat is
+        fresh."""
         me = Claim.mine()
         fresh = me.beat - self.beat <= STALE_SECONDS
         if self.host != me.host:

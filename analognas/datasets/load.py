@@ -33,7 +33,8 @@ def _digits() -> Dataset:
     images = torch.tensor(x, dtype=torch.float32).view(-1, 1, 8, 8)
     images = (images - images[train].mean()) / images[train].std()
     labels = torch.tensor(y, dtype=torch.long)
-    source = f"scikit-learn's load_digits; stratified split, {TEST_SHARE:.0%} test, random_state {SPLIT_SEED}"
+    split = f"stratified split, {TEST_SHARE:.0%} test, random_state {SPLIT_SEED}"
+    source = f"scikit-learn's load_digits; {split}"
     return Dataset(
         dataset_info("digits"),
         images[train],

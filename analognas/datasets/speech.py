@@ -62,7 +62,8 @@ def one_second(samples: np.ndarray) -> np.ndarray:
 def mfcc(second: np.ndarray) -> np.ndarray:
     """Return the cepstral coefficients of a second, shape (1, 49, 10): moments by coefficients.
 
-    The parameters are MLPerf Tiny's (Banbury et al. 2021). Needs librosa: `pip install analognas[audio]`."""
+    The parameters are MLPerf Tiny's (Banbury et al. 2021). Needs librosa: `pip install
+    analognas[audio]`."""
     librosa = import_optional("librosa", "audio")
     return librosa.feature.mfcc(y=second, sr=RATE, **MFCC).T[None].astype(np.float32)
 

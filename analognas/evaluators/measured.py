@@ -117,11 +117,11 @@ class MeasuredEvaluator(Evaluator):
 
     def _known(self, space: ConfigSpace) -> dict[str, list[float]]:
         "Return the measurements of the store, by canonical config."
-        return {
-            space.key(c): [r[t] for t in TARGETS]
-            for c, seed, r, _ in self.store.rows()
-            if seed == self.seed
-        }
+        known = {}
+        for config, seed, result, _ in self.store.rows():
+            if seed == self.seed:
+                known[space.key(config)] = [result[t] for t in TARGETS]
+        return known
 
     def _predict(self, configs: Sequence[Mapping]):
         keys = [self.space.key(c) for c in configs]

@@ -70,7 +70,8 @@ class TableEvaluator(Evaluator):
         return np.array([self._values[k] for k in keys]), np.zeros(len(keys), bool)
 
     def rank(self, config: Mapping, target: str = "acc_1d") -> int:
-        """Return the rank of an architecture among all measured ones by a target, 1 for the highest.
+        """Return the rank of an architecture among all measured ones by a target, 1 for the
+        highest.
 
         Ties share the better rank."""
         column = TARGETS.index(check_choice("target", target, TARGETS))

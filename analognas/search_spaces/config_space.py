@@ -173,7 +173,8 @@ class ConfigSpace:
         return self._hyperparameters[name].is_active(config)
 
     def canonical(self, config: Mapping) -> dict:
-        """Return a config with names in order, values in one form and inactive hyperparameters at 0.
+        """Return a config with names in order, values in one form and inactive hyperparameters at
+        0.
 
         It is equal for two configs if and only if they are the same architecture."""
         return canonical_config(self.hyperparameters, config)
@@ -212,7 +213,8 @@ class ConfigSpace:
         return self.canonical(new)
 
     def neighbours(self, config: Mapping) -> list[dict]:
-        "Return every architecture that differs in one active hyperparameter by one step or category."
+        """Return every architecture that differs in one active hyperparameter by one step or
+        category."""
         near = []
         for name, h in self._hyperparameters.items():
             if h.is_active(config):
@@ -229,7 +231,8 @@ class ConfigSpace:
     # ---- sampling and encoding
 
     def from_unit(self, u: np.ndarray) -> dict:
-        "Return the canonical config at a point of the unit cube, shape (number of hyperparameters,)."
+        """Return the canonical config at a point of the unit cube, shape (number of
+        hyperparameters,)."""
         pairs = zip(self._hyperparameters.items(), u, strict=True)
         return self.canonical({name: h.from_unit(x) for (name, h), x in pairs})
 

@@ -199,7 +199,8 @@ class Hyperparameter:
         return {v: v for v in self.values}, types
 
     def column(self, values: list) -> np.ndarray | None:
-        """Return n allowed values in their one form, shape (n,): numbers as floats, others as objects.
+        """Return n allowed values in their one form, shape (n,): numbers as floats, others as
+        objects.
 
         This is the quick way for the usual case. It returns None if a value is not allowed, or if
         only `normalise` recognises it."""
@@ -235,7 +236,8 @@ class Hyperparameter:
         return self._on_scale(self.min_value), self._on_scale(self.max_value)
 
     def from_unit(self, u: float) -> Any:
-        "Return the value at position `u` in [0, 1); every value has an equal share of the interval."
+        """Return the value at position `u` in [0, 1); every value has an equal share of the
+        interval."""
         values = self.values
         if values is not None and not self.log:
             return values[min(int(u * len(values)), len(values) - 1)]

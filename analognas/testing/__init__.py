@@ -1,3 +1,8 @@
-"""Conformance suites: what an evaluator, an optimizer or a space of one's own has to hold."""
-from .evaluators import *
-from .optimizers import *
+"""Conformance suites and fakes, for this project and for code built on it.
+
+What `__init__.pyi` names can be imported from here; each name is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

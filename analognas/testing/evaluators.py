@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ..core import ConfigError
-from ..evaluators.base_evaluator import Evaluator, Prediction
+from ..evaluators.base_evaluator import Evaluator, Predictions, as_predictions
 from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/testing/10_evaluators.ipynb #d9a38593
@@ -36,11 +36,11 @@ class EvaluatorConformance(ABC):
     def test_answers_have_one_entry_per_architecture(self):
         evaluator, configs = self._bound()
         for n in (0, 1, len(configs)):
-            answer = evaluator.query_pop(configs[:n])
-            assert isinstance(answer, Prediction)
+            answer = as_predictions(evaluator.query_pop(configs[:n]))
+            assert isinstance(answer, Predictions)
             assert all(
                 np.shape(v) == (n,)
-                for v in (answer.acc_1d, answer.avm, answer.std_1d, answer.outside)
+                for v in (answer.acc_1d, answer.avm, answer.std_1d, answer.extrapolated)
             )
             assert np.isfinite([answer.acc_1d, answer.avm, answer.std_1d]).all()
 

@@ -118,12 +118,12 @@ class Collector:
 
         `after` is called after each."""
         while task := self.store.claim(None if self.end is None else self.fits):
-            id, config, _ = task
+            task_id, config, _ = task
             if self.end is None or self.in_time(config):
                 self.measure(*task)
                 after()
                 continue
-            self.store.release(id)
+            self.store.release(task_id)
             if self.max_macs == float("inf"):  # a space without MACs: none is known to be cheaper
                 return
 
@@ -155,9 +155,9 @@ class Collector:
             self.max_macs = min(self.max_macs, self.macs(config))
         return needed <= left
 
-    def measure(self, id: int, config: dict, seed: int) -> None:
+    def measure(self, task_id: int, config: dict, seed: int) -> None:
         "Measure one claimed architecture and write the result, or the error."
-        checkpoint = self.checkpoint(id, config, seed)
+        checkpoint = self.checkpoint(task_id, config, seed)
         start = time.perf_counter()
         try:
             with Heartbeat(self.store.tasks):
@@ -174,23 +174,23 @@ class Collector:
                 )
         except KeyboardInterrupt:
             # The checkpoint stays. This process lives on, so nobody would take the task over.
-            self.store.release(id)
+            self.store.release(task_id)
             raise
         except Exception as e:  # noqa: BLE001 - an error of one architecture must not stop the others
             error = {"error": repr(e), "traceback": traceback.format_exc()}
-            self.store.finish(id, error, time.perf_counter() - start, "failed")
+            self.store.finish(task_id, error, time.perf_counter() - start, "failed")
         else:
-            self.store.finish(id, found.to_dict(), found.seconds)
+            self.store.finish(task_id, found.to_dict(), found.seconds)
         finally:
             self.epochs += checkpoint.epochs
         checkpoint.drop()
 
-    def checkpoint(self, id: int, config: dict, seed: int) -> Checkpoint:
+    def checkpoint(self, task_id: int, config: dict, seed: int) -> Checkpoint:
         "Return the checkpoint of a measurement; its file is named after what decides the result."
         what = json.dumps([self.store.metadata, config, seed], sort_keys=True)
         name = hashlib.sha256(what.encode()).hexdigest()[:24]
         found = Checkpoint(checkpoint_folder(self.store.path) / f"{name}.pt")
-        found.after_epoch = lambda: self._after_epoch(id, found)
+        found.after_epoch = lambda: self._after_epoch(task_id, found)
         return found
 
     def _seconds_needed(self, config: dict) -> float:
@@ -198,11 +198,11 @@ class Collector:
         network = self.space.build_network(config)
         return seconds_needed(network, self.data, self.rpu_config, self.protocol, self.device)
 
-    def _after_epoch(self, id: int, checkpoint: Checkpoint) -> None:
+    def _after_epoch(self, task_id: int, checkpoint: Checkpoint) -> None:
         """Note the progress in the store, and stop if nobody waits for the result any more.
 
         Called after an epoch or a repeat."""
-        self.store.beat(id, progress=checkpoint.place)
+        self.store.beat(task_id, progress=checkpoint.place)
         if self.parent is not None and os.getppid() != self.parent:
             raise KeyboardInterrupt
 

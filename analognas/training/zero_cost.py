@@ -121,6 +121,11 @@ class _Untrained:
         return out
 
 # %% ../../nbs/training/50_zero_cost.ipynb #aa39a259
+def _log_determinant(kernel: Tensor, floor: float) -> Tensor:
+    "Return the log determinant of kernels (networks, images, images), their diagonal raised."
+    return torch.linalg.slogdet((kernel + floor * torch.eye(IMAGES)).double())[1]
+
+
 class _NaswotKernel:
     """The kernel of NASWOT: how similar the active units of two images are.
 
@@ -140,10 +145,9 @@ class _NaswotKernel:
         """Return log determinants of the mean and of the sum, and the number of convolutions.
 
         Shape (networks,) each."""
-        logdet = lambda k, floor: torch.linalg.slogdet((k + floor * torch.eye(IMAGES)).double())[1]
         return {
-            "naswot_mean": logdet(self.same / self.convs.clamp(min=1), 1e-3),
-            "naswot": logdet(self.same, 1e-2),
+            "naswot_mean": _log_determinant(self.same / self.convs.clamp(min=1), 1e-3),
+            "naswot": _log_determinant(self.same, 1e-2),
             "live_convs": self.convs[:, 0, 0].log1p(),
         }
 
@@ -152,7 +156,9 @@ def _cell(
     net: _Untrained, xs: list[Tensor], cells: np.ndarray, key: tuple, kernel: _NaswotKernel
 ) -> list[Tensor]:
     "Compute one cell of every network; networks with the same operation on an edge together."
-    nodes = [xs] + [[torch.zeros_like(x) for x in xs] for _ in range(3)]
+    nodes = [xs]
+    for _ in range(3):
+        nodes.append([torch.zeros_like(x) for x in xs])
     for (edge, (start, end)), op in itertools.product(
         enumerate(EDGES), (SKIP, CONV3X3, CONV1X1, AVGPOOL3X3)
     ):

@@ -9,8 +9,8 @@ from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.optim.context import AnalogContext
 from torch import nn
 
-from analognas.analog.hardware import create_rpu_config
 from analognas.analog.convert import to_analog
+from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
 from analognas.analog.measure import accuracy, eval_mode, measure_drift, stream_drift
 from analognas.analog.noise import torch_seed

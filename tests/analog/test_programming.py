@@ -13,7 +13,7 @@ from torch import nn
 
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.programming import crossbar_layers, drift, program, reset_programming
+from analognas.analog.programming import analog_layers, drift, program, reset_programming
 from analognas.core import ConfigError
 
 TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
@@ -123,7 +123,7 @@ def test_groups_are_programmed_apart():
 
 def test_what_cannot_be_programmed_is_refused():
     with pytest.raises(ConfigError, match="no analog layers"):
-        crossbar_layers(nn.Linear(2, 2))
+        analog_layers(nn.Linear(2, 2))
     with pytest.raises(ConfigError, match="not programmed"):
         drift(to_analog(nn.Linear(2, 2)), 1.0)
     net = to_analog(nn.Linear(2, 2))

@@ -1,8 +1,10 @@
 """Every notebook of the tutorials, opened in JupyterLab and run from top to bottom."""
 
-import pytest
-from conftest import TUTORIALS
+from pathlib import Path
 
+import pytest
+
+TUTORIALS = Path(__file__).resolve().parents[2] / "nbs" / "tutorials"
 pytestmark = pytest.mark.browser
 LESSONS = sorted(path.name for path in TUTORIALS.glob("*.ipynb"))
 

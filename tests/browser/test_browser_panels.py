@@ -5,26 +5,29 @@ import pandas as pd
 import pytest
 from lab_page import WAIT, PanelOnPage
 
-from analognas.widgets.base import _STILL, View, new_figure
+from analognas.widgets.base import _SNAPSHOT, PanelOutput, new_figure
 
 pytestmark = pytest.mark.browser
 PARABOLA = """
 import numpy as np
 import pandas as pd
-from analognas.widgets.base import Panel, View, new_figure, slider
+from analognas.widgets import controls
+from analognas.widgets.base import Panel, PanelOutput, new_figure
 
 class Parabola(Panel):
     "The smallest panel."
     title = "A parabola"
 
     def __init__(self):
-        super().__init__({"steepness": slider("steepness", 1.0, 0.0, 3.0, 0.1, "factor before x², without unit")})
+        tooltip = "factor before x², without unit"
+        super().__init__({"steepness": controls.slider("steepness", 1.0, 0.0, 3.0, 0.1, tooltip)})
 
     def views(self, settings):
         figure = new_figure(4, 2)
         x = np.linspace(-1, 1, 50)
         figure.subplots().plot(x, settings["steepness"] * x**2)
-        yield View(figure, pd.DataFrame([settings]), f"A parabola that rises to {settings['steepness']:g} at both ends.")
+        alt = f"A parabola that rises to {settings['steepness']:g} at both ends."
+        yield PanelOutput(figure, pd.DataFrame([settings]), alt)
 
 panel = Parabola()
 panel
@@ -55,21 +58,21 @@ SILENT = {
 
 
 @pytest.mark.parametrize("name", PANELS)
-def test_a_panel(name, lab, open_notebook):
+def test_panel_renders_answers_keys_and_leaves_a_snapshot(name, lab, open_notebook):
     "One opening for everything: to open a notebook takes longer than all the rest."
     notebook = open_notebook(lab.write(f"{name}.ipynb", PANELS[name], WAIT))
     notebook.run_cell(0)
     assert notebook.errors() == []
     panel = PanelOnPage(notebook)
     notebook.shot(f"panel_{name}")
-    one_sees_what_one_does(panel)
-    tab_reaches_every_control_in_the_order_that_the_eye_sees(panel)
+    controls_and_figure_are_visible_together(panel)
+    tab_reaches_every_control_in_reading_order(panel)
     every_control_changes_what_is_shown(panel, SILENT.get(name))
     notebook.shot(f"panel_{name}_moved")
-    the_picture_outlives_kernel_and_page(panel, open_notebook)
+    the_snapshot_outlives_kernel_and_page(panel, open_notebook)
 
 
-def test_a_search_from_start_to_stop(lab, open_notebook):
+def test_search_from_start_to_stop(lab, open_notebook):
     notebook = open_notebook(
         lab.write(
             "SearchDashboard.ipynb",
@@ -84,8 +87,8 @@ def test_a_search_from_start_to_stop(lab, open_notebook):
     panel = PanelOnPage(notebook)
     panel.until_says("^ready")
     notebook.shot("panel_SearchDashboard")
-    one_sees_what_one_does(panel)
-    tab_reaches_every_control_in_the_order_that_the_eye_sees(panel)
+    controls_and_figure_are_visible_together(panel)
+    tab_reaches_every_control_in_reading_order(panel)
     panel.control("generations").press("End")  # long enough for all that follows
     press = lambda name: panel.root.get_by_role("button", name=name, exact=True).click()
     press("start")
@@ -103,17 +106,16 @@ def test_a_search_from_start_to_stop(lab, open_notebook):
     panel.until_says("^stopped at [1-9]")
     notebook.shot("panel_SearchDashboard_stopped")
     assert int(notebook.run_cell(3)) > 0
-    the_picture_outlives_kernel_and_page(panel, open_notebook)
+    the_snapshot_outlives_kernel_and_page(panel, open_notebook)
 
 
-def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebook):
+def test_snapshot_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebook):
     """JupyterLab does not trust a notebook that it did not save itself, and takes styles and
     scripts out of what it shows."""
     figure = new_figure(4, 2)
     figure.subplots()
-    html = (
-        f"{_STILL}{View(figure, pd.DataFrame({'a': [1]}), 'an empty picture')._repr_html_()}</div>"
-    )
+    view = PanelOutput(figure, pd.DataFrame({"a": [1]}), "an empty picture")
+    html = f"{_SNAPSHOT}{view._repr_html_()}</div>"
     path = lab.write("elsewhere.ipynb", "panel")
     nb = nbformat.read(lab.root / path, as_version=4)
     nb.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
@@ -127,14 +129,14 @@ def test_a_still_from_elsewhere_is_shown_before_anything_is_run(lab, open_notebo
     )
 
 
-def one_sees_what_one_does(panel):
+def controls_and_figure_are_visible_together(panel):
     "In a window of usual size controls and picture are on the screen together, and nothing is cut."
     picture, all_of_it = panel.root.locator("img").first.bounding_box(), panel.root.bounding_box()
     assert picture["y"] - all_of_it["y"] < 0.5 * panel.page.viewport_size["height"]
     assert panel.cut() == []
 
 
-def tab_reaches_every_control_in_the_order_that_the_eye_sees(panel):
+def tab_reaches_every_control_in_reading_order(panel):
     controls = panel.controls()
     handles = [control.element_handle() for control in controls]
     controls[0].focus()
@@ -169,7 +171,7 @@ def every_control_changes_what_is_shown(panel, silent):
         panel.until_changed(before, f"{label!r} changes nothing")
 
 
-def the_picture_outlives_kernel_and_page(panel, open_notebook):
+def the_snapshot_outlives_kernel_and_page(panel, open_notebook):
     notebook, still = panel.notebook, panel.page.locator(".analognas-still")
     assert still.count() == 1 and not still.is_visible()
     panel.until_at_rest()

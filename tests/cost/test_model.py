@@ -14,6 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from analognas.analog.hardware import create_rpu_config
+from analognas.core import ConfigError, DatasetInfo
+from analognas.core.hardware import PRESETS
 from analognas.cost.model import (
     CHIPS,
     HERMES,
@@ -23,9 +26,6 @@ from analognas.cost.model import (
     hardware_cost,
     layer_costs,
 )
-from analognas.analog.hardware import create_rpu_config
-from analognas.core import ConfigError, DatasetInfo
-from analognas.core.hardware import PRESETS
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 

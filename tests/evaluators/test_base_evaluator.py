@@ -17,9 +17,9 @@ from analognas.evaluators.base_evaluator import (
     kendall_tau,
     noise_ceiling,
 )
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import LabelSet
 
 PAIRS = st.lists(st.tuples(st.integers(-5, 5), st.floats(-100, 100)), min_size=5, max_size=30)
@@ -151,7 +151,7 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
         and evaluator.asked == 7
     )
     one = evaluator.query(configs[2])
-    assert (one.acc_1d, one.avm, one.outside, one.measured) == (
+    assert (one.acc_1d, one.avm, one.extrapolated, one.measured) == (
         depth[2],
         2 * depth[2],
         bool(depth[2] > 20),
@@ -159,7 +159,7 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
     )
     assert (
         type(one.acc_1d) is float
-        and type(one.outside) is bool
+        and type(one.extrapolated) is bool
         and len(answer) == 7
         and len(one) == 1
     )

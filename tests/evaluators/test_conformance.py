@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from analognas.evaluators.base_evaluator import ParamsEvaluator
-from analognas.testing.evaluators import EvaluatorConformance, check_evaluator
-from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.evaluators.surrogate import DatasetMismatchWarning
+from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.evaluators import EvaluatorConformance, check_evaluator
 
 
 class TestParamsOnDigits(EvaluatorConformance):

@@ -20,10 +20,10 @@ import torch
 
 from analognas.core import ConfigError
 from analognas.evaluators import measured
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.label_store import LabelStore
 from analognas.training.labels import TARGETS
 from analognas.training.protocol import Protocol, train_and_measure
@@ -70,7 +70,7 @@ def test_the_answer_is_what_measuring_gives(tmp_path):
         truth.drift.avm,
         truth.drift.std_1d,
     )
-    assert answer.measured and not answer.outside
+    assert answer.measured and not answer.extrapolated
 
 
 def test_each_architecture_is_measured_once(tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_an_architecture_that_breaks_is_named_and_the_others_are_kept(tmp_path):
     def network(config, input_dim, classes):
         if config["hidden"] == 66:
             raise RuntimeError("out of everything")
-        return quick.build_network(config, input_dim, classes)
+        return quick.network(config, input_dim, classes)
 
     space = ConfigSpace("digits", "custom", network)
     space.add_hyperparameter("hidden", "discrete", 1, 100)

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from analognas.core import FileFormatError
-from analognas.testing.evaluators import EvaluatorConformance
-from analognas.evaluators.mlp import MEMBERS, CLIP, MLPEvaluator, MLPEnsemble
+from analognas.evaluators.mlp import CLIP, MEMBERS, MLPEnsemble, MLPEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import TARGETS, LabelSet
 
 RNG = np.random.default_rng(0)

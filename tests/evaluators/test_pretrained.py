@@ -26,8 +26,8 @@ def test_they_were_fitted_on_the_labels_that_ship(name):
     about, labels = XGBoostEvaluator(WEIGHTS / name).about, load_label_set(name)
     assert (about["label_set"], about["rows"]) == (name, len(labels))
     assert (
-        about["facts"]["plan"] == labels.facts["plan"]
-        and about["facts"]["hours"] == labels.facts["hours"]
+        about["facts"]["plan"] == labels.metadata["plan"]
+        and about["facts"]["hours"] == labels.metadata["hours"]
     )
 
 

@@ -12,13 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from analognas.evaluators import rank_model
 from analognas.evaluators.rank_model import (
     TEACHERS,
-    RankNormalizer,
-    RankModel,
     DistilledTrees,
+    RankModel,
+    RankNormalizer,
     cross_validate,
     fit_teachers,
 )
-
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 

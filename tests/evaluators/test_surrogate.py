@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_surrogates import made_up
 import xgboost as xgb
+from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, FileFormatError
@@ -21,7 +21,6 @@ from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
-
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 
@@ -91,9 +90,9 @@ def test_outside_is_outside_the_fitted_range():
     labels = made_up(space, 60)
     small = labels.take(np.flatnonzero(labels.table.out_channel0 <= 16))
     evaluator = XGBoostEvaluator().fit(small, space, made_up(space, 6, 1))
-    assert not evaluator.query_pop(small.configs).outside.any()
+    assert not evaluator.query_pop(small.configs).extrapolated.any()
     wide = [c for c in made_up(space, 60, 3).configs if c["out_channel0"] > 16]
-    assert evaluator.query_pop(wide).outside.all()
+    assert evaluator.query_pop(wide).extrapolated.all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])
@@ -200,7 +199,7 @@ def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
 def test_what_is_saved_is_what_is_loaded(fitted, folder):
     configs = ConfigSpace("digits").sample_arch_uniformly(50, 7)
     again = XGBoostEvaluator(folder).bind(ConfigSpace("digits"))
-    for field in (*TARGETS, "outside"):
+    for field in (*TARGETS, "extrapolated"):
         assert np.array_equal(
             getattr(again.query_pop(configs), field), getattr(fitted.query_pop(configs), field)
         )
@@ -218,7 +217,7 @@ def test_a_family_member_with_another_skeleton_comes_back_with_it(tmp_path):
     configs = space.sample_arch_uniformly(20, 3)
     again = XGBoostEvaluator(evaluator.save(tmp_path / "small")).bind(space)
     assert np.array_equal(again.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d)
-    assert not again.query_pop(made_up(space, 30).configs).outside.any()
+    assert not again.query_pop(made_up(space, 30).configs).extrapolated.any()
 
 
 def test_saving_over_old_weights_replaces_them(fitted, folder):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from analognas.core import ConfigError
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import TARGETS, LabelSet
 
 
@@ -29,7 +29,7 @@ def test_every_published_row(published):
     answer = TableEvaluator(published).bind(NASBench201Space()).query_pop(published.configs)
     for t in TARGETS:
         assert np.array_equal(getattr(answer, t), published.table[t].to_numpy())
-    assert answer.measured and not answer.outside.any()
+    assert answer.measured and not answer.extrapolated.any()
 
 
 def test_rank_is_pandas_rank(published):

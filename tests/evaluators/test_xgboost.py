@@ -5,12 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
-from made_up_surrogates import made_up
 import xgboost as xgb
+from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
 from analognas.core import ConfigError
-from analognas.testing.evaluators import EvaluatorConformance
 from analognas.evaluators import rank_model
 from analognas.evaluators.rank_model import (
     RankNormalizer,
@@ -18,8 +17,8 @@ from analognas.evaluators.rank_model import (
 from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.labels import TARGETS
-
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.testing.optimizers import ToyEvaluator, problem
 from analognas.search_algorithms.constraints import Constraints
+from analognas.testing.optimizers import ToyEvaluator, problem
 
 
 class Half(ToyEvaluator):
@@ -20,7 +20,9 @@ class Half(ToyEvaluator):
 def test_outside_is_avoided_once_it_is_known():
     space = problem("resnet").space
     outside = {
-        inside: BOptimizer(Half(), 25, 10, 5, constraints=Constraints(inside=inside))
+        inside: BOptimizer(
+            Half(), 25, 10, 5, constraints=Constraints(allow_extrapolation=not inside)
+        )
         .run(space, 0)
         .history.outside
         for inside in (False, True)

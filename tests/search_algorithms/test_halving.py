@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from analognas.core import ConfigError, InfeasibleError
-from analognas.search_algorithms.base import Search
-from analognas.testing.optimizers import ToyEvaluator, problem
+from analognas.search_algorithms.base import AskTellSearch
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.halving import (
     MultiFidelityEvaluator,
@@ -18,6 +17,7 @@ from analognas.search_algorithms.halving import (
 )
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing.optimizers import ToyEvaluator, problem
 
 
 class Blurred(ToyEvaluator):
@@ -85,14 +85,14 @@ def test_limits_hold_from_the_start_and_forbidden_answers_are_promoted_last():
 def test_a_killed_search_goes_on_to_the_same_result(tmp_path):
     space, optimizer = made()
     whole = optimizer.run(space, 5).history
-    again = Search(optimizer, space, 5)
+    again = AskTellSearch(optimizer, space, 5)
     told = {}
     for _ in range(2):  # up to the second rung, then from the beginning with what is known
         configs = again.ask()
         answers = optimizer.surrogate.query_pop(configs)
         told |= {space.key(c): answers[i] for i, c in enumerate(configs)}
         again.tell(answers)
-    fresh = Search(optimizer, space, 5)
+    fresh = AskTellSearch(optimizer, space, 5)
     while configs := fresh.ask():
         known = [space.key(c) in told for c in configs]
         assert all(known) or not any(known)
@@ -136,7 +136,7 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ConfigError, match="rungs must be a whole number at least 2"):
         add_fidelity(space, 1)
     with pytest.raises(ConfigError, match="no rungs"):
-        Constraints(limits={"rung": 1}).admits(space, [space.sample_arch(rng=0)])
+        Constraints(limits={"rung": 1}).satisfied_by_config(space, [space.sample_arch(rng=0)])
     small = ConfigSpace("digits", "custom")
     small.add_hyperparameter("width", "discrete", 1, 5)
     with pytest.raises(InfeasibleError, match="Only 5 different"):

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from analognas.search_algorithms.bo import BOptimizer
-from analognas.testing.optimizers import (
-    OptimizerConformance,
-    ToyEvaluator,
-    drive,
-    problem,
-)
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea import EAOptimizer, LocalSearch, RegularizedEvolution
 from analognas.search_algorithms.ea_optimized import EAOptimizer as SurrogateEA
 from analognas.search_algorithms.pareto import NSGA2
 from analognas.search_algorithms.predictor_guided import PredictorGuided
 from analognas.search_algorithms.random_search import RandomSearch
+from analognas.testing.optimizers import (
+    OptimizerConformance,
+    ToyEvaluator,
+    problem,
+    run_to_end,
+)
 
 OPTIMIZERS = {  # name -> optimizer with a budget of some 40 architectures
     "RandomSearch": lambda evaluator, **limits: RandomSearch(
@@ -75,7 +75,7 @@ def test_a_search_sees_scores_and_nothing_else(name, where):
             return dataclasses.replace(answers, acc_1d=answers.acc_1d - answers.std_1d)
 
     told = [
-        drive(
+        run_to_end(
             OPTIMIZERS[name](e, constraints=p.constraints, k_std=k),
             dataclasses.replace(p, evaluator=e),
         )[0].history.to_frame()
@@ -100,7 +100,7 @@ def test_a_search_sees_scores_and_nothing_else(name, where):
 )
 def test_the_budget_holds_also_under_constraints(name, limits):
     p = problem("cells")
-    history = drive(OPTIMIZERS[name](p.evaluator, constraints=limits, k_std=0.0), p)[0].history
+    history = run_to_end(OPTIMIZERS[name](p.evaluator, constraints=limits, k_std=0.0), p)[0].history
     assert len(history) == 40
 
 

@@ -5,19 +5,19 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from analognas.core import ConfigError
-from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
-from analognas.testing.optimizers import OptimizerConformance
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.predictor_guided import (
     TREES,
     PredictorGuided,
-    chance_of_feasibility,
-    favourites,
+    probability_of_feasibility,
+    select_batch,
     tree_predictions,
 )
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.testing.optimizers import OptimizerConformance
 
 
 class TestPredictorGuided(OptimizerConformance):
@@ -50,34 +50,36 @@ def test_it_never_looks_at_more_than_it_may():
 
 def test_trees_do_not_depend_on_the_global_generator():
     X = np.random.default_rng(0).random((30, 4))
-    said = []
+    predicted = []
     for seed in (1, 2):
         np.random.seed(seed)  # noqa: NPY002 - the global generator must not matter
-        said.append(tree_predictions(X, X[:, 0], X[:5], np.random.default_rng(3)))
-    assert said[0].shape == (TREES, 5) and (said[0] == said[1]).all()
+        predicted.append(tree_predictions(X, X[:, 0], X[:5], np.random.default_rng(3)))
+    assert predicted[0].shape == (TREES, 5) and (predicted[0] == predicted[1]).all()
 
 
-def test_favourites_differ_and_avoid_what_is_not_feasible():
+def test_selected_candidates_differ_and_avoid_what_is_not_feasible():
     rng = np.random.default_rng(0)
-    said = -rng.random((TREES, 30))
+    predicted = -rng.random((TREES, 30))
     chance = np.where(np.arange(30) < 10, 1 / 62, 61 / 62)
-    chosen = favourites(said, chance, 20, rng)
+    chosen = select_batch(predicted, chance, 20, rng)
     assert len(set(chosen)) == 20 and min(chosen) >= 10
-    assert sorted(favourites(said, chance, 30, rng)) == list(range(30))
+    assert sorted(select_batch(predicted, chance, 30, rng)) == list(range(30))
 
 
 def test_chances_are_learned_for_every_kind_of_limit():
     rng = np.random.default_rng(0)
     X = rng.random((80, 3))
-    records = [{"acc_1d": 100 * x[0], "avm": 4 * x[1], "outside": x[2] > 0.5} for x in X]
+    predictions = [Prediction(100 * x[0], 4 * x[1], 0.1, bool(x[2] > 0.5)) for x in X]
     for limits, ok in (
         (Constraints(T_AVM=2), X[:, 1] <= 0.5),
         (Constraints(limits={"acc_1d": 50}), X[:, 0] >= 0.5),
-        (Constraints(inside=True), X[:, 2] <= 0.5),
+        (Constraints(allow_extrapolation=False), X[:, 2] <= 0.5),
     ):
-        chance = chance_of_feasibility(limits, records, X, X, rng)
+        chance = probability_of_feasibility(limits, predictions, X, X, rng)
         assert (0 < chance).all() and (chance < 1).all() and ((chance > 0.5) == ok).mean() > 0.9
-    both = chance_of_feasibility(Constraints(T_AVM=2, inside=True), records, X, X, rng)
+    both = probability_of_feasibility(
+        Constraints(T_AVM=2, allow_extrapolation=False), predictions, X, X, rng
+    )
     assert ((both > 0.25) == ((X[:, 1] <= 0.5) & (X[:, 2] <= 0.5))).mean() > 0.9
 
 

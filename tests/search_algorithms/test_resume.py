@@ -254,7 +254,9 @@ def test_threads_give_the_same(tmp_path, unbroken):
 
 def test_processes_give_the_same(tmp_path, unbroken):
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        spread = worker(tmp_path / "run", Logged(tmp_path / "log", 0.002), executor=pool, chunk=2)
+        spread = worker(
+            tmp_path / "run", Logged(tmp_path / "log", 0.002), executor=pool, chunksize=2
+        )
         spread.search()
     assert same(spread, unbroken)
     assert len(asked(tmp_path / "log")) == len(unbroken.evaluations) and os.getpid() not in {
@@ -293,7 +295,7 @@ def test_dask_with_a_worker_killed_loses_nothing(tmp_path, unbroken):
             tmp_path / "run",
             Deadly(tmp_path / "flag", tmp_path / "log"),
             executor=client.get_executor(pure=False),
-            send=lambda evaluator: client.scatter(evaluator, broadcast=True),
+            broadcast=lambda evaluator: client.scatter(evaluator, broadcast=True),
         )
         spread.search()
     assert (tmp_path / "flag").exists()
@@ -349,7 +351,7 @@ def test_stop_pause_and_go_on_from_another_thread(tmp_path, unbroken):
     still = len(seen)
     time.sleep(0.3)
     assert len(seen) == still and thread.is_alive()
-    paused.go_on()
+    paused.unpause()
     while len(seen) < still + 5:
         time.sleep(0.001)
     paused.pause()
@@ -501,8 +503,8 @@ def test_other_versions_are_a_warning(tmp_path):
     "how, says",
     [
         (dict(executor="threads"), "executor must be a concurrent.futures.Executor"),
-        (dict(chunk=0), "chunk must be"),
-        (dict(in_flight=1.5), "in_flight must be"),
+        (dict(chunksize=0), "chunksize must be"),
+        (dict(max_pending=1.5), "max_pending must be"),
     ],
 )
 def test_bad_ways_to_run_are_refused(how, says):
@@ -563,7 +565,7 @@ def test_claims_in_a_run_directory_of_8ece4d1_can_be_taken_over(old_runs):
     finished, killed = old_runs
     change(killed, host="elsewhere")
     optimizer = old_search(killed).optimizer
-    Worker.resume(killed, optimizer=optimizer, take_over=True, progress=False)
+    Worker.resume(killed, optimizer=optimizer, steal_claims=True, progress=False)
     pd.testing.assert_frame_equal(read_evaluations(killed), read_evaluations(finished))
 
 

@@ -22,20 +22,13 @@ from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms.ea_optimized import EAOptimizer
-from analognas.search_algorithms.halving import MultiFidelityEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.run_directory import (
     RunDirectory,
     make_new_directory,
     read_evaluations,
 )
-from analognas.search_algorithms.worker import (
-    OPTIMIZERS,
-    Worker,
-    describe,
-    make_optimizer,
-    optimizer_from,
-)
+from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.protocol import Protocol
@@ -200,18 +193,6 @@ def test_a_directory_of_its_own_is_made(tmp_path, monkeypatch):
     assert worker.directory.path == again and len(list((tmp_path / "runs").iterdir())) == 3
 
 
-def test_every_registered_optimizer_can_be_found_and_made_again():
-    for name in OPTIMIZERS:
-        evaluator = (
-            MultiFidelityEvaluator([ParamsEvaluator(), ParamsEvaluator()])
-            if name == "successive_halving"
-            else ParamsEvaluator()
-        )
-        optimizer = make_optimizer(name, evaluator)
-        again = optimizer_from(json.loads(json.dumps(describe(optimizer))), evaluator)
-        assert type(again) is type(optimizer) and describe(again) == describe(optimizer)
-
-
 def test_statistics_over_runs(tmp_path, capsys):
     worker = search(tmp_path / "run", runs=6)
     ours, theirs = ([r.best_acc for r in rs] for rs in (worker.results, worker.baselines))
@@ -282,7 +263,8 @@ def test_a_killed_search_leaves_every_evaluation_readable(tmp_path):
         [sys.executable, long_search.__file__, str(path)], env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     n = 0
-    while n < 40 and victim.poll() is None:
+    deadline = time.monotonic() + 120
+    while n < 40 and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
         try:
             n = len(evaluations(path))
@@ -360,7 +342,7 @@ def test_a_baseline_that_finds_nothing_does_not_cost_the_result(tmp_path):
     "Feasible architectures are rare: the search finds some, as many random draws may find none."
 
     class Rare(Evaluator):
-        "Every question costs a day of patience: only what is asked first is robust."
+        "Only the first batch keeps its accuracy over a month."
 
         first = True
 

@@ -8,11 +8,13 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 from torch import nn
+
 from analognas.core import ConfigError, DatasetInfo, FileFormatError, MissingExtraError
 from analognas.search_spaces import nasbench201
 from analognas.search_spaces.config_space import ConfigSpace

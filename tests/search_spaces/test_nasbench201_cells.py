@@ -1,11 +1,13 @@
 """Cells: identity against evaluated functions and published counts, costs against listed paths."""
 
 import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from analognas.core import ConfigError
 from analognas.search_spaces.nasbench201_cells import (
     EDGES,

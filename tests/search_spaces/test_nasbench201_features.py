@@ -1,10 +1,12 @@
 """Features of cells, against a second implementation that walks every path."""
 
 import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.search_spaces.nasbench201_cells import (
     EDGES,

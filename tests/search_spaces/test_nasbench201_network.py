@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
 from analognas.core import DATASETS
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.search_spaces.nasbench201_cells import (

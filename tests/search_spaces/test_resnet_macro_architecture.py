@@ -1,20 +1,12 @@
 """Networks of the ResNet-like family: every hyperparameter is honoured, the shortcut is a strided convolution."""
 
 import numpy as np
-
 import pytest
-
 import torch
-
-
 from torch import nn
 
-
 from analognas.core import ConfigError
-
-
 from analognas.search_spaces.resnet_macro_architecture import Network, ResidualBlock
-
 from analognas.search_spaces.resnet_stats import BASIC, HYPERPARAMETERS
 
 

@@ -1,33 +1,20 @@
 """The ResNet-like family: arithmetic against networks that were built, run, traced and converted."""
 
 import numpy as np
-
 import pytest
-
 import torch
-
 from aihwkit.nn import AnalogConv2d, AnalogLinear
-
 from aihwkit.nn.conversion import convert_to_analog
-
 from hypothesis import given, settings
-
 from hypothesis import strategies as st
-
 from torch import fx, nn
-
 from torch.utils.flop_counter import FlopCounterMode
 
 from analognas.analog.hardware import create_rpu_config
-
 from analognas.core import ConfigError
-
 from analognas.search_spaces.config_space import ConfigSpace
-
 from analognas.search_spaces.resnet_macro_architecture import Network
-
 from analognas.search_spaces.resnet_stats import HYPERPARAMETERS
-
 from analognas.search_spaces.resnet_stats import resnet_static_metrics as metrics_of_columns
 
 

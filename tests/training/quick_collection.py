@@ -3,6 +3,7 @@
 import sys
 
 import torch
+
 from analognas.datasets.load import Dataset, load_dataset
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.collect import collect

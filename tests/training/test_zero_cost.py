@@ -17,7 +17,7 @@ from analognas.search_spaces.nasbench201_cells import (
     network_groups,
 )
 from analognas.training import zero_cost
-from analognas.training.zero_cost import CELLS, CELL, IMAGES, REDUCTION, STEM, zero_cost_proxies
+from analognas.training.zero_cost import CELL, CELLS, IMAGES, REDUCTION, STEM, zero_cost_proxies
 
 RESIDUAL = (CONV3X3, CONV3X3, SKIP, AVGPOOL3X3, CONV3X3, CONV1X1)
 

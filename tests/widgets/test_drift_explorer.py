@@ -1,38 +1,23 @@
 """The drift explorer against `measure_drift`, against the digital network, and as a panel."""
 
+import importlib
 import threading
 
-import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances as live_widgets
 from torch import nn
 
-from analognas.analog.convert import digital_state, to_analog
+from analognas.analog.convert import digital_state_dict, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.measure import accuracy, measure_drift
-from analognas.analog.noise import torch_seed
-from analognas.analog.programming import crossbar_layers, drift, program
-from analognas.core import DAY, MONTH, ConfigError
-from analognas.training.protocol import Protocol, train_and_measure
+from analognas.analog.programming import analog_layers
+from analognas.core import MONTH, PRESETS, ConfigError
+from analognas.training.protocol import Protocol
 from analognas.widgets import drift_explorer
-from analognas.widgets.drift_explorer import (
-    KNOBS,
-    TIMES,
-    Candidate,
-    DriftExplorer,
-    as_candidates,
-    explore_drift,
-    full_settings,
-    hardware_of,
-    layer_errors,
-    on_hardware,
-    small_resnet,
-    space_of,
-    states_of,
-    train_candidate,
-    weights_of,
-)
+from analognas.widgets.candidates import Candidate, small_resnet, train_candidate
+from analognas.widgets.drift_explorer import DriftExplorer, drift_output, explore_drift
+from analognas.widgets.drift_model import HARDWARE_SETTINGS, TIMES, DriftModel, DriftSettings
 
 WAIT = 120  # seconds, on a machine with other things to do
 QUICK = Protocol(epochs=1, hwa_epochs=1, max_train=512)
@@ -73,7 +58,7 @@ def test_panel_equals_measure_drift(panel, hardened):
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "settings",
     [
         {"adc_bits": 5, "g_max": 15.0},
         {"preset": "reram"},
@@ -81,52 +66,56 @@ def test_panel_equals_measure_drift(panel, hardened):
         {"preset": "hermes", "seed": 3},
     ],
 )
-def test_explore_equals_measure_drift_on_other_hardware(hardened, knobs):
-    seed, chip = knobs.get("seed", 0), {k: v for k, v in knobs.items() if k != "seed"}
+def test_explore_drift_equals_measure_drift_on_other_hardware(hardened, settings):
+    seed = settings.get("seed", 0)
+    chip = {k: v for k, v in settings.items() if k != "seed"}
     model = to_analog(hardened_digital(hardened), create_rpu_config(**chip))
     for layer, trained in zip(
-        crossbar_layers(model).values(), crossbar_layers(hardened.model).values()
+        analog_layers(model).values(), analog_layers(hardened.model).values()
     ):
         layer.input_range.data.copy_(trained.input_range)
-    assert shown(explore_drift(hardened, knobs | {"n_rep": 2})) == expected(
+    assert shown(explore_drift(hardened, settings | {"n_rep": 2})) == expected(
         measure_drift(model, hardened.data, TIMES, n_rep=2, seed=seed, progress=False)
     )
 
 
 def hardened_digital(candidate):
     network = candidate.space.build_network(candidate.config)
-    network.load_state_dict(digital_state(candidate.model))
+    network.load_state_dict(digital_state_dict(candidate.model))
     return network.eval()
 
 
 @pytest.mark.parametrize("which", ["hardened", "digital"])
 def test_ideal_hardware_is_digital_at_all_times(which, request):
     candidate = request.getfixturevalue(which)
-    acc = accuracy(
-        hardened_digital(candidate) if which == "hardened" else candidate.model, *candidate.data
-    )
-    assert shown(explore_drift(candidate, {"preset": "ideal", "n_rep": 2})) == [
-        f"{acc:.1f} ± 0.0"
-    ] * len(TIMES)
+    network = hardened_digital(candidate) if which == "hardened" else candidate.model
+    acc = accuracy(network, *candidate.data)
+    accuracies = shown(explore_drift(candidate, {"preset": "ideal", "n_rep": 2}))
+    assert accuracies == [f"{acc:.1f} ± 0.0"] * len(TIMES)
 
 
-def test_first_estimate_is_the_first_chip_on_some_images(hardened, monkeypatch):
-    explorer = drift_explorer.Answers([hardened])
-    first, *_, last = explorer.answers({"n_rep": 4}, lambda: False)
-    assert (
-        "1 chip, 64 of 360 test images" in first.alt and "4 chips, all 360 test images" in last.alt
-    )
-    again = next(
-        iter(
-            explorer.answers(
-                {"n_rep": 4, "t_inference": MONTH}, lambda: pytest.fail("all is known")
-            )
-        )
-    )
-    assert again.table.equals(last.table)  # another time: nothing is measured anew
+def test_explore_drift_takes_settings_as_a_record(hardened):
+    settings = DriftSettings.from_dict({"preset": "hermes", "n_rep": 2})
+    view = explore_drift(hardened, settings)
+    assert view.table.equals(explore_drift(hardened, {"preset": "hermes", "n_rep": 2}).table)
 
 
-def test_newest_change_wins(panel):
+def test_drift_output_names_chips_and_images(hardened):
+    model = DriftModel([hardened])
+    outputs = [drift_output(estimate) for estimate in model.estimates(DriftSettings(n_rep=4))]
+    assert "1 chip, 64 of 360 test images" in outputs[0].alt
+    assert "4 chips, all 360 test images" in outputs[-1].alt
+
+
+def test_drift_output_at_another_time_has_the_same_table(hardened):
+    model = DriftModel([hardened])
+    *_, last = model.estimates(DriftSettings(n_rep=4))
+    settings = DriftSettings(n_rep=4, t_inference=MONTH)
+    again = next(model.estimates(settings, lambda: pytest.fail("all is known")))
+    assert drift_output(again).table.equals(drift_output(last).table)
+
+
+def test_panel_newest_change_wins(panel):
     panel.refresh()
     panel.wait(WAIT)
     for bits in (3, 4, 5, 6):
@@ -135,56 +124,24 @@ def test_newest_change_wins(panel):
     assert shown(panel.view) == shown(explore_drift(panel._given, {"adc_bits": 6, "n_rep": 3}))
 
 
-def test_a_newer_question_ends_refinement(hardened, monkeypatch):
-    explorer, reads = drift_explorer.Answers([hardened]), []
-    read = drift_explorer.Run.read
-    monkeypatch.setattr(
-        drift_explorer.Run, "read", lambda self: (reads.append(len(self.data[1])), read(self))[1]
-    )
-    views = list(explorer.answers({"n_rep": 50}, lambda: reads.count(360) >= 3))
-    assert len(views) == 1 and reads.count(64) == len(TIMES) and reads.count(360) == 3
-
-
-def test_preset_sets_all_knobs_in_one_question(panel):
-    asked, refresh = [], panel.refresh
+def test_panel_preset_sets_all_hardware_controls_in_one_refresh(panel):
+    asked = []
+    refresh = panel.refresh
     panel.refresh = lambda: (asked.append(panel.settings), refresh())
     for preset in ("hermes", "reram", "ideal", "pcm", "reram", "hermes"):
         panel.controls["preset"].value = preset
-        filled = full_settings({"preset": preset}, ["hardened"])
-        assert {k: panel.settings[k] for k in KNOBS} == {k: filled[k] for k in KNOBS}
-        assert asked.pop() == panel.settings and not asked
+        hardware = vars(PRESETS[preset])
+        assert {k: panel.settings[k] for k in HARDWARE_SETTINGS} == {
+            k: hardware[k] for k in HARDWARE_SETTINGS
+        }
+        assert asked == [panel.settings]
+        asked.clear()
     panel.controls["g_max"].value = 12.0
     panel.reset()
     assert panel.settings["g_max"] == 20.7
 
 
-def test_layer_error_by_hand(digital):
-    weights = weights_of(digital)
-    network = on_hardware(
-        weights, create_rpu_config(read_noise_scale=0.0, drift_compensation=False, tile_size=8)
-    )
-    with torch_seed(0):
-        program(network)
-        drift(network, DAY)
-    errors = layer_errors(network, states_of(network))
-    for name, layer in crossbar_layers(network).items():
-        w, now = layer.matrix()[0].detach(), torch.zeros_like(layer.matrix()[0])
-        for b, state in zip(layer.blocks, layer.hardware):
-            now[b.rows, b.cols] = state.weights[0] * layer.scale[b.i, 0, b.rows]
-        assert errors[name] == pytest.approx(100 * float((now - w).norm() / w.norm()), rel=1e-4)
-
-
-def test_other_tiles_get_the_largest_range(hardened):
-    whole = crossbar_layers(hardened.model)
-    for name, layer in crossbar_layers(
-        on_hardware(weights_of(hardened), create_rpu_config(tile_size=8))
-    ).items():
-        assert np.allclose(
-            layer.input_range.detach(), float(whole[name].input_range.detach().max())
-        )
-
-
-def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
+def test_explore_drift_leaves_networks_and_generators_as_they_are(hardened, digital):
     for c in (hardened, digital):
         before = {k: v.clone() for k, v in c.model.state_dict().items()}
         state = torch.get_rng_state()
@@ -193,72 +150,46 @@ def test_candidates_and_their_networks_stay_as_they_are(hardened, digital):
         assert all(torch.equal(v, before[k]) for k, v in c.model.state_dict().items())
 
 
-def test_what_a_candidate_can_be(hardened):
-    config = small_resnet(8)
-    measured = train_and_measure(
-        space_of(config), config, drift_explorer.load_dataset("digits"), QUICK, progress=False
-    )
-    found = as_candidates(
-        {"network": hardened.model, "measured": measured, "candidate": hardened}, hardened.data
-    )
-    assert [c.name for c in found] == ["network", "measured", "candidate"] and found[
-        1
-    ].record is measured.drift
-    assert as_candidates(hardened)[0].model is hardened.model
+def test_explore_drift_refuses_an_unknown_shown_candidate(hardened):
+    with pytest.raises(ConfigError, match="candidate 'other'"):
+        explore_drift(hardened, {"shown": "other"})
+
+
+def test_explore_drift_refuses_an_unknown_setting(hardened):
+    with pytest.raises(ConfigError, match="Did you mean 'g_max'"):
+        explore_drift(hardened, {"gmax": 3})
 
 
 @pytest.mark.parametrize(
-    "bad, says",
-    [
-        ("narrow", "must be a config"),
-        ([], "at least one candidate"),
-        (nn.Linear(2, 2), "its test data"),
-        (3, "mapping from names; got int"),
-        ({}, "at least one candidate"),
-        ({"out_channel0": 3}, "'M' is missing"),
-    ],
+    "bad, message",
+    [("narrow", "must be a config"), ([], "at least one"), (nn.Linear(2, 2), "its test data")],
 )
-def test_bad_candidates_in_words(bad, says):
-    with pytest.raises(ConfigError, match=says):
+def test_panel_refuses_bad_candidates_at_once(bad, message):
+    with pytest.raises(ConfigError, match=message):
         DriftExplorer(bad)
 
 
-def test_names_are_told_apart(hardened):
-    with pytest.raises(ConfigError, match="name of its own"):
-        as_candidates([hardened, hardened])
-
-
-def test_bad_settings_in_words(hardened):
-    for settings, says in (
-        ({"gmax": 3}, "Did you mean 'g_max'"),
-        ({"preset": "pmc"}, "'pcm'"),
-        ({"t_inference": 5.0}, "t_inference must be one of"),
-        ({"n_rep": 0}, "n_rep"),
-        ({"shown": "other"}, "candidate 'other'"),
-        ({"dac_bits": 1}, "dac_bits"),
-    ):
-        with pytest.raises(ConfigError, match=says):
-            explore_drift(hardened, settings)
-
-
-def test_errors_appear_in_the_panel(hardened):
+def test_panel_shows_errors_in_its_status(hardened):
     x, y = hardened.data
     panel = DriftExplorer(Candidate("odd", nn.Sequential(nn.Flatten(), nn.ReLU()), (x, y)))
     panel.refresh()
     assert panel.wait(WAIT)
-    assert 'role="alert"' in panel._status.value and "no analog layers" in panel._status.value
+    assert panel.status_is_error
+    assert "no analog layers" in panel.status
     panel.close()
 
 
-def test_nothing_is_left_after_close(hardened):
-    widgets, threads = len(live_widgets), threading.active_count()
+def test_panel_close_leaves_no_widget_and_no_thread(hardened):
+    widgets = len(live_widgets)
+    threads = threading.active_count()
     panel = DriftExplorer(hardened, n_rep=100)
     panel.refresh()
     panel.close()  # in the middle of things
-    assert len(live_widgets) == widgets and threading.active_count() == threads
+    assert len(live_widgets) == widgets
+    assert threading.active_count() == threads
 
 
-def test_two_panels_do_not_disturb_each_other(hardened):
+def test_panels_two_do_not_disturb_each_other(hardened):
     panels = [DriftExplorer(hardened, n_rep=3) for _ in range(2)]
     for panel in panels:
         panel.controls["read_noise_scale"].value = 2.0
@@ -272,20 +203,20 @@ def test_two_panels_do_not_disturb_each_other(hardened):
         panel.close()
 
 
-def test_hardware_of_takes_every_knob():
-    settings = full_settings(
-        {
-            "preset": "pcm",
-            "g_max": 17.0,
-            "tile_size": 33,
-            "dac_bits": 5,
-            "drift_compensation": False,
-        },
-        ["a"],
-    )
-    config = hardware_of(settings)
-    assert (
-        config.noise_model.g_converter.g_max == 17.0
-        and config.mapping.max_input_size == 33
-        and config.drift_compensation is None
-    )
+@pytest.mark.parametrize(
+    "old, module, new",
+    [
+        ("Candidate", "widgets.candidates", "Candidate"),
+        ("lesson_candidates", "widgets.candidates", "lesson_candidates"),
+        ("train_candidate", "widgets.candidates", "train_candidate"),
+        ("small_resnet", "widgets.candidates", "small_resnet"),
+        ("space_of", "widgets.candidates", "default_space"),
+        ("weights_of", "widgets.drift_model", "calibrate"),
+        ("on_hardware", "widgets.drift_model", "map_to_hardware"),
+        ("layer_errors", "analog.characterize", "layer_errors"),
+    ],
+)
+def test_names_of_0_1_0_work_and_warn(old, module, new):
+    home = importlib.import_module(f"analognas.{module}")
+    with pytest.warns(DeprecationWarning, match=new):
+        assert getattr(drift_explorer, old) is getattr(home, new)

@@ -1,0 +1,22 @@
+from .base import (
+    AskTellSearch as AskTellSearch,
+    BudgetedOptimizer as BudgetedOptimizer,
+    Optimizer as Optimizer,
+    SearchResult as SearchResult,
+    initial_population as initial_population,
+)
+from .bo import BOptimizer as BOptimizer
+from .constraints import Constraints as Constraints
+from .ea import LocalSearch as LocalSearch, RegularizedEvolution as RegularizedEvolution
+from .ea_optimized import EAOptimizer as EAOptimizer
+from .halving import (
+    MultiFidelityEvaluator as MultiFidelityEvaluator,
+    SuccessiveHalving as SuccessiveHalving,
+    add_fidelity as add_fidelity,
+)
+from .history import History as History, Trial as Trial
+from .pareto import NSGA2 as NSGA2, pareto_front as pareto_front
+from .predictor_guided import PredictorGuided as PredictorGuided
+from .random_search import RandomSearch as RandomSearch
+from .registry import OPTIMIZERS as OPTIMIZERS
+from .worker import Worker as Worker

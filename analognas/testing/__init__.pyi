@@ -1,0 +1,14 @@
+from .evaluators import (
+    EvaluatorConformance as EvaluatorConformance,
+    check_evaluator as check_evaluator,
+)
+from .fakes import (
+    FailingEvaluator as FailingEvaluator,
+    FunctionEvaluator as FunctionEvaluator,
+    GatedEvaluator as GatedEvaluator,
+    RecordingEvaluator as RecordingEvaluator,
+)
+from .optimizers import (
+    OptimizerConformance as OptimizerConformance,
+    check_optimizer as check_optimizer,
+)

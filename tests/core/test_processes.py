@@ -1,0 +1,38 @@
+"""Processes: when they started, and on which machine."""
+
+import os
+import shutil
+import subprocess
+import time
+
+from analognas import core
+from analognas.core import process_realm, process_start
+
+
+def test_process_start_agrees_with_the_kernels_clock(tmp_path):
+    "Against the clock that the kernel counts with; the name holds what ends a name in /proc."
+    program = shutil.copy(shutil.which("sleep"), tmp_path / "a) S 1 (b")
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with subprocess.Popen([program, "600"]) as process:
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+        start = process_start(process.pid)
+        process.kill()
+    assert int(before * ticks) <= int(start) <= int(after * ticks) + 1
+    assert process_start(process.pid) is None  # it has ended
+
+
+def test_process_realm_differs_between_containers(monkeypatch):
+    realm = process_realm()
+    monkeypatch.setattr(core.os, "readlink", lambda path: "pid:[another container]")
+    assert realm is None or process_realm() != realm
+    monkeypatch.undo()
+    assert process_realm() == realm
+
+
+def test_process_realm_and_start_are_none_without_proc(monkeypatch):
+    def missing(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(core.Path, "read_text", missing)
+    assert process_realm() is None and process_start(os.getpid()) is None

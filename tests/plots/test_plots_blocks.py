@@ -1,0 +1,130 @@
+"""Blocks of architectures: numbers against networks that were built and run."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analognas.core import DatasetInfo
+from analognas.cost.model import HERMES, Chip, hardware_cost
+from analognas.plots.blocks import architecture_data
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.search_spaces.nasbench201_cells import config_of
+
+RESNETS = ConfigSpace("digits")
+CELL = config_of((2, 0, 3, 1, 4, 2))
+MOST = {"R": 16, "convblock": 2, "widenfact": 0.5, "B": 5}
+DEEP = {f"{h}{m}": v for m in range(1, 6) for h, v in MOST.items()} | {"M": 5, "out_channel0": 64}
+TINY = DEEP | {"M": 1, "R1": 1, "B1": 1, "convblock1": 1}
+
+
+def few_blocks(n, seed):
+    "Random members that are quick to build."
+    rng = np.random.default_rng(seed)
+    return [
+        c
+        | {f"{h}{m}": int(rng.integers(1, 4)) for h in "RB" for m in range(1, 6)}
+        | {"out_channel0": 8}
+        for c in RESNETS.sample_arch_uniformly(n, rng)
+    ]
+
+
+def shapes_when_run(net, modules, input_dim):
+    "Shape of what each of some modules puts out, (channels, height, width)."
+    seen = {}
+    hooks = [
+        m.register_forward_hook(lambda mod, i, o, n=n: seen.__setitem__(n, tuple(o.shape[1:])))
+        for n, m in modules.items()
+    ]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, *input_dim))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize("dataset", ("CIFAR-10", "VWW", "KWS", "digits"))
+def test_params_are_those_of_the_built_network(dataset):
+    space = ConfigSpace(dataset)
+    for config in few_blocks(3, seed=1):
+        built = sum(p.numel() for p in space.build_network(config).parameters())
+        assert architecture_data(space, config).params.sum() == built
+
+
+@pytest.mark.parametrize("dataset", ("KWS", "digits"))
+def test_shapes_are_those_of_the_running_network(dataset):
+    space = ConfigSpace(dataset)
+    for config in few_blocks(3, seed=2):
+        net, data = space.build_network(config), architecture_data(space, config).set_index("name")
+        blocks = {"stem": net.stem} | {f"group{m}.first": g[0] for m, g in enumerate(net.groups, 1)}
+        blocks |= {f"group{m}.rest": g[-1] for m, g in enumerate(net.groups, 1) if len(g) > 1}
+        seen = shapes_when_run(net, blocks, space.info.input_dim)
+        assert set(data.index) == {*seen, "classifier"}
+        for name, shape in seen.items():
+            assert tuple(data.loc[name, ["c_out", "height", "width"]]) == shape
+        for m, group in enumerate(net.groups, 1):
+            assert len(group[0].branches) == data.branches[f"group{m}.first"]
+            assert len(group) == data.repeats[data.group == f"group {m}"].sum()
+            assert isinstance(group[0].shortcut, nn.Identity) == (
+                data.shortcut[f"group{m}.first"] == "identity"
+            )
+
+
+@pytest.mark.parametrize("dataset", ("CIFAR-10", "KWS"))
+def test_cells_are_those_of_the_running_network(dataset):
+    space = NASBench201Space(dataset, channels=8, cells_per_stage=2)
+    net, data = space.build_network(CELL), architecture_data(space, CELL).set_index("name")
+    assert data.params.sum() == sum(p.numel() for p in net.parameters())
+    seen = shapes_when_run(
+        net, {f"stage{i}.cells": s[-1] for i, s in enumerate(net.stages, 1)}, space.info.input_dim
+    )
+    for name, shape in seen.items():
+        assert tuple(data.loc[name, ["c_out", "height", "width"]]) == shape
+        assert data.repeats[name] == 2
+    layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net.modules())
+    one = Chip("one", 10**6, 10**6, 1, 1e-9, 1e-9)  # a tile that holds any layer
+    assert architecture_data(space, CELL, one).tiles.sum() == layers
+
+
+def test_macs_and_tiles_add_up_to_the_whole_network():
+    for config in RESNETS.sample_arch_uniformly(20, 3):
+        data = architecture_data(RESNETS, config)
+        assert data.macs.sum() == RESNETS.stats([config])["macs"][0]
+        assert data.tiles.sum() == hardware_cost(RESNETS, [config], HERMES).tiles[0]
+
+
+def test_tiles_in_closed_form():
+    data = architecture_data(ConfigSpace("CIFAR-10"), TINY).set_index(
+        "name"
+    )  # 3 -> 64 -> 128, one basic block
+    assert data.tiles.to_dict() == {
+        "stem": 1,
+        "group1.first": 3 + 5 + 1,
+        "classifier": 1,
+    }  # 576, 1152 and 64 rows on tiles of 256
+    assert data.macs["classifier"] == 128 * 10
+
+
+def chain(config, input_dim, classes):
+    layers = [
+        nn.Conv2d(input_dim[0], 6, 3, padding=1),
+        *(nn.Conv2d(6, 6, 3, padding=1) for _ in range(config["depth"])),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 12, 3, padding=1, groups=2),
+        nn.Flatten(),
+        nn.Linear(12 * 16, classes),
+    ]
+    return nn.Sequential(*layers)
+
+
+def test_network_of_a_users_own_is_a_chain_of_layers():
+    space = ConfigSpace(DatasetInfo("own", (1, 8, 8), 3), search_space="custom", network=chain)
+    space.add_hyperparameter("depth", "discrete", 1, 40)
+    data = architecture_data(space, {"depth": 30})
+    assert data.repeats.tolist() == [1, 30, 1, 1]
+    assert data.c_out.tolist() == [6, 6, 12, 3]
+    assert data.height.tolist() == [8, 8, 4, 1]
+    assert data.params.sum() == sum(
+        p.numel() for p in chain({"depth": 30}, (1, 8, 8), 3).parameters()
+    )

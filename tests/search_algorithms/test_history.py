@@ -1,0 +1,131 @@
+"""Trials and histories: what is computed once, what is looked up, and the names of release 0.1.0."""
+
+import json
+
+import numpy as np
+import pytest
+
+from analognas.evaluators.base_evaluator import ParamsEvaluator, Predictions
+from analognas.search_algorithms.constraints import Constraints
+from analognas.search_algorithms.history import History, Trial, rank_trials, sample_satisfying
+from analognas.search_spaces.config_space import ConfigSpace
+
+
+@pytest.fixture
+def space():
+    return ConfigSpace("digits")
+
+
+def evaluated(space, n=20, **constraints):
+    "A history with `n` random architectures."
+    history = History(space, Constraints(**constraints), k_std=0.5)
+    configs = list(history.unevaluated(space.sample_arch_uniformly(n, 0)).values())
+    history.add(configs, ParamsEvaluator().bind(space).query_pop(configs))
+    return history
+
+
+def test_keys_are_those_of_the_space_and_computed_once(space, monkeypatch):
+    history = History(space, Constraints())
+    config = space.sample_arch(0)
+    calls = []
+    original = space.key
+    monkeypatch.setattr(space, "key", lambda c: calls.append(c) or original(c))
+    assert history.key(config) == original(config) == history.key(dict(config))
+    assert len(calls) == 1
+
+
+def test_configs_of_other_types_keep_their_own_key():
+    "1, 1.0 and True are equal and hash alike, but are different categories."
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter_range("kind", "categorical", ["1", "1.0", "True"])
+    history = History(space, Constraints())
+    assert len({history.key({"kind": kind}) for kind in ("1", "1.0", "True")}) == 3
+
+
+def test_static_constraints_are_checked_once(space):
+    seen = []
+
+    def predicate(config):
+        seen.append(space.key(config))
+        return config["M"] < 4
+
+    history = History(space, Constraints(predicate=predicate))
+    configs = history.unevaluated(space.sample_arch_uniformly(30, 0))
+    first = history.satisfying(configs)
+    history.add(
+        list(configs.values()), ParamsEvaluator().bind(space).query_pop(list(configs.values()))
+    )
+    assert (history.satisfying(configs) == first).all()
+    assert first.tolist() == [config["M"] < 4 for config in configs.values()]
+    assert len(seen) == len(configs)
+
+
+def test_sampled_configs_satisfy_and_are_not_checked_again(space):
+    calls = []
+    history = History(space, Constraints(predicate=lambda c: calls.append(1) or c["M"] == 2))
+    drawn = history.sample(5, np.random.default_rng(0))
+    assert all(config["M"] == 2 for config in drawn)
+    n = len(calls)
+    assert history.satisfying({history.key(c): c for c in drawn}).all()
+    assert len(calls) == n
+
+
+def test_a_trial_holds_what_the_evaluator_predicted(space):
+    history = evaluated(space, max_nb_param=0.5)
+    configs = [trial.config for trial in history.trials.values()]
+    predictions = ParamsEvaluator().bind(space).query_pop(configs)
+    params = space.stats(configs)["params"]
+    for i, trial in enumerate(history.trials.values()):
+        assert trial.prediction == predictions[i]
+        assert trial.key == space.key(trial.config)
+        assert trial.feasible == (params[i] <= 5e5)
+        assert trial.score == predictions.acc_1d[i] - 0.5 * predictions.std_1d[i]
+
+
+def test_ranking_is_feasible_first_then_score_then_order(space):
+    history = evaluated(space, max_nb_param=0.5)
+    ranked = history.ranked()
+    feasible = [trial.feasible for trial in ranked]
+    assert feasible == sorted(feasible, reverse=True)
+    for group in (True, False):
+        scores = [trial.score for trial in ranked if trial.feasible == group]
+        assert scores == sorted(scores, reverse=True)
+    assert history.best == ranked[0]
+    equal = [Trial({}, str(i), ranked[0].prediction, True, 1.0) for i in range(3)]
+    assert rank_trials(equal) == equal
+
+
+def test_records_are_those_of_release_0_1_0(space):
+    history = evaluated(space, 5)
+    names = ["acc_1d", "avm", "std_1d", "outside", "measured", "feasible", "score"]
+    assert list(history.to_frame()) == [*space.get_hyperparameters(), *names]
+    trial = next(iter(history.trials.values()))
+    record = json.loads(json.dumps(trial.to_record()))
+    assert list(record) == ["config", *names]
+    for name in record:
+        with pytest.warns(DeprecationWarning, match="an attribute of the Trial"):
+            assert trial[name] == record[name]
+
+
+def test_predictions_in_the_form_of_release_0_1_0_are_taken(space):
+    from analognas.evaluators.base_evaluator import Prediction
+
+    history = History(space, Constraints())
+    configs = space.sample_arch_uniformly(2, 0)
+    old = Prediction(np.array([90.0, 91]), np.ones(2), np.ones(2), np.array([False, True]))
+    with pytest.warns(DeprecationWarning, match="Predictions"):
+        trials = history.add(configs, old)
+    assert [trial.prediction.extrapolated for trial in trials] == [False, True]
+    assert history.add(configs[:1], old_scalar())[0].prediction == old_scalar()
+
+
+def old_scalar():
+    "One architecture's prediction."
+    return Predictions(np.array([90.0]), np.ones(1), np.ones(1), np.array([True]))[0]
+
+
+def test_sampling_is_repeatable(space):
+    constraints = Constraints(max_nb_param=0.3)
+    draws = [sample_satisfying(space, 7, constraints, np.random.default_rng(3)) for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert space.stats(draws[0])["params"].max() <= 3e5

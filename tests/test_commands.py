@@ -1,0 +1,110 @@
+"""The commands: `search` on executors, `collect` into a store, results of benches as a table."""
+
+import json
+from contextlib import closing
+
+import pytest
+from distributed import Client, LocalCluster
+
+from analognas.cli import main
+from analognas.commands import BENCHES, result_lines
+from analognas.core import ConfigError
+from analognas.training.label_store import LabelStore
+
+SMALL_SEARCH = (
+    "search digits --optimizer random_search --population 8 --iterations 1 --runs 1 --seed 3"
+).split()
+
+
+def search(folder, *options) -> dict:
+    "Run a small search, and return what it found."
+    run_dir = folder / "run"
+    assert main([*SMALL_SEARCH, "--run-dir", str(run_dir), *options]) == 0
+    summary = json.loads((run_dir / "summary.json").read_text())
+    return {key: summary[key] for key in ("best_config", "acc_1d", "evaluations")}
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory) -> dict:
+    "What the search finds without an executor."
+    return search(tmp_path_factory.mktemp("serial"))
+
+
+@pytest.mark.parametrize("executor", ["threads:2", "processes:2"])
+def test_run_search_finds_the_same_with_a_pool(executor, serial, tmp_path):
+    assert search(tmp_path, "--executor", executor) == serial
+
+
+def test_run_search_finds_the_same_on_a_dask_cluster(serial, tmp_path):
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    with LocalCluster(**options, dashboard_address=None) as cluster, closing(Client(cluster)):
+        assert search(tmp_path, "--executor", f"dask:{cluster.scheduler_address}") == serial
+
+
+@pytest.mark.parametrize(
+    "executor, message",
+    [
+        ("processes", "must say how many"),
+        ("threads:0", "must say how many"),
+        ("gpu:2", "'threads', 'processes', 'dask'"),
+        ("dask:tcp://127.0.0.1:9", "no Dask scheduler answers"),
+    ],
+)
+def test_make_executor_refuses_before_anything_is_written(executor, message, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    assert main(["search", "digits", "--run-dir", str(run_dir), "--executor", executor]) == 2
+    assert message in capsys.readouterr().err
+    assert not run_dir.exists()
+
+
+def test_run_collect_without_time_makes_a_store_that_can_be_continued(tmp_path, capsys):
+    path = tmp_path / "s.sqlite"
+    assert main(["collect", "digits", "-n", "3", "--minutes", "0", "--store", str(path)]) == 0
+    captured = capsys.readouterr()
+    tally, counts = captured.out.splitlines()[:2]
+    assert tally.startswith("rows 0, epochs 0, seconds ")
+    assert counts == "5 open, 0 claimed, 0 done, 0 failed"  # the first is trained three times
+    assert "plan quick of digits, changed" in captured.err
+    assert LabelStore(path).metadata["protocol"]["epochs"] == 8
+    assert [part["n"] for part in LabelStore(path).parts()] == []  # nothing was measured
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--plan", "ful"], "Unknown plan for digits 'ful'. Allowed: 'quick'"),
+        (["--device", "cuda:99"], "The device 'cuda:99' cannot be used"),
+        (["--processes", "0"], "processes must be a whole number at least 1"),
+        (["--minutes", "-1"], "minutes must be a finite number at least 0; got -1.0"),
+        (["--min-params", "5000", "--max-params", "100"], "max_params that is not smaller"),
+    ],
+)
+def test_run_collect_refuses_bad_options_before_it_makes_a_store(
+    tmp_path, capsys, options, message
+):
+    path = tmp_path / "s.sqlite"
+    assert main(["collect", "digits", "--store", str(path), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_run_collect_does_not_mix_plans_in_a_store(tmp_path):
+    path = tmp_path / "s.sqlite"
+    main(["collect", "digits", "-n", "1", "--minutes", "0", "--store", str(path)])
+    with pytest.raises(ConfigError):
+        LabelStore(path, {"protocol": "another"})
+
+
+def test_result_lines_nest_dicts_and_leave_out_none():
+    result = {"tau": 0.123456, "ceiling": None, "n": 3, "low": {"acc": 1.0}}
+    assert result_lines("digits", result) == [
+        "digits                  tau 0.1235      n 3",
+        "  low                     acc 1",
+    ]
+
+
+def test_run_bench_names_the_benches(capsys):
+    assert main(["bench", "serch"]) == 2
+    message = capsys.readouterr().err
+    assert "Did you mean 'search'?" in message
+    assert all(name in message for name in BENCHES)

@@ -1,0 +1,55 @@
+"""Controls for hyperparameters, and hyperparameters as text."""
+
+import pytest
+from ipywidgets.widgets.widget import _instances as live_widgets
+
+from analognas.core import ConfigError
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.hyperparameter import Hyperparameter
+from analognas.widgets.config_editor import add_hyperparameter_text, hyperparameter_control
+from analognas.widgets.controls import close_widgets
+
+
+@pytest.mark.parametrize(
+    "type, text, said",
+    (
+        ("discrete", "1 to 5", "x: discrete, 1 to 5 in steps of 1"),
+        ("continuous", "-1.5 to 2e1", "x: continuous, -1.5 to 20.0"),
+        ("continuous", "0.1 to 0.9 step 0.1", "x: continuous, 0.1 to 0.9 in steps of 0.1"),
+        ("discrete", "8,4, 16", "x: discrete, one of 4, 8, 16"),
+        ("categorical", "relu, gelu", "x: categorical, one of relu, gelu"),
+        ("categorical", "relu", "x: categorical, one of relu"),
+    ),
+)
+def test_add_hyperparameter_text(type, text, said):
+    space = ConfigSpace(search_space="custom")
+    add_hyperparameter_text(space, "x", type, text)
+    assert str(space["x"]) == said
+
+
+@pytest.mark.parametrize(
+    "type, text, said",
+    (
+        ("discrete", "", "must read like"),
+        ("discrete", ",", "must read like"),
+        ("discrete", "5 to 1", "min_value 5 above max_value 1"),
+        ("discrete", "0.5 to 3", "whole number"),
+        ("continuous", "a, b", "finite number"),
+        ("categorical", "1 to 3", "values listed"),
+        ("discrete", "1 to 5 step 0", "above 0"),
+        ("discrete", "3, 3", "none twice"),
+    ),
+)
+def test_add_hyperparameter_text_refuses_bad_values(type, text, said):
+    with pytest.raises(ConfigError, match=said):
+        add_hyperparameter_text(ConfigSpace(search_space="custom"), "x", type, text)
+
+
+def test_hyperparameter_control_can_be_closed_alone():
+    before = len(live_widgets)
+    close_widgets(
+        hyperparameter_control(
+            Hyperparameter("lr", "continuous", min_value=1e-4, max_value=1, log=True), 1e-2
+        )
+    )
+    assert len(live_widgets) == before

@@ -1,0 +1,92 @@
+"""What all panels share: one line of status, errors in it, and the names of 0.1.0."""
+
+import pandas as pd
+import pytest
+
+from analognas.core import ConfigError
+from analognas.widgets import base, controls
+from analognas.widgets.base import Panel, PanelOutput, new_figure
+
+
+class Echo(Panel):
+    "Shows its text, or raises what it is told to raise."
+
+    title = "Echo"
+
+    def __init__(self):
+        super().__init__({"text": controls.number_field("text", None, "any text")})
+        self.error = None
+
+    def views(self, settings):
+        if self.error is not None:
+            raise self.error
+        figure = new_figure(2, 1)
+        figure.subplots()
+        yield PanelOutput(figure, pd.DataFrame([settings]), settings["text"])
+
+
+@pytest.fixture
+def panel():
+    made = Echo()
+    yield made
+    made.close()
+
+
+def test_status_of_an_answer(panel):
+    panel.controls["text"].value = "hello"
+    assert panel.wait(30)
+    assert panel.view.alt == "hello"
+    assert panel.status.startswith("answered in")
+    assert not panel.status_is_error
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        (ConfigError("T_AVM must be at least 0."), "T_AVM must be at least 0."),
+        (RuntimeError("no such file"), "RuntimeError: no such file"),
+    ],
+)
+def test_errors_of_views_are_shown_as_status(panel, error, text):
+    panel.error = error
+    panel.refresh()
+    assert panel.wait(30)
+    assert panel.status == text
+    assert panel.status_is_error
+
+
+def test_status_line_is_escaped_and_announced(panel):
+    panel.set_status("a < b")
+    assert panel._status_line.value == '<span role="status" aria-live="polite">a &lt; b</span>'
+    panel.set_status("no", error=True)
+    assert panel._status_line.value == '<span role="alert" aria-live="polite">⚠ no</span>'
+
+
+def test_error_text_has_the_notes_of_an_error():
+    error = RuntimeError("the oven is cold")
+    error.add_note("It is kept in runs/a.")
+    assert base.error_text(error) == "RuntimeError: the oven is cold It is kept in runs/a."
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("View", PanelOutput),
+        ("Latest", base.LatestJobThread),
+        ("slider", controls.slider),
+        ("steps", controls.selection_slider),
+        ("choice", controls.dropdown),
+        ("number", controls.number_field),
+        ("tick", controls.checkbox),
+        ("button", controls.button),
+    ],
+)
+def test_former_names_work_and_warn(old, new):
+    with pytest.warns(DeprecationWarning):
+        assert getattr(base, old) is new
+
+
+def test_say_is_the_former_name_of_set_status(panel):
+    with pytest.warns(DeprecationWarning, match="set_status"):
+        panel.say("hello")
+    assert panel.status == "hello"
