@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .converters import ConverterConfig, per_channel
-from .layers import AnalogLinear, TileState, _any_requires_grad, _version
+from .layers import AnalogLinear, TileState, _version
 from .mvm import AnalogMVM, analog_mvm
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
 
@@ -139,7 +139,8 @@ class _BlockSteps:
         self.settings = settings
         self.records = _StepRecords()
         self.token: Tensor | None = None
-        if torch.is_grad_enabled() and _any_requires_grad(kernel, r):
+        trained = [v for v in (kernel, r) if v is not None and v.requires_grad]
+        if torch.is_grad_enabled() and trained:
             self.token = _SharedWeights.apply(kernel, r, factor, settings, self.records)
         if r is not None:
             r = r.detach()
