@@ -344,7 +344,7 @@ class AnalogRecurrentCell(GateTiles):
     @torch.compiler.disable
     def forward(
         self,
-        input: Tensor,  # noqa: A002 (PyTorch's name); (N, inputs) or (inputs,)
+        input: Tensor,  # noqa: A002 (PyTorch's name): (N, inputs) or (inputs,)
         hx: Tensor | tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | State:
         "Return the next state. Raises `ConfigError` for an input or a state of another shape."
