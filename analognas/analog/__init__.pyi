@@ -1,3 +1,4 @@
+from .attention import AnalogMultiheadAttention as AnalogMultiheadAttention
 from .characterize import (
     conductance_data as conductance_data,
     device_drift_data as device_drift_data,
@@ -24,4 +25,5 @@ from .programming import (
     program as program,
     reset_programming as reset_programming,
 )
+from .recurrent import AnalogRecurrent as AnalogRecurrent
 from .sensitivity import digital_layers as digital_layers, layer_sensitivity as layer_sensitivity

@@ -102,9 +102,9 @@ def _thirds(whole: nn.Parameter | None) -> list:
 class AnalogMultiheadAttention(nn.Module):
     """Compute attention with its four projections on tiles: query, key, value and output.
 
-    Takes and returns what `torch.nn.MultiheadAttention` does, except nested tensors. The weights of
-    query, key and value, one parameter of the digital layer, become three: a tie of that parameter
-    with another layer's ends."""
+    Takes and returns what `torch.nn.MultiheadAttention` does, except nested tensors. Takes over its
+    parameters, but `in_proj_weight` and `in_proj_bias` become three each: their ties with other
+    layers end."""
 
     # PyTorch's encoder layers look at this before they take the fused path
     _qkv_same_embed_dim = False
@@ -158,28 +158,40 @@ class AnalogMultiheadAttention(nn.Module):
         self._check(query, key, value)
         if is_causal and attn_mask is None:
             raise ConfigError("is_causal is a hint about attn_mask, which must be given as well.")
-        single = query.ndim == 2
-        if single:
-            query, key, value = (v.unsqueeze(0) for v in (query, key, value))
-            if key_padding_mask is not None:
-                key_padding_mask = key_padding_mask.unsqueeze(0)
-        elif not self.batch_first:
-            query, key, value = (v.transpose(0, 1) for v in (query, key, value))
+        inputs = [self._as_batch(x) for x in (query, key, value)]
+        padding = key_padding_mask
+        if padding is not None and query.ndim == 2:
+            padding = padding.unsqueeze(0)
         # PyTorch drops the mask where the hint is all it needs
-        is_causal = is_causal and key_padding_mask is None and not need_weights
+        is_causal = is_causal and padding is None and not need_weights
         mask = None
         if not is_causal:
-            mask = self._mask(attn_mask, key_padding_mask, query, key)
-        heads = self._heads(query, key, value)
-        attended, weights = self._attend(heads, mask, need_weights, is_causal)
-        y = self.out_proj(attended.transpose(1, 2).flatten(2))
-        if weights is not None and average_attn_weights:
+            mask = self._mask(attn_mask, padding, *inputs[:2])
+        attended, weights = self._attend(self._heads(*inputs), mask, need_weights, is_causal)
+        y = self._as_given(self.out_proj(attended.transpose(1, 2).flatten(2)), query)
+        if weights is None:
+            return y, None
+        if average_attn_weights:
             weights = weights.mean(1)
-        if single:
-            return y.squeeze(0), None if weights is None else weights.squeeze(0)
-        if not self.batch_first:
-            y = y.transpose(0, 1)
+        if query.ndim == 2:
+            weights = weights.squeeze(0)
         return y, weights
+
+    def _as_batch(self, x: Tensor) -> Tensor:
+        "Return queries, keys or values as (N, length, E)."
+        if x.ndim == 2:
+            return x.unsqueeze(0)
+        if self.batch_first:
+            return x
+        return x.transpose(0, 1)
+
+    def _as_given(self, y: Tensor, query: Tensor) -> Tensor:
+        "Return outputs (N, L, E) in the order of the query's dimensions."
+        if query.ndim == 2:
+            return y.squeeze(0)
+        if self.batch_first:
+            return y
+        return y.transpose(0, 1)
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         "Check kinds and shapes."
@@ -190,12 +202,9 @@ class AnalogMultiheadAttention(nn.Module):
         if dims not in ({2}, {3}) or key.shape[:-1] != value.shape[:-1]:
             wanted = "(L, E), (S, E), (S, E), or batches of these"
             raise ConfigError(f"query, key and value must have the shapes {wanted}; got {shapes}.")
-        if query.ndim == 3 and query.shape[self._batch_dim] != key.shape[self._batch_dim]:
+        batch = int(not self.batch_first)
+        if query.ndim == 3 and query.shape[batch] != key.shape[batch]:
             raise ConfigError(f"query and key must have the same batch size; got {shapes}.")
-
-    @property
-    def _batch_dim(self) -> int:
-        return int(not self.batch_first)
 
     def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         "Return queries, keys and values as (N, heads, length, head_dim)."
@@ -225,15 +234,17 @@ class AnalogMultiheadAttention(nn.Module):
         n, length = query.shape[:2]
         keys = key.shape[1]
         shapes = ((length, keys), (n * self.num_heads, length, keys))
-        total = _as_added(attn_mask, shapes, "attn_mask", query)
-        if total is not None:
-            total = total.view(-1, self.num_heads if total.ndim == 3 else 1, length, keys)
-        padding = _as_added(padding, ((n, keys),), "key_padding_mask", query)
-        if padding is not None:
-            padding = padding.view(n, 1, 1, keys)
-            total = padding if total is None else total + padding
-        if total is None:
+        masks = []
+        mask = _as_added(attn_mask, shapes, "attn_mask", query)
+        if mask is not None:
+            by_head = mask.unflatten(0, (n, self.num_heads)) if mask.ndim == 3 else mask
+            masks.append(by_head)
+        mask = _as_added(padding, ((n, keys),), "key_padding_mask", query)
+        if mask is not None:
+            masks.append(mask.view(n, 1, 1, keys))
+        if not masks:
             return None
+        total = sum(masks[1:], masks[0])
         added = self.add_zero_attn + (self.bias_k is not None)
         return F.pad(total, (0, added))  # what the layer adds is never masked
 
@@ -242,7 +253,7 @@ class AnalogMultiheadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         "Compute the digital part: (N, heads, L, head_dim), and the weights if they are wanted."
         q, k, v = heads
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout * self.training
         if not need_weights:
             return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal), None
         scores = (q / math.sqrt(self.head_dim)) @ k.transpose(2, 3)
