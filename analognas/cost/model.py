@@ -170,11 +170,11 @@ def hardware_cost(
     configs: Sequence[Mapping],  # n configs of that space
     chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
 ) -> pd.DataFrame:  # n rows; seconds and joules per inference
-    """Return `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
-    (J)
-    and `chips` needed, for each config.
+    """Return what one inference of each config needs on a chip.
 
-    A lower bound: digital work and moving data are free, and layers work one after another.
+    Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
+    (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
+    after another.
     Raises `ConfigError` for an unknown chip or a bad config."""
     chip = find_chip(chip)
     n = len(configs)
