@@ -110,14 +110,28 @@ class GateTiles(nn.Module):
         weights = [f"weight_{name}" for name in matrices]
         biases = [f"bias_{name}" for name in matrices]
         take_over(self, digital, {*weights, *biases, *_FLAT, "tiles"})
-        layers = {k: linear_on_tiles(v, rpu_config, make_layer) for k, v in matrices.items()}
-        self.tiles = nn.ModuleDict(layers).train(self.training)
+        self.tiles = nn.ModuleDict()
+        for name, linear in matrices.items():
+            self.tiles[name] = linear_on_tiles(linear, rpu_config, make_layer)
+        self.tiles.train(self.training)
 
     def __getattr__(self, name: str) -> Any:  # weight_ih_l0, ...
         found = _GATE_NAME.fullmatch(name)
         if found and "tiles" in self._modules and found[2] in self.tiles:
             return getattr(self.tiles[found[2]], found[1])
         return super().__getattr__(name)
+
+    def _as_state(self, hx: Any) -> State:
+        "Return the state that a call was given as a tuple, which only an LSTM's is."
+        if self.mode == "LSTM":
+            return tuple(hx)
+        return (hx,)
+
+    def _as_given(self, state: State) -> Any:
+        "Return the state as PyTorch does."
+        if self.mode == "LSTM":
+            return state
+        return state[0]
 
     def digital_state(self) -> dict[str, Tensor]:
         "Return the parameters and buffers under the digital layer's names."
@@ -180,7 +194,8 @@ class AnalogRecurrent(GateTiles):
 
     Takes and returns what the digital layer does, packed sequences too. Each matrix (inputs to
     gates, hidden state to gates, projection; of each layer and direction) has tiles of its own.
-    Gates and state are digital, as in aihwkit's `AnalogLSTMCell`."""
+    Gates and state are digital, as in aihwkit's `AnalogLSTMCell`. The digital layer's parameters
+    are taken over, not copied."""
 
     def __init__(
         self,
@@ -234,17 +249,11 @@ class AnalogRecurrent(GateTiles):
             wanted.append((rows, *batch, self.hidden_size))
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in wanted)
-        state = tuple(hx) if self.mode == "LSTM" else (hx,)
+        state = self._as_state(hx)
         got = [tuple(s.shape) for s in state]
         if got != wanted:
             raise ConfigError(f"The state of this layer has the shapes {wanted}; got {got}.")
         return state
-
-    def _as_given(self, state: State) -> Any:
-        "Return the state as PyTorch does."
-        if self.mode == "LSTM":
-            return state
-        return state[0]
 
     def _batch(self, x: Tensor, start: State) -> tuple[Tensor, State]:
         "Map (length, N, inputs) to (length, N, outputs) and the last state."
@@ -295,7 +304,9 @@ class AnalogRecurrent(GateTiles):
             projection = step_tiles(self.tiles[f"hr_{suffix}"])
         outputs: list[Tensor] = [x] * len(sizes)
         order = range(len(sizes))
-        for t in reversed(order) if reverse else order:
+        if reverse:
+            order = order[::-1]
+        for t in order:
             now = _first(state, sizes[t])
             new = gates_of(of_input[t], hidden(now[0]), now)
             if projection is not None:
@@ -319,7 +330,8 @@ class AnalogRecurrent(GateTiles):
 class AnalogRecurrentCell(GateTiles):
     """Compute one step of an LSTM, GRU or plain recurrent cell on analog tiles.
 
-    Takes and returns what `torch.nn.LSTMCell`, `GRUCell` and `RNNCell` do."""
+    Takes and returns what `torch.nn.LSTMCell`, `GRUCell` and `RNNCell` do, and takes over their
+    parameters."""
 
     def __init__(
         self,
@@ -347,9 +359,7 @@ class AnalogRecurrentCell(GateTiles):
         new = STEPS[self.mode](of_input, of_hidden, state)
         if input.ndim == 1:
             new = tuple(s.squeeze(0) for s in new)
-        if self.mode == "LSTM":
-            return new
-        return new[0]
+        return self._as_given(new)
 
     def _state(self, x: Tensor, hx: Any) -> State:
         "Return the state to begin with, (N, H) each."
@@ -358,7 +368,7 @@ class AnalogRecurrentCell(GateTiles):
         if hx is None:
             state: State = (x.new_zeros(shape),) * parts
         else:
-            state = tuple(hx) if self.mode == "LSTM" else (hx,)
+            state = self._as_state(hx)
         got = [tuple(s.shape) for s in state]
         if got != [shape] * parts:
             raise ConfigError(

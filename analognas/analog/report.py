@@ -6,17 +6,19 @@
 __all__ = ['conversion_report']
 
 # %% ../../nbs/analog/79_report.ipynb #d494150c
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
 import torch
 from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.flop_counter import FlopCounterMode
 
 from .coverage import digital_reason, unsupported_feature
-from .layers import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogLayer
+from .layers import AnalogLayer
 from .noise import torch_seed
 
 # %% ../../nbs/analog/79_report.ipynb #43f91698
@@ -63,25 +65,33 @@ def module_rows(model: nn.Module) -> list[dict[str, Any]]:
             rows.append(row)
     return rows
 
-# %% ../../nbs/analog/79_report.ipynb #edccaf43
-_TRANSPOSED = (AnalogConvTranspose1d, AnalogConvTranspose2d)
+# %% ../../nbs/analog/79_report.ipynb #c123fc8a
+def _count_on_tiles(name: str, layer: AnalogLayer, macs: dict[str, float]) -> Callable:
+    "Return the product of a fast layer, which also adds its multiplications to `macs`."
+    product = layer.without_bias
+    weights = layer.matrix().numel()
+
+    def counted(x: Tensor) -> Tensor:
+        with _disable_current_modes():  # the counter of what is digital
+            y = product(x)
+        macs[name] += y.numel() / y.shape[1] * weights
+        return y
+
+    return counted
 
 
-def _count_macs(name: str, macs: dict[str, float]) -> Callable[..., None]:
+def _count_on_aihwkit(name: str, macs: dict[str, float]) -> Callable[..., None]:
     "Return a hook that adds a call's multiplications to `macs`."
 
     def hook(layer: Any, args: tuple, output: Tensor) -> None:
-        weight = layer.weight
-        if weight is None:  # one of aihwkit's
-            weight = layer.get_weights()[0]
-        if isinstance(layer, _TRANSPOSED):
-            positions = args[0].numel() / layer.in_channels
-        else:
-            outputs = getattr(layer, "out_channels", None) or output.shape[-1]
-            positions = output.numel() / outputs
-        macs[name] = macs.get(name, 0.0) + positions * weight.numel()
+        outputs = getattr(layer, "out_channels", None) or output.shape[-1]
+        macs[name] += output.numel() / outputs * layer.get_weights()[0].numel()
 
     return hook
+
+
+def _see_each_call(layer: Any, args: tuple) -> None:
+    "Be a hook: recurrent layers call a layer with hooks at each step."
 
 
 def _run(model: nn.Module, inputs: Any) -> None:
@@ -106,31 +116,50 @@ def _of_digital(model: nn.Module, counter: FlopCounterMode) -> dict[str, float]:
     return own
 
 
+@contextmanager
+def _counted(model: nn.Module) -> Iterator[dict[str, float]]:
+    "Count the multiplications on tiles in this block, by the name of the layer."
+    macs: dict[str, float] = {}
+    hooks = []
+    fast = []
+    for name, module in model.named_modules():
+        if isinstance(module, AnalogLayer):
+            macs[name] = 0.0
+            vars(module)["without_bias"] = _count_on_tiles(name, module, macs)
+            hooks.append(module.register_forward_pre_hook(_see_each_call))
+            fast.append(module)
+        elif is_aihwkit_layer(module):
+            macs[name] = 0.0
+            hooks.append(module.register_forward_hook(_count_on_aihwkit(name, macs)))
+    try:
+        yield macs
+    finally:
+        for module in fast:
+            del vars(module)["without_bias"]
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
 def count_macs(
     model: nn.Module,
     inputs: Any,  # a tensor, a tuple of arguments, or a mapping of keyword arguments
 ) -> dict[str, float]:  # by the name of the module, without its submodules
     "Return the multiply-accumulate operations of one call, in evaluation mode."
-    analog: dict[str, float] = {}
     modes = [(module, module.training) for module in model.modules()]
-    hooks = []
-    for name, module in model.named_modules():
-        if isinstance(module, AnalogLayer) or is_aihwkit_layer(module):
-            analog[name] = 0.0
-            hooks.append(module.register_forward_hook(_count_macs(name, analog)))
     try:
         model.eval()
-        with torch_seed(0), FlopCounterMode(display=False) as counter:
+        with torch_seed(0), _counted(model) as analog, FlopCounterMode(display=False) as counter:
             _run(model, inputs)
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, training in modes:
             module.training = training
     digital = _of_digital(model, counter)
-    inside = tuple(f"{name}." for name in analog)
-    return {k: v for k, v in digital.items() if not k.startswith(inside or ("\0",))} | analog
+    for name in analog:
+        inside = [key for key in digital if key == name or key.startswith(f"{name}.")]
+        for key in inside:
+            del digital[key]
+    return digital | analog
 
 # %% ../../nbs/analog/79_report.ipynb #ad3e58d2
 def conversion_report(

@@ -48,8 +48,12 @@ def _joined(saturated: tuple, codes: tuple) -> Tensor | None:
     "Return where the ADC clipped at any step; None if it never did."
     if all(s is None for s in saturated):
         return None
-    pairs = zip(saturated, codes, strict=True)
-    return torch.cat([torch.zeros_like(c, dtype=torch.bool) if s is None else s for s, c in pairs])
+    parts = []
+    for s, c in zip(saturated, codes, strict=True):
+        if s is None:
+            s = torch.zeros_like(c, dtype=torch.bool)
+        parts.append(s)
+    return torch.cat(parts)
 
 
 class _SharedWeights(torch.autograd.Function):
@@ -120,7 +124,10 @@ class _BlockSteps:
 
     def __init__(self, layer: AnalogLinear, b: TileBlock, state: TileState | None):
         self.block = b
-        w = layer.part(b) / layer.part_scale(b) if state is None else state.weights
+        if state is None:
+            w = layer.part(b) / layer.part_scale(b)
+        else:
+            w = state.weights
         if layer.training:
             w = apply_weight_modifier(w, layer.rpu_config.modifier)
         c = ConverterConfig.from_io(layer.rpu_config.forward)
@@ -134,7 +141,8 @@ class _BlockSteps:
         self.settings = settings
         self.records = _StepRecords()
         self.token: Tensor | None = None
-        if torch.is_grad_enabled() and (kernel.requires_grad or r is not None and r.requires_grad):
+        trained = [v for v in (kernel, r) if v is not None and v.requires_grad]
+        if torch.is_grad_enabled() and trained:
             self.token = _SharedWeights.apply(kernel, r, factor, settings, self.records)
         if r is not None:
             r = r.detach()
