@@ -114,7 +114,14 @@ def _materialise(module: Any, where: str) -> None:
     if done:
         log.info("%s: the parametrised %s became a parameter", where, ", ".join(done))
 
-# %% ../../nbs/analog/80_convert.ipynb #9eecce5c
+# %% ../../nbs/analog/80_convert.ipynb #f5be5e01
+def _prefix(name: str) -> str:
+    "Return how the keys of a submodule's state begin; empty for the network itself."
+    if name:
+        return f"{name}."
+    return ""
+
+
 def _ancestors(name: str) -> list[str]:
     "Return a dotted name and those of the modules around it."
     parts = name.split(".")
@@ -341,13 +348,6 @@ def _digital_values(layer: Any) -> dict[str, Tensor] | None:
     if is_aihwkit_layer(layer):
         return convert_to_digital(copy.deepcopy(layer)).state_dict()
     return None
-
-
-def _prefix(name: str) -> str:
-    "Return how the keys of a submodule's state begin; empty for the network itself."
-    if name:
-        return f"{name}."
-    return ""
 
 # %% ../../nbs/analog/80_convert.ipynb #cf30670c
 def digital_state_dict(
