@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,10 @@ def test_type_checkers_know_the_public_names(tmp_path):
         "from analognas.evaluators import NoSuchEvaluator\n"
     )
     command = [sys.executable, "-m", "mypy", "--config-file", "", "--follow-imports=silent"]
-    run = subprocess.run([*command, str(program)], cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"MYPYPATH": str(ROOT.parent)}
+    run = subprocess.run(
+        [*command, str(program)], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert "-> analognas.search_spaces.config_space.ConfigSpace" in run.stdout
     assert "-> analognas.search_algorithms.worker.Worker" in run.stdout
     assert 'has no attribute "NoSuchEvaluator"' in run.stdout

@@ -55,7 +55,7 @@ def test_licence_types_weights_labels_and_lessons_are_in_the_wheel(built):
         (f"{STEM}.dist-info/licenses/LICENSE", None, "licenses/LICENSE is missing."),
         ("analognas/py.typed", None, "analognas/py.typed is missing."),
         ("tests/test_lab.py", b"", "tests/test_lab.py should not be there."),
-        ("analognas/core.py", b"x = 1", "core.py is not analognas/core.py of the repository."),
+        ("analognas/demo.py", b"x = 1", "demo.py is not analognas/demo.py of the repository."),
         (METADATA, b"Metadata-Version: 2.4\nName: analognas\n", "METADATA: "),
     ],
 )

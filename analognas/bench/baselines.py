@@ -22,6 +22,7 @@ from ..analog.hardware import create_rpu_config
 from .analog import bench_network
 from analognas.core import (
     DRIFT_TIMES,
+    ConfigError,
     DriftRecord,
     check_number,
     read_json,
@@ -171,6 +172,9 @@ def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFra
             "drift": drift,
         }
         rows.append(row)
+    if not rows:
+        errors = [result["error"] for _, _, result, _ in results.rows("failed")]
+        raise ConfigError(f"No network was measured. What failed: {'; '.join(errors[:3])}")
     return pd.DataFrame(rows)
 
 # %% ../../nbs/bench/30_baselines.ipynb #5a1fe9b2

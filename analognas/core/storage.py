@@ -134,7 +134,7 @@ class TaskStore(TaskFile):
             progress = coalesce(:progress, progress) where state = 'claimed' and {_MINE} {which}"""
         try:
             with self.transaction(wait=BEAT_SECONDS) as db:
-                return db.execute(statement, self._me(task_id=task_id, progress=note)).rowcount > 0
+                return db.execute(statement, self._me(id=task_id, progress=note)).rowcount > 0
         except StoreUnavailableError as e:
             what = "the claims" if task_id is None else f"task {task_id}"
             logging.getLogger(__name__).warning("No heartbeat of %s: %s", what, e)

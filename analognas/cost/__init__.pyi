@@ -5,3 +5,4 @@ from .model import (
     hardware_cost as hardware_cost,
     layer_costs as layer_costs,
 )
+from .networks import model_cost as model_cost

@@ -6,7 +6,7 @@
 __all__ = ['CHIPS', 'Chip', 'chip_from_peak', 'hardware_cost', 'layer_costs']
 
 # %% ../../nbs/cost/10_model.ipynb #f051b194
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,44 +164,31 @@ def _table(costs: Mapping[str, Any], chip: Chip) -> pd.DataFrame:
     table.insert(1, "utilisation", costs["weights"] / cells)
     return table
 
-# %% ../../nbs/cost/10_model.ipynb #5a515cbb
-def hardware_cost(
-    space: ConfigSpace,
-    configs: Sequence[Mapping],  # n configs of that space
-    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
-) -> pd.DataFrame:  # n rows; seconds and joules per inference
-    """Return `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
-    (J)
-    and `chips` needed, for each config.
 
-    A lower bound: digital work and moving data are free, and layers work one after another.
-    Raises `ConfigError` for an unknown chip or a bad config."""
-    chip = find_chip(chip)
-    n = len(configs)
+def network_costs(
+    layers: Iterable[LayerShape],  # of n networks
+    n: int,
+    chip: Chip,
+) -> pd.DataFrame:  # n rows, as `hardware_cost`
+    "Return the costs of the layers of n networks together."
     total: dict[str, Any] = {"weights": np.zeros(n, int)}
     for name in ("tiles", "mvms", "adc_conversions"):
         total[name] = np.zeros(n, int)
     for name in ("latency", "energy"):
         total[name] = np.zeros(n)
-    for layer in space.crossbar_layers(configs):
+    for layer in layers:
         for name, cost in costs_of_layer(layer, chip).items():
-            total[name] += cost
+            total[name] = total[name] + cost
     return _table(total, chip).assign(chips=-(-total["tiles"] // chip.cores))
 
-# %% ../../nbs/cost/10_model.ipynb #f452a53c
-def layer_costs(
-    space: ConfigSpace,
-    config: Mapping,
-    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
-) -> pd.DataFrame:  # a row for each kind of layer, by its name
-    """Return shape and number of each kind of layer, and the costs of all its layers together.
 
-    Columns: `rows`, `cols`, `pixels` (MVMs per inference and layer), `times` (layers), and those of
-    `hardware_cost` less `chips`. Raises `ConfigError` for an unknown chip, a bad config, and a
-    network without a layer for crossbars."""
-    chip = find_chip(chip)
+def layer_table(
+    layers: Iterable[LayerShape],  # of one network
+    chip: Chip,
+) -> pd.DataFrame:  # a row for each kind of layer, as `layer_costs`
+    "Return the costs of layers; raise `ConfigError` if there is none."
     rows = []
-    for layer in space.crossbar_layers([config]):
+    for layer in layers:
         shape = {
             "rows": layer.rows,
             "cols": layer.cols,
@@ -218,3 +205,30 @@ def layer_costs(
         )
     table = pd.DataFrame(rows).set_index("layer")
     return table[["rows", "cols", "pixels", "times"]].join(_table(table, chip))
+
+# %% ../../nbs/cost/10_model.ipynb #5a515cbb
+def hardware_cost(
+    space: ConfigSpace,
+    configs: Sequence[Mapping],  # n configs of that space
+    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
+) -> pd.DataFrame:  # n rows; seconds and joules per inference
+    """Return what one inference of each config needs on a chip.
+
+    Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
+    (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
+    after another.
+    Raises `ConfigError` for an unknown chip or a bad config."""
+    return network_costs(space.crossbar_layers(configs), len(configs), find_chip(chip))
+
+# %% ../../nbs/cost/10_model.ipynb #f452a53c
+def layer_costs(
+    space: ConfigSpace,
+    config: Mapping,
+    chip: str | Chip = "hermes",  # one of `CHIPS`, or your own
+) -> pd.DataFrame:  # a row for each kind of layer, by its name
+    """Return shape and number of each kind of layer, and the costs of all its layers together.
+
+    Columns: `rows`, `cols`, `pixels` (MVMs per inference and layer), `times` (layers), and those of
+    `hardware_cost` less `chips`. Raises `ConfigError` for an unknown chip, a bad config, and a
+    network without a layer for crossbars."""
+    return layer_table(space.crossbar_layers([config]), find_chip(chip))

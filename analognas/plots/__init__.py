@@ -8,7 +8,7 @@ from .devices import plot_conductances, plot_device_drift, plot_noise, plot_rang
 from .evaluator import plot_agreement, plot_attribution
 from .pareto import plot_pareto
 from .search import plot_best_so_far, plot_parallel
-from .style import PALETTE, new_axes, save_figure
+from .style import PALETTE, new_axes, save_figure, style  # the function, not its module
 
 __all__ = [
     "PALETTE",
@@ -28,6 +28,7 @@ __all__ = [
     "plot_ranges",
     "plot_sensitivity",
     "save_figure",
+    "style",
 ]
 __getattr__ = renamed(
     __name__,

@@ -317,7 +317,6 @@ __getattr__ = renamed(
         "on_hardware": "widgets.drift_model:map_to_hardware",
         "layer_errors": "analog.characterize:layer_errors",
         "states_of": "analog.characterize:tile_weights",
-        "plot_layer_errors": "plots.devices:plot_layer_errors",
         "alt_drift": "alt_text_curves",
     },
 )

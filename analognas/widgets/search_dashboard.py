@@ -367,8 +367,6 @@ __getattr__ = renamed(
     __name__,
     {
         "show_run": "widgets.run_view:show_run",
-        "read_run": "widgets.run_record:read_run",
-        "RunRecord": "widgets.run_record:RunRecord",
         "SearchThread": "widgets.search_control:SearchThread",
         "known_settings": "widgets.search_controls:known_settings",
         "optimizer_for": "widgets.search_controls:optimizer_from_settings",

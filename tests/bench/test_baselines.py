@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from analognas.bench import baselines
-from analognas.core import DRIFT_TIMES
+from analognas.core import DRIFT_TIMES, ConfigError
 from analognas.training.protocol import Protocol
 
 
@@ -30,6 +30,15 @@ def test_bench_baselines_prints_a_row_for_each_network(bench_json, monkeypatch, 
     for row in rows:
         assert row.keys() >= {"limit", "parameters", "seed", "acc_1d", "avm", "std_1d", "seconds"}
         assert row["parameters"] <= 28_000
+
+
+def test_results_table_says_why_when_no_network_was_measured():
+    class Store:
+        def rows(self, state="done"):
+            return [({}, 0, {"error": "out of memory"}, 1.0)] if state == "failed" else []
+
+    with pytest.raises(ConfigError, match="No network was measured.*out of memory"):
+        baselines.results_table(None, Store())
 
 
 @pytest.mark.parametrize("width, blocks", [(16, 3), (7, 5), (1, 3)])

@@ -5,8 +5,7 @@ import shutil
 import subprocess
 import time
 
-from analognas import core
-from analognas.core import process_realm, process_start
+from analognas.core import process_realm, process_start, processes
 
 
 def test_process_start_agrees_with_the_kernels_clock(tmp_path):
@@ -24,7 +23,7 @@ def test_process_start_agrees_with_the_kernels_clock(tmp_path):
 
 def test_process_realm_differs_between_containers(monkeypatch):
     realm = process_realm()
-    monkeypatch.setattr(core.os, "readlink", lambda path: "pid:[another container]")
+    monkeypatch.setattr(processes.os, "readlink", lambda path: "pid:[another container]")
     assert realm is None or process_realm() != realm
     monkeypatch.undo()
     assert process_realm() == realm
@@ -34,5 +33,5 @@ def test_process_realm_and_start_are_none_without_proc(monkeypatch):
     def missing(*args, **kwargs):
         raise FileNotFoundError
 
-    monkeypatch.setattr(core.Path, "read_text", missing)
+    monkeypatch.setattr(processes.Path, "read_text", missing)
     assert process_realm() is None and process_start(os.getpid()) is None
