@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogLinear
+from aihwkit.nn import AnalogConv2d, AnalogLinear
 from aihwkit.simulator.configs import InferenceRPUConfig, SingleRPUConfig
 from aihwkit.simulator.parameters.enums import (
     BoundManagementType,
@@ -22,7 +22,6 @@ from analognas.analog.convert import (
     unsupported_feature,
 )
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.layers import AnalogLayer
 from analognas.analog.measure import measure_drift
 from analognas.core import ConfigError
 
@@ -133,16 +132,6 @@ def test_what_is_not_covered_goes_to_aihwkit_and_is_said(words, caplog):
     assert record.acc.shape == (2, 4)
 
 
-def test_a_layer_that_is_not_covered_goes_to_aihwkit_alone(caplog):
-    with caplog.at_level(logging.INFO, "analognas"):
-        net = to_analog(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 2)))
-    assert (
-        type(net[0]) is AnalogConv1d
-        and isinstance(net[2], AnalogLayer)
-        and caplog.text.count("slow") == 1
-    )
-
-
 @pytest.mark.parametrize(
     "kind",
     [
@@ -164,8 +153,6 @@ def test_modifiers_that_only_the_compiled_tile_has(kind):
 def test_what_cannot_be_converted_is_refused():
     with pytest.raises(ConfigError, match="2 groups"):
         to_aihwkit(to_analog(nn.Conv2d(2, 2, 3, groups=2)))
-    with pytest.raises(ConfigError, match="circular"):
-        to_analog(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))
     assert "SingleRPUConfig" in unsupported_feature(SingleRPUConfig())
     config = create_rpu_config()
     config.forward.noise_management = NoiseManagementType.ABS_MAX
