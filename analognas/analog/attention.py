@@ -102,9 +102,9 @@ def _thirds(whole: nn.Parameter | None) -> list:
 class AnalogMultiheadAttention(nn.Module):
     """Compute attention with its four projections on tiles: query, key, value and output.
 
-    Takes and returns what `torch.nn.MultiheadAttention` does, except nested tensors. The weights of
-    query, key and value, one parameter of the digital layer, become three: a tie of that parameter
-    with another layer's ends."""
+    Takes and returns what `torch.nn.MultiheadAttention` does, except nested tensors. Takes over its
+    parameters, but `in_proj_weight` and `in_proj_bias` become three each: their ties with other
+    layers end."""
 
     # PyTorch's encoder layers look at this before they take the fused path
     _qkv_same_embed_dim = False

@@ -194,7 +194,8 @@ class AnalogRecurrent(GateTiles):
 
     Takes and returns what the digital layer does, packed sequences too. Each matrix (inputs to
     gates, hidden state to gates, projection; of each layer and direction) has tiles of its own.
-    Gates and state are digital, as in aihwkit's `AnalogLSTMCell`."""
+    Gates and state are digital, as in aihwkit's `AnalogLSTMCell`. The digital layer's parameters
+    are taken over, not copied."""
 
     def __init__(
         self,
@@ -329,7 +330,8 @@ class AnalogRecurrent(GateTiles):
 class AnalogRecurrentCell(GateTiles):
     """Compute one step of an LSTM, GRU or plain recurrent cell on analog tiles.
 
-    Takes and returns what `torch.nn.LSTMCell`, `GRUCell` and `RNNCell` do."""
+    Takes and returns what `torch.nn.LSTMCell`, `GRUCell` and `RNNCell` do, and takes over their
+    parameters."""
 
     def __init__(
         self,

@@ -203,7 +203,7 @@ def test_dropout_acts_between_layers_in_training_only():
     digital = nn.LSTM(3, 4, num_layers=3, dropout=0.5).double()
     config = ideal()
     config.modifier.type = WeightModifierType.NONE  # draws no random numbers
-    analog = AnalogRecurrent(digital, config)
+    analog = AnalogRecurrent(copy.deepcopy(digital), config)
     x = torch.randn(5, 2, 3, dtype=torch.float64)
     assert_close(outputs(analog.eval(), x), outputs(digital.eval(), x), 1e-12)
     torch.manual_seed(0)
@@ -364,7 +364,8 @@ def test_to_aihwkit_gives_the_same_outputs():
 def test_noise_of_programming_moves_the_outputs(kind, grad):
     torch.manual_seed(0)
     digital = kind(5, 9, num_layers=2).eval()
-    analog = AnalogRecurrent(digital, create_rpu_config(out_noise=0.0, prog_noise_scale=20.0))
+    config = create_rpu_config(out_noise=0.0, prog_noise_scale=20.0)
+    analog = AnalogRecurrent(copy.deepcopy(digital), config)
     program(analog)
     x = torch.randn(6, 4, 5)
     packed = pack_padded_sequence(x, torch.tensor([6, 4, 2, 1]))
@@ -392,7 +393,8 @@ def test_cells_read_the_programmed_tiles():
     torch.manual_seed(0)
     for kind in CELLS:
         digital = kind(5, 9)
-        analog = AnalogRecurrentCell(digital, create_rpu_config(prog_noise_scale=20.0)).eval()
+        config = create_rpu_config(prog_noise_scale=20.0)
+        analog = AnalogRecurrentCell(copy.deepcopy(digital), config).eval()
         program(analog)
         with torch.no_grad():
             x = torch.randn(6, 5)
