@@ -20,6 +20,7 @@ from analognas.analog.recurrent import (
     digital_linear,
     linear_on_tiles,
     take_over,
+    trained_parameter,
 )
 from ..core import ConfigError
 
@@ -269,14 +270,19 @@ class AnalogMultiheadAttention(nn.Module):
         "Return the weights of query, key and value, (3 * E, E); None if their widths differ."
         if not self._is_packed:
             return None
-        return _joined(self, "weight").as_subclass(_ProjectionWeights)
+        return torch.cat(self._parts("weight")).as_subclass(_ProjectionWeights)
 
     @property
     def in_proj_bias(self) -> Tensor | None:
         "Return the biases of query, key and value, (3 * E,)."
-        if self.q_proj.bias is None:
+        biases = self._parts("bias")
+        if biases[0] is None:
             return None
-        return _joined(self, "bias")
+        return torch.cat(biases)
+
+    def _parts(self, kind: str) -> list:
+        "Return the weights or biases of query, key and value."
+        return [trained_parameter(self.get_submodule(name), kind) for name in _PROJECTIONS]
 
     @property
     def _is_packed(self) -> bool:
@@ -313,8 +319,3 @@ class AnalogMultiheadAttention(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, num_heads={self.num_heads}"
-
-
-def _joined(layer: AnalogMultiheadAttention, kind: str) -> Tensor:
-    "Return the weights or biases of query, key and value as one tensor."
-    return torch.cat([getattr(getattr(layer, name), kind) for name in _PROJECTIONS])

@@ -408,6 +408,14 @@ def test_to_aihwkit_gives_the_same_outputs():
     digital.load_state_dict(other["a"].digital_state())
 
 
+def test_an_encoder_on_aihwkits_tiles_gives_the_same_outputs():
+    torch.manual_seed(0)
+    net = with_analog_attention(network_of("padded"), create_rpu_config(out_noise=0.0)).eval()
+    args, kwargs = inputs_of("padded")
+    with torch.no_grad():
+        assert_close([to_aihwkit(net)(*args, **kwargs)], [net(*args, **kwargs)], 1e-5)
+
+
 # ---- saving, moving, types -------------------------------------------------------------------------
 
 

@@ -354,7 +354,11 @@ def test_to_aihwkit_gives_the_same_outputs():
     torch.manual_seed(0)
     net = nn.Sequential(AnalogRecurrent(nn.GRU(5, 9).double(), quiet())).eval()
     x = torch.randn(6, 4, 5, dtype=torch.float64)
-    assert_close(net(x)[:1], to_aihwkit(net)(x)[:1], 1e-6)
+    other = to_aihwkit(net)
+    assert_close(net(x)[:1], other(x)[:1], 1e-6)
+    assert_close(
+        [other[0].weight_hh_l0, other[0].bias_ih_l0], [net[0].weight_hh_l0, net[0].bias_ih_l0], 1e-6
+    )
 
 
 # ---- the chip is there ---------------------------------------------------------------------------
