@@ -75,7 +75,7 @@ def linear_on_tiles(linear: Any, rpu_config: Any, make_layer: MakeLayer) -> nn.M
 def digital_linear(layer: Any) -> nn.Linear:
     "Return the digital layer of an analog one: the same parameters, or copies of aihwkit's."
     if isinstance(layer, AnalogLayer):
-        layer.clip_and_remap()
+        layer.sync()
         return as_linear(layer.weight, layer.bias)
     weight, bias = layer.get_weights()
     if bias is not None:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .base_layer import add_bias
 from .converters import ConverterConfig, per_channel
-from .layers import AnalogLinear, TileState, _version
+from .devices import TileState
+from .layers import AnalogLinear
 from .mvm import AnalogMVM, analog_mvm
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
 
@@ -163,9 +165,7 @@ class StepTiles:
     Call `end` after the last step."""
 
     def __init__(self, layer: AnalogLinear):
-        layer.clip_and_remap()
-        if layer.training and torch.is_grad_enabled():
-            layer._used_weights = _version(layer.weight)
+        layer.begin_pass()
         states: list[TileState | None] = [None] * len(layer.blocks)
         if layer.tile_states and not layer.training:
             states = [*layer.tile_states]
@@ -186,7 +186,7 @@ class StepTiles:
             if b.j in rows:
                 y = rows[b.j] + y
             rows[b.j] = y
-        return self.layer._with_bias(self.layer._concatenated(rows))
+        return add_bias(self.layer._concatenated(rows), self.layer.bias)
 
     @torch.no_grad()
     def end(self) -> None:
