@@ -83,6 +83,13 @@ def digital_linear(layer: Any) -> nn.Linear:
     return as_linear(nn.Parameter(weight.detach().clone()), bias)
 
 
+def trained_parameter(layer: nn.Module, kind: str) -> Any:
+    "Return `weight` or `bias` of an analog layer: the parameter itself, or a copy of aihwkit's."
+    if isinstance(layer, AnalogLayer):
+        return getattr(layer, kind)
+    return getattr(digital_linear(layer), kind)
+
+
 def take_over(
     module: nn.Module,  # analog
     digital: nn.Module,
@@ -118,7 +125,7 @@ class GateTiles(nn.Module):
     def __getattr__(self, name: str) -> Any:  # weight_ih_l0, ...
         found = _GATE_NAME.fullmatch(name)
         if found and "tiles" in self._modules and found[2] in self.tiles:
-            return getattr(self.tiles[found[2]], found[1])
+            return trained_parameter(self.tiles[found[2]], found[1])
         return super().__getattr__(name)
 
     def _as_state(self, hx: Any) -> State:
