@@ -17,7 +17,12 @@ import ipywidgets as W
 
 from ..core import ConfigError, renamed
 from ..evaluators.base_evaluator import Evaluator
-from ..search_algorithms.registry import OPTIMIZERS, find_optimizer, read_settings
+from analognas.search_algorithms.registry import (
+    OPTIMIZER_LABELS,
+    OPTIMIZERS,
+    find_optimizer,
+    read_settings,
+)
 from ..search_algorithms.run_directory import SETTINGS, run_directory_names
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
@@ -27,7 +32,6 @@ from .run_record import RunRecord, read_run, run_directories
 from .run_view import draw_run, empty_view, finished_text, progress_text
 from .search_control import PAUSE, RUN, STOP, MakeWorker, SearchControl
 from analognas.widgets.search_controls import (
-    OPTIMIZER_LABELS,
     optimizer_from_settings,
     parse_seed,
     search_controls,
