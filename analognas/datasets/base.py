@@ -38,7 +38,7 @@ from analognas.core import (
 # %% ../../nbs/datasets/10_base.ipynb #7e91eadd
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs and labels, split into training and test.
+    """Hold inputs and labels, split into training and test.
 
     Wrong shapes, labels or values raise `ConfigError`."""
 
@@ -65,12 +65,12 @@ class Dataset:
 
     @property
     def train(self) -> tuple[Tensor, Tensor]:
-        "The training part: inputs (N, channels, height, width) and labels (N,)."
+        "Return the training part: inputs (N, channels, height, width) and labels (N,)."
         return self.x_train, self.y_train
 
     @property
     def test(self) -> tuple[Tensor, Tensor]:
-        "The test part: inputs (M, channels, height, width) and labels (M,)."
+        "Return the test part: inputs (M, channels, height, width) and labels (M,)."
         return self.x_test, self.y_test
 
     def _check_split(self, split: str, x: Tensor, y: Tensor) -> None:

@@ -144,11 +144,13 @@ class ResNetFamily(NetworkFamily):
     name = RESNET_LIKE
 
     def hyperparameters(self) -> list[Hyperparameter]:
+        "Return the hyperparameters with which a new space starts."
         return resnet_hyperparameters()
 
     def build(
         self, config: Mapping, input_dim: tuple[int, int, int], classes: int
     ) -> "torch.nn.Module":
+        "Build the network of a config."
         # torch only where networks are built
         from analognas.search_spaces.resnet_macro_architecture import Network
 
@@ -157,11 +159,13 @@ class ResNetFamily(NetworkFamily):
     def static_metrics(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> dict[str, np.ndarray]:
+        "Return all numbers that follow from the hyperparameters, shape (n,) each."
         return resnet_static_metrics(columns, input_dim, classes)
 
     def crossbar_layers(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> Iterator[LayerShape]:
+        "Return the layers that go on crossbars, one kind at a time."
         return resnet_layers(columns, input_dim, classes)
 
 # %% ../../nbs/search_spaces/36_families.ipynb #b1964890
@@ -199,12 +203,14 @@ class CellFamily(NetworkFamily):
         self.skeleton = check_skeleton(channels, cells_per_stage)
 
     def hyperparameters(self) -> list[Hyperparameter]:
+        "Return the hyperparameters with which a new space starts."
         operations = tuple(range(len(OPERATIONS)))
         return [Hyperparameter(name, "categorical", range=operations) for name in EDGE_NAMES]
 
     def build(
         self, config: Mapping, input_dim: tuple[int, int, int], classes: int
     ) -> "torch.nn.Module":
+        "Build the network of a config."
         # torch only where networks are built
         from analognas.search_spaces.nasbench201_network import CellNetwork
 
@@ -213,6 +219,7 @@ class CellFamily(NetworkFamily):
     def stats(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> dict[str, np.ndarray]:
+        "Return `params`, `macs` and `depth`, shape (n,) each."
         return cell_stats(cells_of_columns(columns), input_dim, classes, **self.skeleton)
 
     def static_metrics(
@@ -226,6 +233,7 @@ class CellFamily(NetworkFamily):
     def crossbar_layers(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> Iterator[LayerShape]:
+        "Return the layers that go on crossbars, one kind at a time."
         return cell_layers(cells_of_columns(columns), input_dim, classes, **self.skeleton)
 
     def arch_id(self, config: Mapping) -> str:
@@ -233,10 +241,12 @@ class CellFamily(NetworkFamily):
         return canonical_cell(cell_of(config))
 
     def to_dict(self) -> dict[str, Any]:
+        "Return the settings as data for JSON."
         return {"skeleton": dict(self.skeleton)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "CellFamily":
+        "Make a family from what `to_dict` returned."
         return cls(**data["skeleton"])
 
 # %% ../../nbs/search_spaces/36_families.ipynb #8b3f5c87
@@ -257,6 +267,7 @@ class FunctionFamily(NetworkFamily):
         self.can_build = network is not None
 
     def hyperparameters(self) -> list[Hyperparameter]:
+        "Return the hyperparameters with which a new space starts."
         if self.base is None:
             return []
         return self.base.hyperparameters()
@@ -264,6 +275,7 @@ class FunctionFamily(NetworkFamily):
     def build(
         self, config: Mapping, input_dim: tuple[int, int, int], classes: int
     ) -> "torch.nn.Module":
+        "Build the network of a config."
         if self.network is None:
             raise ConfigError(
                 "This custom space cannot build networks: give ConfigSpace a `network` function."
@@ -271,11 +283,13 @@ class FunctionFamily(NetworkFamily):
         return self.network(config, input_dim, classes)
 
     def arch_id(self, config: Mapping) -> str | None:
+        "Return what the base family returns, None without a base."
         if self.base is None:
             return None
         return self.base.arch_id(config)
 
     def to_dict(self) -> dict[str, Any]:
+        "Return the settings as data for JSON."
         if self.base is None:
             return {}
         return self.base.to_dict()

@@ -16,7 +16,7 @@ from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/testing/10_evaluators.ipynb #d9a38593
 class EvaluatorConformance(ABC):
-    """Checks that every evaluator must pass.
+    """Check what every evaluator must do.
 
     Subclass it as `class TestMine(EvaluatorConformance)` and implement the two methods."""
 
@@ -33,7 +33,7 @@ class EvaluatorConformance(ABC):
         space = self.make_space()
         return self.make().bind(space), space.sample_arch_uniformly(12, rng=0)
 
-    def test_answers_have_one_entry_per_architecture(self):
+    def test_predictions_have_one_entry_per_architecture(self):
         evaluator, configs = self._bound()
         for n in (0, 1, len(configs)):
             answer = as_predictions(evaluator.query_pop(configs[:n]))
@@ -44,13 +44,13 @@ class EvaluatorConformance(ABC):
             )
             assert np.isfinite([answer.acc_1d, answer.avm, answer.std_1d]).all()
 
-    def test_one_architecture_gets_the_answer_it_gets_in_a_population(self):
+    def test_one_architecture_gets_its_prediction_in_a_population(self):
         evaluator, configs = self._bound()
         population = evaluator.query_pop(configs)
         for i in (0, len(configs) - 1):
             assert np.isclose(evaluator.query(configs[i]).acc_1d, population.acc_1d[i], rtol=1e-5)
 
-    def test_the_same_question_gets_the_same_answer(self):
+    def test_the_same_config_gets_the_same_prediction(self):
         evaluator, configs = self._bound()
         assert np.array_equal(
             evaluator.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d
@@ -71,13 +71,13 @@ class EvaluatorConformance(ABC):
             evaluator.query_pop(canonical).std_1d, evaluator.query_pop(configs).std_1d
         )
 
-    def test_the_question_is_left_alone(self):
+    def test_configs_are_not_changed(self):
         evaluator, configs = self._bound()
         before = [dict(c) for c in configs]
         evaluator.query_pop(configs)
         assert configs == before
 
-    def test_bad_questions_are_refused_by_name(self):
+    def test_bad_configs_are_refused_by_name(self):
         evaluator, configs = self._bound()
         name = next(iter(configs[0]))
         for bad in (
@@ -89,9 +89,9 @@ class EvaluatorConformance(ABC):
             except ConfigError as e:
                 assert name in str(e), f"the error should name {name!r}: {e}"
             else:
-                raise AssertionError(f"a config with a bad {name!r} was answered")
+                raise AssertionError(f"a config with a bad {name!r} got a prediction")
 
-    def test_it_says_where_its_answers_come_from(self):
+    def test_the_stat_names_the_evaluator_and_whether_it_measures(self):
         stat = self._bound()[0].get_evaluator_stat()
         assert stat["evaluator"] and isinstance(stat["measured"], bool)
 

@@ -171,7 +171,7 @@ def run_to_end(
 
 # %% ../../nbs/testing/20_optimizers.ipynb #f8893932
 class OptimizerConformance(ABC):
-    """What every optimizer must do.
+    """Check what every optimizer must do.
 
     Subclass it as `class TestMine(OptimizerConformance)` and implement `make`."""
 
@@ -285,7 +285,7 @@ class OptimizerConformance(ABC):
                 assert again.history.trials == search.history.trials
                 assert evaluated == n - cut
 
-    def test_settings_say_how_it_was_made(self):
+    def test_settings_have_every_argument(self):
         optimizer = self._make(problem(self.problems[0]), k_std=1.5)
         missing = [name for name in _argument_names(optimizer) if not hasattr(optimizer, name)]
         assert not missing, f"arguments not kept as attributes: {missing}"

@@ -118,7 +118,7 @@ def _ended_text(record: RunRecord | None) -> str:
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #cc40cab6
 class SearchDashboard(Panel):
-    """Runs a `Worker`: choose settings, start, pause, stop, continue, open a run directory.
+    """Run a `Worker`: choose settings, start, pause, stop, continue, open a run directory.
 
     `path` is the run directory shown. Raises `ConfigError` if `space` is no `ConfigSpace`."""
 
@@ -154,7 +154,7 @@ class SearchDashboard(Panel):
 
     @property
     def evaluator(self) -> Evaluator:
-        "The evaluator of new searches."
+        "Return the evaluator of new searches."
         return self._evaluator.get()
 
     def views(self, settings: dict) -> Iterator[PanelOutput]:
