@@ -64,7 +64,7 @@ def test_panel_shows_what_explore_space_shows(panel):
     view = explore_space(ConfigSpace("digits"), panel.config)
     assert panel.view.alt == view.alt
     assert panel.view.table.equals(view.table)
-    assert "answered in" in status(panel)
+    assert "computed in" in status(panel)
 
 
 @pytest.mark.parametrize(
