@@ -222,9 +222,9 @@ def run_collect(args: Namespace) -> int:
 # %% ../nbs/35_commands.ipynb #90fdcb71
 def bench_analog(args: Namespace) -> dict[str, Any]:
     "Time the fast layers against aihwkit's and the digital network."
-    from analognas.bench import analog
+    from analognas.bench import analog, networks
 
-    return analog.bench_analog()
+    return analog.bench_analog() | networks.bench_networks()
 
 
 def bench_growth(args: Namespace) -> dict[str, Any]:

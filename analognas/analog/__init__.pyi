@@ -1,3 +1,4 @@
+from .attention import AnalogMultiheadAttention as AnalogMultiheadAttention
 from .characterize import (
     conductance_data as conductance_data,
     device_drift_data as device_drift_data,
@@ -12,11 +13,21 @@ from .convert import (
 )
 from .hardware import create_rpu_config as create_rpu_config
 from .layers import (
+    AnalogConv1d as AnalogConv1d,
     AnalogConv2d as AnalogConv2d,
+    AnalogConv3d as AnalogConv3d,
+    AnalogConvTranspose1d as AnalogConvTranspose1d,
+    AnalogConvTranspose2d as AnalogConvTranspose2d,
     AnalogLayer as AnalogLayer,
     AnalogLinear as AnalogLinear,
 )
-from .measure import accuracy as accuracy, eval_mode as eval_mode, measure_drift as measure_drift
+from .measure import (
+    accuracy as accuracy,
+    eval_mode as eval_mode,
+    evaluate as evaluate,
+    measure_drift as measure_drift,
+)
+from .metrics import Metric as Metric
 from .noise import torch_seed as torch_seed
 from .programming import (
     analog_layers as analog_layers,
@@ -24,4 +35,6 @@ from .programming import (
     program as program,
     reset_programming as reset_programming,
 )
+from .recurrent import AnalogRecurrent as AnalogRecurrent
+from .report import conversion_report as conversion_report
 from .sensitivity import digital_layers as digital_layers, layer_sensitivity as layer_sensitivity

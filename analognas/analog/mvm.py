@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .compiled import as_dense
 from .converters import ADCOutput, ConverterConfig, apply_adc_, dac, normalize_input
@@ -114,6 +115,7 @@ class AnalogMVM(torch.autograd.Function):
         return read.y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
         x, w, r, scale, codes, saturated = ctx.saved_tensors
         c = ctx.c

@@ -6,80 +6,16 @@
 __all__ = ['analog_layers', 'program', 'drift', 'reset_programming']
 
 # %% ../../nbs/analog/90_programming.ipynb #3a90fd1e
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
-from aihwkit.inference.noise.reram import ReRamCMONoiseModel
 from aihwkit.nn.modules.base import AnalogLayerBase
-from torch import Tensor, nn
+from torch import nn
 
-from .converters import ConverterConfig, apply_adc_, dac
-from .layers import AnalogLayer, TileState
+from .devices import DeviceArray as DeviceArray
+from .devices import TileState
+from .layers import AnalogLayer
 from ..core import ConfigError, check_number, renamed
-
-# %% ../../nbs/analog/90_programming.ipynb #46f3c48c
-# noise models that compute with NumPy, in main memory only
-WITH_NUMPY = (ReRamCMONoiseModel, CustomDriftPCMLikeNoiseModel)
-
-# %% ../../nbs/analog/90_programming.ipynb #d0b3d3f2
-@dataclass
-class DeviceArray:
-    """Hold one group's devices of one block.
-
-    It is also the `tile` that aihwkit's drift compensation reads through."""
-
-    config: Any  # the rpu_config
-    target: Tensor  # (rows, cols), normalised weights that were to be programmed
-    current: Tensor  # (rows, cols), what the devices hold now
-    programmed: Tensor  # (rows, cols), just programmed; where the noise model computes
-    drift_parameters: Any  # of the noise model
-    baseline: Tensor | None = None
-    readout: Tensor | None = None
-
-    @classmethod
-    def program(
-        cls,
-        target: Tensor,  # (rows, cols), normalised weights
-        config: Any,  # the rpu_config
-    ) -> "DeviceArray":
-        "Write weights with the noise model's programming noise."
-        to_write = target
-        if isinstance(config.noise_model, WITH_NUMPY):
-            to_write = target.cpu()
-        programmed, parameters = config.noise_model.apply_programming_noise(to_write)
-        devices = cls(config, target, programmed.to(target), programmed, parameters)
-        if config.drift_compensation is not None:
-            devices.baseline = config.drift_compensation.init_baseline(devices)
-        return devices
-
-    def drift(
-        self,
-        t_inference: float,  # seconds since programming
-    ) -> Tensor:  # (1,) or (rows,)
-        "Let time pass and read; returns the factor of drift compensation."
-        model = self.config.noise_model
-        drifted = model.apply_drift_noise(self.programmed, self.drift_parameters, t_inference)
-        self.current = drifted.to(self.target)
-        compensation = self.config.drift_compensation
-        if compensation is None:
-            return self.current.new_ones(1)
-        return compensation.apply(self._forward_drift_readout_tensor(), self.baseline).view(-1)
-
-    def _forward_drift_readout_tensor(
-        self, reset_if: bool = False, exact_reference: bool = False
-    ) -> Tensor:
-        "Return the outputs for the compensation's test inputs, (tests, rows); aihwkit's name."
-        if self.readout is None or reset_if:
-            with self.target.device:  # aihwkit makes the tensor on the default device
-                readout = self.config.drift_compensation.get_readout_tensor(self.target.shape[1])
-            self.readout = readout.to(self.target)
-        if exact_reference:
-            return self.readout @ self.target.T
-        c = ConverterConfig.from_io(self.config.forward)
-        y = dac(self.readout, None, c) @ self.current.T
-        return apply_adc_(y, y.new_ones(1), c).y
 
 # %% ../../nbs/analog/90_programming.ipynb #911cd853
 def analog_layers(
@@ -100,17 +36,6 @@ def _is_on_tiles(module: nn.Module) -> bool:
         return True
     return isinstance(module, AnalogLayerBase) and hasattr(module, "analog_module")
 
-
-def _programmed_tiles(layer: AnalogLayer) -> list[TileState]:
-    "Program the tiles of a layer anew."
-    states = []
-    for b in layer.blocks:
-        target = layer.part(b) / layer.part_scale(b)
-        devices = [DeviceArray.program(t, layer.rpu_config) for t in target]
-        weights = torch.stack([d.current for d in devices])
-        states.append(TileState(weights, target.new_ones(len(devices), 1), devices))
-    return states
-
 # %% ../../nbs/analog/90_programming.ipynb #be596687
 @torch.no_grad()
 def program(
@@ -122,8 +47,9 @@ def program(
     `reset_programming`."""
     for layer in analog_layers(model).values():
         if isinstance(layer, AnalogLayer):
-            layer.clip_and_remap()
-            layer.tile_states = _programmed_tiles(layer)
+            layer.sync()
+            config = layer.rpu_config
+            layer.tile_states = [TileState.program(layer.targets(b), config) for b in layer.blocks]
             continue
         for tile in layer.analog_tiles():
             tile.program_weights()
@@ -146,13 +72,13 @@ def drift(
 
 def _drift_layer(name: str, layer: AnalogLayer, t_inference: float) -> None:
     "Let one layer's devices drift."
+    layer.sync()
     if layer.tile_states is None:
         raise ConfigError(
             f"{name or 'The layer'} is not programmed: call program(model) before drift(model, t)."
         )
     for state in layer.tile_states:
-        state.alpha = torch.stack([d.drift(t_inference) for d in state.devices])
-        state.weights = torch.stack([d.current for d in state.devices])
+        state.drift(t_inference)
 
 
 def reset_programming(

@@ -14,26 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .layers import AnalogConv2d, AnalogLayer
+from .layers import AnalogLayer
 from .measure import accuracy, auto_batch_size, eval_mode
 from .noise import torch_seed
 from .programming import analog_layers, drift, program, reset_programming
 from ..core import DAY, ConfigError, check_choice, check_number, spawn_seeds
-
-# %% ../../nbs/analog/110_sensitivity.ipynb #bf6c38f0
-def _digital(layer: AnalogLayer) -> nn.Module:
-    "Return the digital layer of the same weights, which are shared, not copied."
-    outputs, inputs = layer.weight.shape[:2]
-    bias = layer.bias is not None
-    digital: nn.Module
-    if isinstance(layer, AnalogConv2d):
-        channels = inputs * layer.op.groups
-        digital = nn.Conv2d(channels, outputs, *layer.op, bias, device="meta")
-    else:
-        digital = nn.Linear(inputs, outputs, bias, device="meta")
-    digital.weight = layer.weight
-    digital.bias = layer.bias
-    return digital.train(layer.training)
 
 # %% ../../nbs/analog/110_sensitivity.ipynb #427da34e
 @contextmanager
@@ -45,7 +30,7 @@ def digital_layers(
     layers: dict[str, Any] = {name: model.get_submodule(name) for name in names}
     try:
         for name, layer in layers.items():
-            model.set_submodule(name, _digital(layer))
+            model.set_submodule(name, layer.as_digital())
         yield model
     finally:
         for name, layer in layers.items():

@@ -55,10 +55,13 @@ def check_times(
 # %% ../../nbs/core/30_records.ipynb #d4baf956
 @dataclass(frozen=True, eq=False)
 class DriftRecord:
-    "Accuracies of one network over repeats and time since programming."
+    "Accuracies, or another metric, of one network over repeats and time since programming."
 
     t_inference: tuple[float, ...]  # seconds, ascending, n_times of them
-    acc: np.ndarray  # percent, shape (n_rep, n_times)
+    acc: np.ndarray  # percent, or the metric in its unit, shape (n_rep, n_times)
+    metric: str = "accuracy"  # the metric's name
+    unit: str = "%"  # the metric's unit; empty: it has none, or the targets'
+    higher_is_better: bool = True  # is more of the metric better?
 
     def __post_init__(self):
         times = check_times(self.t_inference)
@@ -68,9 +71,8 @@ class DriftRecord:
                 f"acc must have shape (n_rep, {len(times)}), one column per time; got {acc.shape}."
             )
         if not np.isfinite(acc).all():
-            raise ConfigError(
-                f"Accuracies must be finite numbers; got {acc[~np.isfinite(acc)][0]}."
-            )
+            what = "Accuracies" if self.metric == "accuracy" else f"Values of {self.metric}"
+            raise ConfigError(f"{what} must be finite numbers; got {acc[~np.isfinite(acc)][0]}.")
         object.__setattr__(self, "t_inference", times)
         object.__setattr__(self, "acc", acc)
 
@@ -78,24 +80,33 @@ class DriftRecord:
         return (
             isinstance(other, DriftRecord)
             and self.t_inference == other.t_inference
+            and self._about_metric == other._about_metric
             and np.array_equal(self.acc, other.acc)
         )
 
     @property
+    def _about_metric(self) -> dict:
+        return {
+            "metric": self.metric,
+            "unit": self.unit,
+            "higher_is_better": self.higher_is_better,
+        }
+
+    @property
     def mean(self) -> np.ndarray:
-        "Mean accuracy at each time, percent, shape (n_times,)."
+        "Return the mean at each time, percent or the metric's unit, shape (n_times,)."
         return self.acc.mean(axis=0)
 
     @property
     def std(self) -> np.ndarray:
-        """Sample standard deviation over repeats at each time, percentage points; NaN for a single
-        repeat."""
+        """Return the sample standard deviation over repeats at each time, percentage points or the
+        metric's unit; NaN for a single repeat."""
         if len(self.acc) > 1:
             return self.acc.std(axis=0, ddof=1)
         return np.full(self.acc.shape[1], np.nan)
 
     def at(self, t_inference: float) -> int:
-        "Column of a time; a time that was not measured is an error."
+        "Return the column of a time. Raises `ConfigError` for a time that was not measured."
         if t_inference not in self.t_inference:
             raise ConfigError(
                 f"No measurement at {t_inference:g} s; measured at {self.t_inference} s."
@@ -104,22 +115,27 @@ class DriftRecord:
 
     @property
     def acc_1d(self) -> float:
-        "Mean accuracy one day after programming, percent."
+        "Return the mean one day after programming, percent or the metric's unit."
         return float(self.mean[self.at(DAY)])
 
     @property
     def avm(self) -> float:
-        "Accuracy at the first time minus accuracy at 30 days, percentage points."
-        return float(self.mean[0] - self.mean[self.at(MONTH)])
+        """Return what is lost from the first time to 30 days, percentage points or the metric's
+        unit; positive is a loss, also where less is better."""
+        lost = float(self.mean[0] - self.mean[self.at(MONTH)])
+        return lost if self.higher_is_better else -lost
 
     @property
     def std_1d(self) -> float:
-        "Standard deviation over repeats one day after programming, percentage points."
+        "Return the standard deviation over repeats one day after programming, as `std`."
         return float(self.std[self.at(DAY)])
 
     def to_dict(self) -> dict:
-        "Plain lists, for JSON."
-        return {"t_inference": list(self.t_inference), "acc": self.acc.tolist()}
+        "Return plain lists, for JSON; what the metric is only where it is not the accuracy."
+        values = {"t_inference": list(self.t_inference), "acc": self.acc.tolist()}
+        if self._about_metric == {"metric": "accuracy", "unit": "%", "higher_is_better": True}:
+            return values
+        return values | self._about_metric
 
 # %% ../../nbs/core/30_records.ipynb #5d72d410
 @dataclass(frozen=True)

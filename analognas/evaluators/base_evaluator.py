@@ -28,16 +28,28 @@ from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #94b60bef
+def _check_finite(prediction: Any) -> None:
+    "Raise `ConfigError`, which names the field, for a prediction of NaN or infinity."
+    for name in TARGETS:
+        values = np.asarray(getattr(prediction, name), float)
+        if not np.isfinite(values).all():
+            bad = np.atleast_1d(values)[~np.isfinite(np.atleast_1d(values))][0]
+            raise ConfigError(f"{name} of a prediction must be finite; got {bad}.")
+
+
 @renamed_arguments(outside="extrapolated")
 @dataclass(frozen=True)
 class Prediction:
-    "Hold the prediction, or the measurement, of one architecture."
+    "Hold the prediction, or the measurement, of one architecture; NaN raises `ConfigError`."
 
     acc_1d: float  # accuracy one day after programming, percent
     avm: float  # accuracy lost over a month, percentage points
     std_1d: float  # standard deviation over chips at one day, percentage points
     extrapolated: bool  # outside the range of the labels the evaluator was fitted on?
     measured: bool = False  # True: measured labels; False: predictions
+
+    def __post_init__(self):
+        _check_finite(self)
 
     @property
     def outside(self) -> bool:
@@ -56,13 +68,18 @@ class Prediction:
 @renamed_arguments(outside="extrapolated")
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    "Hold the predictions of n architectures; index `i` gives the `Prediction` of one."
+    """Hold the predictions of n architectures; index `i` gives the `Prediction` of one.
+
+    NaN raises `ConfigError`."""
 
     acc_1d: np.ndarray  # accuracy one day after programming, percent, shape (n,)
     avm: np.ndarray  # accuracy lost over a month, percentage points, shape (n,)
     std_1d: np.ndarray  # standard deviation over chips at one day, percentage points, shape (n,)
     extrapolated: np.ndarray  # outside the range of the training labels, boolean, shape (n,)
     measured: bool = False  # True: all are measured; False: predictions
+
+    def __post_init__(self):
+        _check_finite(self)
 
     @classmethod
     def concat(cls, parts: "Iterable[Prediction | Predictions]") -> Self:
@@ -169,7 +186,9 @@ def noise_ceiling_from_repeats(
 ) -> KendallTau:  # the ceiling and its 95 % interval; `n` counts repeats beyond the first
     """Estimate the tau of a perfect predictor, from networks that were measured more than once.
 
-    Raises `ConfigError` if there are none."""
+    Raises `ConfigError` if there are none, and for labels of NaN or infinity."""
+    if not np.isfinite(labels).all():
+        raise ConfigError("A ceiling needs finite labels; got NaN or infinity.")
     _, first, network, times = np.unique(
         np.asarray(networks), return_index=True, return_inverse=True, return_counts=True
     )

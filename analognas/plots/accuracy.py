@@ -25,13 +25,32 @@ def _half_interval(record: DriftRecord) -> np.ndarray:  # percentage points, sha
     return student.ppf(0.975, n - 1) * record.std / np.sqrt(n)
 
 
-def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
-    """Return one row per candidate and time: `t_inference` (s), mean, standard deviation and the
-    ends of the 95 % interval of the mean (percent), cut at 0 and 100.
+def metric_of(records: Mapping[str, DriftRecord]) -> tuple[str, str]:
+    """Return the metric of records and its unit.
 
-    Raises `ConfigError` if there is no record."""
+    Raises `ConfigError` if there is no record, and for records of different metrics."""
     if not records:
         raise ConfigError("There is no record to show.")
+    metrics = {(record.metric, record.unit) for record in records.values()}
+    if len(metrics) > 1:
+        names = ", ".join(sorted(name for name, _ in metrics))
+        raise ConfigError(f"Records of different metrics have no common axis: {names}.")
+    return metrics.pop()
+
+
+def metric_label(records: Mapping[str, DriftRecord], when: str = "") -> str:
+    "Return the label of an axis: the metric, perhaps a time, and the unit."
+    name, unit = metric_of(records)
+    return f"{name}{when} ({unit})" if unit else f"{name}{when}"
+
+
+def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
+    """Return one row per candidate and time: `t_inference` (s), mean, standard deviation and the
+    ends of the 95 % interval of the mean (percent, cut at 0 and 100, or the metric's unit).
+
+    Raises `ConfigError` as `metric_of` does."""
+    _, unit = metric_of(records)
+    least, most = (0.0, 100.0) if unit == "%" else (-np.inf, np.inf)
     parts = []
     for name, record in records.items():
         half = _half_interval(record)
@@ -40,8 +59,8 @@ def drift_data(records: Mapping[str, DriftRecord]) -> pd.DataFrame:
             "t_inference": record.t_inference,
             "mean": record.mean,
             "std": record.std,
-            "low": np.maximum(record.mean - half, 0.0),
-            "high": np.minimum(record.mean + half, 100.0),
+            "low": np.maximum(record.mean - half, least),
+            "high": np.minimum(record.mean + half, most),
         }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
@@ -60,58 +79,71 @@ def plot_drift(
         ax.errorbar(part.t_inference, part["mean"], part["std"], capsize=4, label=name, **look)
         ax.fill_between(part.t_inference, part.low, part.high, color=look["color"], alpha=0.2)
     times = sorted(data.t_inference.unique())
-    ax.set(xscale="log", xlabel="time since programming", ylabel="accuracy (%)")
+    ax.set(xscale="log", xlabel="time since programming", ylabel=metric_label(records))
     ax.set_xticks(times, [format_time(t) for t in times])
     ax.minorticks_off()
     ax.legend()
     return ax
 
 # %% ../../nbs/plots/20_accuracy.ipynb #6161f2a5
-def _spread_text(std: float, n: int) -> str:  # percentage points over n repeats
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.2f} {unit}".strip()
+
+
+def _difference(value: float, unit: str) -> str:
+    "Return a difference in words: percent differ by points."
+    return _with_unit(value, "points" if unit == "%" else unit)
+
+
+def _spread_text(record: DriftRecord) -> str:
+    "Return how much repeats differ at the last time."
+    n = len(record.acc)
     if n == 1:
         return ""
-    return (
-        f"; one chip differs from another by {std:.2f} points (standard deviation over {n} repeats)"
-    )
+    std = _difference(record.std[-1], record.unit)
+    return f"; one chip differs from another by {std} (standard deviation over {n} repeats)"
 
 
-def _change_text(first: pd.Series, last: pd.Series) -> str:
-    "Return the accuracy at the last time and how it differs from that at the first."
-    change = last["mean"] - first["mean"]
-    kind = "a gain" if change > 0 else "a loss"
+def _change_text(record: DriftRecord) -> str:
+    "Return the mean at the last time and how it differs from that at the first."
+    if len(record.mean) == 1:
+        return ""
+    change = record.mean[-1] - record.mean[0]
+    better = change > 0 if record.higher_is_better else change < 0
+    kind = "a gain" if better else "a loss"
     return (
-        f", {last['mean']:.2f} % after {format_time(last.t_inference)} "
-        f"({kind} of {abs(change):.2f} points)"
+        f", {_with_unit(record.mean[-1], record.unit)} after "
+        f"{format_time(record.t_inference[-1])} ({kind} of {_difference(abs(change), record.unit)})"
     )
 
 
 def alt_text_drift(records: Mapping[str, DriftRecord]) -> str:
     "Return the text alternative of `plot_drift`."
-    sentences = ["Mean accuracy over the time since programming."]
-    for name, part in drift_data(records).groupby("candidate", sort=False):
-        first = part.iloc[0]
-        last = part.iloc[-1]
-        change = _change_text(first, last) if len(part) > 1 else ""
-        spread = _spread_text(last["std"], len(records[str(name)].acc))
-        start = f"{first['mean']:.2f} % after {format_time(first.t_inference)}"
-        sentences.append(f"{name}: {start}{change}{spread}.")
+    sentences = [f"Mean {metric_of(records)[0]} over the time since programming."]
+    for name, record in records.items():
+        first = f"{_with_unit(record.mean[0], record.unit)} after"
+        start = f"{first} {format_time(record.t_inference[0])}"
+        sentences.append(f"{name}: {start}{_change_text(record)}{_spread_text(record)}.")
     return " ".join(sentences)
 
 # %% ../../nbs/plots/20_accuracy.ipynb #5a542a88
 FEWEST_FOR_SHAPE = 5  # repeats from which on a box or a violin is drawn
 
 
+def _by_name(records: DriftRecord | Mapping[str, DriftRecord]) -> Mapping[str, DriftRecord]:
+    return {"": records} if isinstance(records, DriftRecord) else records
+
+
 def distribution_data(
     records: DriftRecord | Mapping[str, DriftRecord],  # one record, or name -> record
     t_inference: float = DAY,  # seconds since programming
 ) -> pd.DataFrame:
-    """Return one row per candidate and repeat with the accuracy at one time (percent).
+    """Return one row per candidate and repeat with the accuracy at one time (percent),
+    or another metric in its unit.
 
-    Raises `ConfigError` for no record, and for a time that was not measured."""
-    if isinstance(records, DriftRecord):
-        records = {"": records}
-    if not records:
-        raise ConfigError("There is no record to show.")
+    Raises `ConfigError` as `metric_of` does, and for a time that was not measured."""
+    records = _by_name(records)
+    metric_of(records)
     parts = []
     for name, record in records.items():
         acc = record.acc[:, record.at(t_inference)]
@@ -178,7 +210,8 @@ def plot_distribution(
         _draw_points(ax, acc, i, look, rng)
         labels.append(f"{name}\n{len(acc)} repeats".strip())
     ax.set(xlim=(-0.6, len(labels) - 0.4))
-    ax.set_ylabel(f"accuracy {format_time(t_inference)} after programming (%)")
+    when = f" {format_time(t_inference)} after programming"
+    ax.set_ylabel(metric_label(_by_name(records), when))
     ax.set_xticks(range(len(labels)), labels)
     return ax
 
@@ -188,13 +221,16 @@ def alt_text_distribution(
     t_inference: float = DAY,  # seconds since programming
 ) -> str:
     "Return the text alternative of `plot_distribution`."
-    sentences = [f"Accuracy {format_time(t_inference)} after programming."]
+    metric, unit = metric_of(_by_name(records))
+    end = f" {unit}" if unit else ""
+    title = f"{metric[:1].upper()}{metric[1:]}"
+    sentences = [f"{title} {format_time(t_inference)} after programming."]
     for name, part in distribution_data(records, t_inference).groupby("candidate", sort=False):
         low, first, median, third, high = np.quantile(part.acc, [0, 0.25, 0.5, 0.75, 1])
         subject = f"{name}: " if name else ""
         sentences.append(
-            f"{subject}{len(part)} repeats from {low:.2f} to {high:.2f} %, median {median:.2f} %, "
-            f"the middle half between {first:.2f} and {third:.2f} %."
+            f"{subject}{len(part)} repeats from {low:.2f} to {high:.2f}{end}, median "
+            f"{median:.2f}{end}, the middle half between {first:.2f} and {third:.2f}{end}."
         )
     return " ".join(sentences)
 

@@ -325,7 +325,7 @@ class ConfigSpace:
         """Return the features of surrogates: names, and a matrix of shape (n, number of names).
 
         The columns of `encode`, then `static_metrics`, or `stats` where there are none; parameters
-        and MACs as logarithms to base 10."""
+        and MACs as logarithms to base 10. Raises `ConfigError` for features that are NaN."""
         columns = self.columns(configs)
         names = self.feature_names
         matrix = encode_columns(self.hyperparameters, columns, len(configs))
@@ -337,7 +337,12 @@ class ConfigSpace:
                 computed[f"log10_{name}"] = np.log10(values)
             else:
                 computed[name] = values
-        return names + list(computed), np.column_stack([matrix, *computed.values()])
+        names = names + list(computed)
+        matrix = np.column_stack([matrix, *computed.values()])
+        bad = np.isnan(matrix).any(axis=0)
+        if bad.any():
+            raise ConfigError(f"Features must be numbers; NaN in {names[bad.argmax()]!r}.")
+        return names, matrix
 
     # ---- storing and showing
 

@@ -167,9 +167,13 @@ class LabelStore:
         return Record(parse(config), seed, parse(result or "{}"), seconds, part)
 
     def _values(self, result: Mapping, seconds: float) -> dict:
-        "Return the columns of a result."
+        "Return the columns of a result. Raises `ConfigError` for NaN and infinity."
         part = None if self.part is None else json.dumps(self.part, sort_keys=True)
-        return {"result": json.dumps(result), "seconds": seconds, "part": part}
+        try:
+            text = json.dumps(result, allow_nan=False)
+        except ValueError as e:
+            raise ConfigError(f"A result must hold finite numbers only; got {result}.") from e
+        return {"result": text, "seconds": seconds, "part": part}
 
     def _check_place(self, make: bool) -> None:
         "Raise `ConfigError` where no store can be, or where none is and none is to be made."
@@ -239,6 +243,9 @@ def _measured_columns(r: Record) -> dict:
         means = {f"acc_{t}": m for t, m in zip(times, acc.mean(0), strict=True)}
         spreads = {f"std_{t}": s for t, s in zip(times, acc.std(0, ddof=1), strict=True)}
         labels = {k: r.result[k] for k in (*TARGETS, "acc_digital", "acc_hwa")}
+        known = [v for v in labels.values() if v is not None]  # one repeat has no spread
+        if not (np.isfinite(acc).all() and np.isfinite(known).all()):
+            raise ValueError("NaN or infinity")
     except (KeyError, TypeError, ValueError) as e:
         what = f"The store's result for {r.config}, seed {r.seed}"
         raise FileFormatError(f"{what}, is no measurement: {e!r}.") from e

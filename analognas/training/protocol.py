@@ -6,21 +6,21 @@
 __all__ = ['Protocol', 'train_digital', 'train_hardware_aware', 'Measurement', 'train_and_measure']
 
 # %% ../../nbs/training/20_protocol.ipynb #957c9f36
-import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
-from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.optim import AnalogSGD
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..analog.batches import gather, map_inputs, take_rows
 from ..analog.convert import to_analog
-from ..analog.measure import accuracy, stream_drift
+from ..analog.measure import accuracy, eval_mode, stream_drift
 from ..analog.noise import torch_seed
 from analognas.core import (
     DAY,
@@ -36,6 +36,16 @@ from analognas.core import (
 from ..datasets.base import Dataset, hold_out
 from .augment import Augment, augment_for
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
+from analognas.training.fit import (
+    Fit,
+    Loss,
+    MakeOptimizer,
+    Objective,
+    drop_file,
+    has_kit_tiles,
+    kit_optimizer,
+    one_cycle,
+)
 
 # %% ../../nbs/training/20_protocol.ipynb #e25b2795
 MAY_BE_ZERO = (
@@ -148,54 +158,50 @@ def prepare(
     return Dataset(info, moved[0], moved[1], moved[2], moved[3], data.source), rest
 
 # %% ../../nbs/training/20_protocol.ipynb #0c242df1
+def _training_part(
+    data: Any, protocol: Protocol, device: torch.device
+) -> tuple[Any, Tensor, str]:  # inputs, targets, and what they are called
+    "Return what a protocol trains on."
+    if isinstance(data, Dataset):
+        data, _ = prepare(data, protocol, device)
+        return data.x_train, data.y_train, data.info.name
+    odd = [name for name in ("validation", "resolution") if getattr(protocol, name)]
+    if odd:
+        raise ConfigError(f"{' and '.join(odd)} of a Protocol need a Dataset; got a pair.")
+    inputs, targets = gather(data)
+    if 0 < protocol.max_train < len(targets):
+        generator = torch.Generator().manual_seed(0)
+        kept = torch.randperm(len(targets), generator=generator)[: protocol.max_train]
+        inputs = take_rows(inputs, kept)
+        targets = targets[kept]
+    return map_inputs(lambda v: v.to(device), inputs), targets.to(device), "these data"
+
+
+def _augment(data: Any, protocol: Protocol) -> Augment | bool:
+    "Return what changes the training examples; False: nothing."
+    if not protocol.augment or isinstance(data, Dataset):
+        return augment_for(data.info) if protocol.augment is True else protocol.augment
+    raise ConfigError("augment of a Protocol needs a Dataset of images; got a pair.")
+
+
 def _fit(
     model: nn.Module,
-    optimizer,
-    data: Dataset,
+    make_optimizer: MakeOptimizer,
+    data: Any,
     protocol: Protocol,
     phase: str,
     progress: bool,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
+    objective: Objective,
 ) -> None:
-    """Train in place, on the model's device.
-
-    Order and noise come from PyTorch's generators, which the caller seeds."""
+    "Train in place, on the model's device, by a phase's part of a protocol."
     device = next(model.parameters()).device
-    data, protocol = prepare(data, protocol, device)
-    x, y = data.train
+    inputs, targets, name = _training_part(data, protocol, device)
     epochs, batch_size = _budget(protocol, phase)
-    steps = len(x) // batch_size
-    if steps == 0:
-        raise ConfigError(
-            f"batch_size {batch_size} is larger than the {len(x)} training examples of "
-            f"{data.info.name}."
-        )
-    if epochs == 0:
-        return
-    augment = augment_for(data.info) if protocol.augment is True else protocol.augment
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, optimizer.param_groups[0]["lr"], total_steps=epochs * steps
-    )
-    done = checkpoint.resume(phase, model, optimizer)
-    schedule.last_epoch = done * steps  # the learning rate follows from the number of steps alone
-    with tqdm(
-        total=epochs * steps,
-        initial=done * steps,
-        desc=f"{phase} training",
-        unit="batch",
-        disable=not progress,
-        leave=False,
-    ) as bar:
-        for epoch in range(done, epochs):
-            model.train()
-            order = torch.randperm(len(x))[: steps * batch_size].to(device)
-            for batch in order.split(batch_size):
-                inputs = augment(x[batch]) if augment else x[batch]
-                _step(model, optimizer, inputs, y[batch])
-                schedule.step()
-                bar.update()
-            checkpoint.keep(phase, epoch + 1, model, optimizer)
-    model.eval()
+    augment = _augment(data, protocol) if epochs else False
+    kept = checkpoint or Checkpoint()
+    fit = Fit(phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
+    fit.run(model, inputs, targets, name)
 
 
 def _budget(protocol: Protocol, phase: str) -> tuple[int, int]:
@@ -205,63 +211,60 @@ def _budget(protocol: Protocol, phase: str) -> tuple[int, int]:
     return protocol.hwa_epochs, protocol.hwa_batch_size
 
 
-def _step(model: nn.Module, optimizer, inputs: Tensor, targets: Tensor) -> None:
-    "Train one batch."
-    optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(model(inputs), targets)
-    loss.backward()
-    optimizer.step()
+def _sgd(protocol: Protocol, phase: str, kind: Callable = torch.optim.SGD) -> MakeOptimizer:
+    "Return what makes a protocol's optimizer."
+    lr = protocol.lr if phase == DIGITAL else protocol.hwa_lr
+    return one_cycle(kind, lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
 
 # %% ../../nbs/training/20_protocol.ipynb #174e2fb9
-def _fast_only(model: nn.Module) -> bool:
-    "Return whether a network has none of aihwkit's own tiles, whose state is no plain tensors."
-    return not any(isinstance(m, AnalogLayerBase) for m in model.modules())
-
-
 def train_digital(
     model: nn.Module,  # the network; trained in place
-    data: Dataset,  # what to train on
+    data: Any,  # what to train on: a `Dataset`, or inputs and targets as in `measure_drift`
     protocol: Protocol = Protocol(),  # the recipe
     seed: int = 0,  # of the order of batches
     progress: bool = True,  # show a progress bar?
     checkpoint: Checkpoint | None = None,  # where to continue, if it was killed
+    loss: Loss | None = None,  # of outputs and targets; None: cross entropy
+    # of parameters and the number of batches: an optimizer, or an optimizer and its schedule;
+    # None: the protocol's SGD
+    optimizer: MakeOptimizer | None = None,
+    get_output: Callable[[Any], Tensor] | None = None,  # as in `measure_drift`
 ) -> nn.Module:  # the same network, in evaluation mode
     "Train a network digitally."
+    objective = Objective(loss, get_output)
+    make = optimizer or _sgd(protocol, DIGITAL)
     with torch_seed(seed):
-        sgd = torch.optim.SGD(
-            model.parameters(), protocol.lr, protocol.momentum, weight_decay=protocol.weight_decay
-        )
-        _fit(model, sgd, data, protocol, DIGITAL, progress, checkpoint or Checkpoint())
+        _fit(model, make, data, protocol, DIGITAL, progress, checkpoint, objective)
     return model
 
 
 def train_hardware_aware(
     model: nn.Module,  # a trained digital network; stays as it is
-    data: Dataset,  # what to train on
+    data: Any,  # what to train on: a `Dataset`, or inputs and targets as in `measure_drift`
     rpu_config=None,  # the chip; None is the "pcm" preset
     protocol: Protocol = Protocol(),  # the recipe
     seed: int = 0,  # of batches and of all noise
     progress: bool = True,  # show a progress bar?
     checkpoint: Checkpoint | None = None,  # where to continue, if it was killed
+    loss: Loss | None = None,  # of outputs and targets; None: cross entropy
+    optimizer: MakeOptimizer | None = None,  # as in `train_digital`
+    get_output: Callable[[Any], Tensor] | None = None,  # as in `measure_drift`
+    # temperature of the digital network's softened outputs, which are targets too; None: they
+    # are not
+    distillation: float | None = None,
+    distillation_weight: float = 0.5,  # of those targets, 0 to 1; 1: the data's are not used
 ) -> nn.Module:  # an analog network, in evaluation mode
     "Convert to analog layers and continue training with the chip's noise in the forward pass."
-    with torch_seed(seed):
+    objective = Objective(loss, get_output)
+    if distillation is not None:
+        objective = Objective(loss, get_output, model, distillation, distillation_weight)
+    with torch_seed(seed), eval_mode(model) if distillation is not None else nullcontext():
         analog = to_analog(model, rpu_config)
-        on_kit = not _fast_only(analog)
-        if on_kit and checkpoint is not None and checkpoint.path is not None:
-            logging.getLogger("analognas").warning(
-                "aihwkit's own tiles cannot be kept in a checkpoint: if this process is killed, "
-                "hardware-aware training starts over."
-            )
-            checkpoint = Checkpoint(None, checkpoint.after_epoch)
-        kind = AnalogSGD if on_kit else torch.optim.SGD  # aihwkit's tiles need theirs
-        sgd = kind(
-            analog.parameters(),
-            lr=protocol.hwa_lr,
-            momentum=protocol.momentum,
-            weight_decay=protocol.weight_decay,
-        )
-        _fit(analog, sgd, data, protocol, HARDWARE_AWARE, progress, checkpoint or Checkpoint())
+        make = optimizer or _sgd(protocol, HARDWARE_AWARE)
+        if has_kit_tiles(analog):
+            make = kit_optimizer(optimizer or _sgd(protocol, HARDWARE_AWARE, AnalogSGD))
+            checkpoint = drop_file(checkpoint)
+        _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, objective)
     return analog
 
 # %% ../../nbs/training/20_protocol.ipynb #dc63a5a5
@@ -405,7 +408,7 @@ class _Run:
             analog = train_hardware_aware(
                 model, self.data, self.rpu_config, self.protocol, seed, self.progress, self.kept
             )
-            if _fast_only(analog):
+            if not has_kit_tiles(analog):
                 self.kept.write(phase=READING, epoch=0, optimizer={}, model=analog.state_dict())
             return analog
         analog = to_analog(model, self.rpu_config).eval()

@@ -43,7 +43,9 @@ def verdict(
 ) -> Verdict:
     """Return the verdict by the 95 % interval of the mean accuracy after 30 days.
 
-    Raises `ConfigError` for a record without that time."""
+    Raises `ConfigError` for a record without that time, and for one of another metric."""
+    if record.metric != "accuracy":
+        raise ConfigError(f"A month is survived by accuracy; the record is of {record.metric}.")
     n = len(record.acc)
     month = record.at(MONTH)
     row = drift_data({"": record}).iloc[month]

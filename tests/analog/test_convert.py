@@ -1,10 +1,12 @@
 "Which engine simulates what, and the way to aihwkit and back."
 
 import logging
+import re
 
 import pytest
 import torch
-from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogLinear
+import torchvision
+from aihwkit.nn import AnalogConv2d, AnalogLinear
 from aihwkit.simulator.configs import InferenceRPUConfig, SingleRPUConfig
 from aihwkit.simulator.parameters.enums import (
     BoundManagementType,
@@ -15,6 +17,7 @@ from aihwkit.simulator.parameters.enums import (
 from torch import nn
 
 from analognas.analog.convert import (
+    conversion_report,
     digital_state_dict,
     from_aihwkit,
     to_aihwkit,
@@ -22,8 +25,8 @@ from analognas.analog.convert import (
     unsupported_feature,
 )
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.layers import AnalogLayer
 from analognas.analog.measure import measure_drift
+from analognas.analog.programming import program
 from analognas.core import ConfigError
 
 
@@ -133,16 +136,6 @@ def test_what_is_not_covered_goes_to_aihwkit_and_is_said(words, caplog):
     assert record.acc.shape == (2, 4)
 
 
-def test_a_layer_that_is_not_covered_goes_to_aihwkit_alone(caplog):
-    with caplog.at_level(logging.INFO, "analognas"):
-        net = to_analog(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 2)))
-    assert (
-        type(net[0]) is AnalogConv1d
-        and isinstance(net[2], AnalogLayer)
-        and caplog.text.count("slow") == 1
-    )
-
-
 @pytest.mark.parametrize(
     "kind",
     [
@@ -164,10 +157,196 @@ def test_modifiers_that_only_the_compiled_tile_has(kind):
 def test_what_cannot_be_converted_is_refused():
     with pytest.raises(ConfigError, match="2 groups"):
         to_aihwkit(to_analog(nn.Conv2d(2, 2, 3, groups=2)))
-    with pytest.raises(ConfigError, match="circular"):
-        to_analog(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))
     assert "SingleRPUConfig" in unsupported_feature(SingleRPUConfig())
     config = create_rpu_config()
     config.forward.noise_management = NoiseManagementType.ABS_MAX
     with pytest.raises(ConfigError, match="noise management"):
         from_aihwkit(to_analog(nn.Linear(3, 2), config))
+
+
+# ---- which modules, and what the report has of them ----------------------------------------------
+
+
+def test_named_modules_stay_digital_and_the_report_has_the_reason():
+    net = to_analog(network(), digital=["3"])
+    report = conversion_report(net).set_index("name")
+    assert type(net[3][0]) is nn.Conv2d
+    assert report["where"].to_dict() == {
+        "0": "fast tiles",
+        "1": "digital",
+        "3.0": "digital",
+        "5": "fast tiles",
+    }
+    assert report.why["1"] == "digital by nature"
+    assert "digital=" in report.why["3.0"]
+    assert report.share.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("pattern", ["nothing", "3.9", "head*"])
+def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest_names(pattern):
+    with pytest.raises(ConfigError, match=f"{re.escape(pattern)}.*nearest are"):
+        to_analog(network(), digital=[pattern])
+    with pytest.raises(ConfigError, match=re.escape(pattern)):
+        to_analog(network(), chips={pattern: create_rpu_config()})
+
+
+def test_chips_of_single_modules():
+    small = create_rpu_config(tile_size=11)
+    dynamic = create_rpu_config()
+    dynamic.forward.noise_management = NoiseManagementType.ABS_MAX
+    net = to_analog(network(), chips={"3*": small, "5": dynamic})
+    assert len(net[0].blocks) == 1
+    assert len(net[3][0].blocks) == 5
+    assert type(net[5]) is AnalogLinear
+    report = conversion_report(net, torch.zeros(2, 2, 8, 8)).set_index("name")
+    assert report["where"]["5"] == "aihwkit's tiles"
+    assert "noise management" in report.why["5"]
+    assert report.macs.to_dict() == {
+        "0": 2 * 36 * 2 * 5 * 9,
+        "1": 0,
+        "3.0": 2 * 9 * 5 * 4 * 9,
+        "5": 2 * 36 * 3,
+    }
+    assert report.tiles.to_dict() == {"0": 1, "1": 0, "3.0": 5, "5": 1}
+
+
+def test_an_analog_layer_can_be_made_digital_again():
+    net = to_analog(to_analog(network()), digital=["0"])
+    assert type(net[0]) is nn.Conv2d
+    x = torch.randn(2, 2, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(net[0](x), network()[0](x))
+
+
+class WithMatrix(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(3, 4))
+        self.token = nn.Parameter(torch.ones(1, 1, 4))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(x @ self.table + self.token[0])
+
+
+def test_parameters_of_unknown_modules_are_listed_and_can_be_named():
+    net = WithMatrix()
+    report = conversion_report(to_analog(net), torch.zeros(5, 3))
+    assert report.name.tolist() == ["", "head"]
+    assert report.parameters.tolist() == [16, 10]
+    assert report.macs.tolist() == [5 * 3 * 4, 5 * 4 * 2]
+    with pytest.raises(ConfigError, match="WithMatrix uses parameters itself"):
+        to_analog(net, strict=True)
+    to_analog(net, strict=True, digital=["table", "token"])
+
+
+def test_strict_accepts_norms_and_embeddings():
+    net = nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.Linear(4, 2), nn.PReLU())
+    to_analog(net, strict=True)
+
+
+def test_the_log_sums_up(caplog):
+    with caplog.at_level(logging.INFO, "analognas"):
+        to_analog(nn.ModuleList([nn.Linear(4, 3), nn.Bilinear(2, 2, 2), nn.Linear(3, 2)]))
+    assert len(caplog.records) == 1
+    assert "2 layers on fast tiles; digital: 1 (there is no analog Bilinear)" in caplog.text
+
+
+def test_recurrent_layers_and_attention_on_aihwkits_tiles():
+    config = create_rpu_config()
+    config.forward.noise_management = NoiseManagementType.ABS_MAX
+    net = to_analog(nn.ModuleList([nn.GRU(4, 3), nn.MultiheadAttention(4, 2)]), config).eval()
+    report = conversion_report(net)
+    assert set(report["where"]) == {"aihwkit's tiles"}
+    x = torch.randn(5, 2, 4)
+    assert net[0](x)[0].shape == (5, 2, 3)
+    assert net[1](x, x, x)[0].shape == (5, 2, 4)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Conv1d(1, 2, 3), lambda: nn.ConvTranspose2d(1, 2, 3)])
+def test_layers_that_aihwkits_tiles_lack_are_refused_for_its_chips(make):
+    config = create_rpu_config()
+    config.forward.noise_management = NoiseManagementType.ABS_MAX
+    with pytest.raises(ConfigError, match="Name it in digital="):
+        to_analog(nn.Sequential(make()), config)
+    to_analog(nn.Sequential(make()), config, digital=["0"])
+
+
+def test_the_digital_state_of_every_kind_loads():
+    torch.manual_seed(0)
+
+    def network_of_all():
+        return nn.ModuleList(
+            [
+                nn.LSTM(4, 3, 2, bidirectional=True),
+                nn.GRUCell(4, 3),
+                nn.MultiheadAttention(4, 2),
+                nn.TransformerDecoderLayer(4, 2, 8),
+                nn.Conv1d(2, 3, 3),
+                nn.ConvTranspose2d(2, 3, 3),
+            ]
+        )
+
+    source = network_of_all()
+    twin = network_of_all()
+    twin.load_state_dict(digital_state_dict(to_analog(source)))
+    for (name, a), b in zip(source.state_dict().items(), twin.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+class Conv1D(nn.Module):
+    "As in the package transformers, with its name."
+
+    def __init__(self, outputs, inputs):
+        super().__init__()
+        self.nf, self.nx = outputs, inputs
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) / 4)
+        self.bias = nn.Parameter(torch.randn(outputs))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).view(*x.shape[:-1], self.nf)
+
+
+Conv1D.__module__ = "transformers.pytorch_utils"
+
+
+def test_conv1d_of_transformers_is_a_linear_layer_with_its_weight_as_it_is():
+    torch.manual_seed(0)
+    net = nn.Sequential(Conv1D(6, 4)).eval()
+    x = torch.rand(2, 3, 4) / 2
+    analog = to_analog(net, create_rpu_config("ideal")).eval()
+    with torch.no_grad():
+        assert torch.allclose(analog(x), net(x), atol=1e-5)
+        assert analog[0].weight.shape == (4, 6)
+        assert torch.allclose(analog[0].as_digital()(x), net(x), atol=1e-6)
+    analog.train()(x).square().sum().backward()
+    net(x).square().sum().backward()
+    assert torch.allclose(analog[0].weight.grad, net[0].weight.grad, atol=1e-4)
+    again = to_analog(analog, create_rpu_config(tile_size=2))
+    assert len(again[0].blocks) == 6
+
+
+@pytest.mark.parametrize("name", ["swin_v2_t", "swin_t", "vit_b_32", "mobilenet_v3_small"])
+def test_networks_of_torchvision_are_on_tiles_but_for_vectors(name):
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, name)(num_classes=3).eval()
+    size = 224 if name.startswith("vit") else 64
+    x = torch.rand(1, 3, size, size)
+    config = create_rpu_config("ideal")
+    config.pre_post.input_range.init_value = 1e3
+    analog = to_analog(net, config).eval()
+    with torch.no_grad():
+        want = net(x)
+        assert torch.allclose(analog(x), want, atol=1e-3 * float(want.abs().max()))
+        noisy = to_analog(net, create_rpu_config(prog_noise_scale=5.0)).eval()
+        program(noisy)
+        assert float((noisy(x) - want).abs().max()) > 0.05 * float(want.abs().max())
+    report = conversion_report(analog, x)
+    left = report[(report["where"] == "digital") & ~report.why.str.startswith("digital by nature")]
+    assert set(left.why) <= {
+        "products of activations",
+        "Encoder uses parameters itself",
+        "ShiftedWindowAttention uses parameters itself",
+        "ShiftedWindowAttentionV2 uses parameters itself",
+    }
+    assert report.macs_share[report["where"] == "fast tiles"].sum() > 0.8

@@ -394,11 +394,6 @@ def test_the_compiled_tile_agrees():
     assert differs.float().mean() < 1e-3 and (theirs - ours).abs().max() < 1.01 * step
 
 
-def test_paddings_that_are_no_numbers_are_refused():
-    with pytest.raises(ConfigError, match="same"):
-        AnalogConv2d(nn.Conv2d(1, 1, 3, padding="same"), create_rpu_config())
-
-
 @pytest.mark.parametrize(
     "digital, shape, takes",
     [

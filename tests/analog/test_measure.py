@@ -7,12 +7,16 @@ import pytest
 import torch
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.optim.context import AnalogContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 from torch import nn
 
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
-from analognas.analog.measure import accuracy, eval_mode, measure_drift, stream_drift
+from analognas.analog.measure import accuracy, eval_mode, evaluate, measure_drift, stream_drift
+from analognas.analog.metrics import Metric
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import program
 from analognas.core import ConfigError, spawn_seeds
@@ -49,8 +53,12 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def by_hand(model, x, y, times, n_rep, seed, batch_size):
-    "The definition: program, let drift, count the hits."
+def hits(outputs, y):
+    return (outputs.argmax(dim=-1) == y).sum().item() / len(y) * 100
+
+
+def by_hand(model, x, y, times, n_rep, seed, batch_size, score=hits):
+    "The definition: program, let drift, count the hits or score the outputs."
     rows = []
     for s in spawn_seeds(seed, n_rep):
         chip = copy.deepcopy(model).eval()
@@ -61,15 +69,9 @@ def by_hand(model, x, y, times, n_rep, seed, batch_size):
             if k:
                 torch.manual_seed(int(torch.randint(2**31, ())))
             chip.drift_analog_weights(t)
-            hits = 0
-            for i in range(0, len(x), batch_size):
-                with torch.no_grad():
-                    hits += (
-                        (chip(x[i : i + batch_size]).argmax(dim=-1) == y[i : i + batch_size])
-                        .sum()
-                        .item()
-                    )
-            row.append(hits / len(x) * 100)
+            with torch.no_grad():
+                outputs = torch.cat([chip(part) for part in x.split(batch_size)])
+            row.append(score(outputs, y))
         rows.append(row)
     return rows
 
@@ -282,3 +284,165 @@ def test_torch_seed_restores_after_an_error():
     expected = torch.rand(2)
     with torch_seed(4):
         assert torch.equal(torch.rand(2), expected)
+
+
+# ---- other metrics -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def numbers(task):
+    "Inputs, and the digital network's own outputs as targets."
+    net, x, _ = task
+    with torch.no_grad():
+        return x, net(x)
+
+
+@pytest.mark.parametrize(
+    "metric, score",
+    [
+        ("rmse", lambda outputs, y: sk.mean_squared_error(y, outputs) ** 0.5),
+        ("mae", lambda outputs, y: sk.mean_absolute_error(y, outputs)),
+        ("r2", lambda outputs, y: sk.r2_score(y, outputs)),
+    ],
+)
+def test_errors_over_drift_are_those_of_a_loop_of_aihwkit_calls(task, numbers, metric, score):
+    model = convert_to_analog(copy.deepcopy(task[0]), create_rpu_config())
+    record = measure_drift(
+        model, numbers, n_rep=2, seed=5, batch_size=50, progress=False, metric=metric
+    )
+    expected = by_hand(model, *numbers, TIMES, 2, 5, 50, score)
+    assert np.allclose(record.acc, expected, rtol=1e-5)
+    assert record.metric == metric and record.avm > 0  # what drifts gets worse
+
+
+def test_a_metric_does_not_change_the_chips(task, numbers):
+    "Accuracy and its complement, which the user measures, are of the same readings."
+    net, x, y = task
+    model = to_analog(net)
+
+    def wrong(outputs, targets):
+        return (outputs.argmax(1) != targets).double().mean()
+
+    error = Metric(wrong, "error", "", higher_is_better=False)
+    errors = measure_drift(model, (x, y), n_rep=2, progress=False, metric=error)
+    right = measure_drift(model, (x, y), n_rep=2, progress=False)
+    assert np.allclose(errors.acc, 1 - right.acc / 100)
+    assert errors.avm == pytest.approx(right.avm / 100)
+    assert (right.metric, right.unit, right.higher_is_better) == ("accuracy", "%", True)
+
+
+def test_top_1_is_the_accuracy(task):
+    net, x, y = task
+    model = to_analog(net)
+    assert measure_drift(
+        model, (x, y), n_rep=2, progress=False, metric=("topk", 1)
+    ) == measure_drift(model, (x, y), n_rep=2, progress=False)
+
+
+class Keywords(nn.Module):
+    "A network that takes two tensors and returns a dict, as many do."
+
+    def __init__(self, net, key):
+        super().__init__()
+        self.net = net
+        self.key = key
+
+    def forward(self, image, shift):
+        return {self.key: self.net(image + shift), "loss": None}
+
+
+@pytest.mark.parametrize("form", [tuple, dict])
+def test_networks_of_several_inputs_and_outputs_are_measured_as_those_of_one(task, form):
+    net, x, y = task
+    halves = (x / 2, x - x / 2)
+    inputs = dict(zip(("image", "shift"), halves)) if form is dict else halves
+    how = {"n_rep": 2, "progress": False, "batch_size": 50}
+    expected = measure_drift(to_analog(net), (x, y), **how)
+    assert measure_drift(to_analog(Keywords(net, "logits")), (inputs, y), **how) == expected
+    assert expected == measure_drift(
+        to_analog(Keywords(net, "scores")), (inputs, y), get_output=lambda out: out["scores"], **how
+    )
+    with pytest.raises(ConfigError, match=r"keys \['loss', 'scores'\]"):
+        measure_drift(to_analog(Keywords(net, "scores")), (inputs, y), **how)
+    measure_drift(to_analog(Keywords(net, "logits")), (inputs, y), n_rep=1, progress=False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 60), st.sampled_from(["rmse", "r2", "mae", ("topk", 2)]))
+def test_the_size_of_a_batch_does_not_matter(size, metric):
+    rng = torch.Generator().manual_seed(size)
+    x = torch.randn(53, 4, generator=rng)
+    y = x + torch.randn(53, 4, generator=rng)
+    if isinstance(metric, tuple):
+        y = y.argmax(1)
+    whole = evaluate(nn.Identity(), (x, y), metric, 1000)
+    assert evaluate(nn.Identity(), (x, y), metric, size) == pytest.approx(whole, rel=1e-9)
+
+
+# ---- NaN never becomes a number ------------------------------------------------------------------
+
+
+class Diverges(nn.Module):
+    "A network some of whose outputs are bad, after a number of calls."
+
+    def __init__(self, net, bad, after=0, rows=slice(None)):
+        super().__init__()
+        self.net = net
+        self.bad = bad
+        self.left = after
+        self.rows = rows
+
+    def forward(self, x):
+        outputs = self.net(x)
+        self.left -= 1
+        if self.left < 0:
+            outputs[self.rows] = self.bad
+        return outputs
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_network_of_nan_has_no_accuracy_even_if_all_labels_are_0(task, bad, caplog):
+    "argmax of NaN is 0."
+    net, x, _ = task
+    labels = torch.zeros(len(x), dtype=torch.long)
+    broken = to_analog(Diverges(net, bad))
+    assert measure_drift(broken, (x, labels), n_rep=1, progress=False).mean.tolist() == [0.0] * 4
+    assert accuracy(broken, x, labels) == 0.0
+    assert "100 % of the outputs are NaN or infinite" in caplog.text
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "a function"])
+def test_other_metrics_of_nan_name_repeat_time_and_share(task, numbers, metric):
+    "Of 120 examples 30 are bad from the sixth reading on: the second time of the second chip."
+    if metric == "a function":
+        metric = lambda outputs, targets: outputs.argmax(1).double().mean()  # noqa: E731
+    calls = 1 + 4 + 1  # one to choose the batch size
+    broken = to_analog(Diverges(task[0], float("nan"), calls, slice(30)))
+    says = r"Repeat 1, 1 h after programming: .* 25 % of the outputs are NaN or infinite"
+    with pytest.raises(ConfigError, match=says):
+        measure_drift(broken, numbers, n_rep=3, progress=False, metric=metric)
+
+
+def test_a_metric_that_becomes_nan_is_refused_too(task, numbers):
+    with pytest.raises(ConfigError, match="Repeat 0, 1 s after programming: never is nan"):
+        measure_drift(
+            to_analog(task[0]),
+            numbers,
+            progress=False,
+            metric=Metric(lambda outputs, targets: float("nan"), "never"),
+        )
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_targets_of_nan_are_refused(task, numbers, bad):
+    x, y = numbers
+    y = y.clone()
+    y[:60] = bad
+    with pytest.raises(ConfigError, match="50 % of the targets are NaN or infinite"):
+        measure_drift(to_analog(task[0]), (x, y), progress=False, metric="rmse")
+
+
+def test_dense_targets_are_refused_under_accuracy(task):
+    net, x, _ = task
+    with pytest.raises(ConfigError, match="pixel: 'miou'"):
+        measure_drift(to_analog(net[:1]), (x, torch.zeros(120, 4, 4).long()), progress=False)

@@ -99,6 +99,7 @@ def test_a_users_noise_model_is_used():
 def test_training_and_loading_forget_the_devices_and_unprogramming_restores():
     torch.manual_seed(0)
     net, x = to_analog(nn.Linear(8, 4), create_rpu_config(out_noise=0.0)).eval(), torch.randn(5, 8)
+    trained = copy.deepcopy(net.state_dict())
     with torch.no_grad():
         before = net(x)
         program(net)
@@ -106,7 +107,7 @@ def test_training_and_loading_forget_the_devices_and_unprogramming_restores():
         reset_programming(net)
         assert torch.equal(net(x), before)
         program(net)
-        net.load_state_dict(net.state_dict())
+        net.load_state_dict(trained)
         assert torch.equal(net(x), before) and net.tile_states is None
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from analognas.bench import analog
+from analognas.bench import analog, networks
 
 # design.md, section 8
 KEYS = {
@@ -23,8 +23,10 @@ KEYS = {
 def test_bench_analog_prints_its_ratios(bench_json, monkeypatch):
     small = partial(analog.bench_analog, eval_batch=2, train_batch=2, rounds=1)
     monkeypatch.setattr(analog, "bench_analog", small)
+    of_networks = partial(networks.bench_networks, ("conv1d",), rounds=1)
+    monkeypatch.setattr(networks, "bench_networks", of_networks)
     result = bench_json("analog")
-    assert result.keys() >= KEYS
+    assert result.keys() >= KEYS | {"conv1d_eval_over_digital", "conv1d_train_over_digital"}
     assert all(value > 0 for name, value in result.items() if name != "max_rel_err")
     assert result["max_rel_err"] < 1e-6
 

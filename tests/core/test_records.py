@@ -37,6 +37,29 @@ def test_drift_record_equals_sums_by_hand(rows):
     assert all(type(v) is float for v in (record.acc_1d, record.avm, record.std_1d))
 
 
+@given(ACCURACIES, st.booleans())
+def test_another_metric_is_kept_and_lost_over_a_month_where_it_gets_worse(rows, higher):
+    record = DriftRecord(TIMES, rows, "score", "K", higher)
+    percent = DriftRecord(TIMES, rows)
+    assert record.avm == (percent.avm if higher else -percent.avm)
+    assert np.array_equal(record.mean, percent.mean) and record.acc_1d == percent.acc_1d
+    assert DriftRecord(**json.loads(json.dumps(record.to_dict()))) == record != percent
+
+
+def test_the_json_of_an_accuracy_is_that_of_0_1_0():
+    assert DriftRecord((1, 2), [[90, 80]]).to_dict() == {
+        "t_inference": [1.0, 2.0],
+        "acc": [[90.0, 80.0]],
+    }
+    share = DriftRecord((1, 2), [[0.9, 0.8]], "accuracy", "")  # not in percent
+    assert DriftRecord(**share.to_dict()) == share
+
+
+def test_values_of_another_metric_must_be_finite():
+    with pytest.raises(ConfigError, match="Values of rmse must be finite numbers; got nan"):
+        DriftRecord((1, 2), [[1, np.nan]], "rmse")
+
+
 @pytest.mark.parametrize(
     "times, acc",
     [

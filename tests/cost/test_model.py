@@ -305,3 +305,13 @@ def test_a_price_needs_no_torch():
         "sys.exit(bool({'torch', 'aihwkit'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["out_channel0", "M", "R1", "convblock1", "widenfact1", "B1"])
+def test_a_config_of_nan_has_no_costs(name, bad):
+    config = RESNETS.sample_arch() | {name: bad}
+    with pytest.raises(ConfigError, match=f"{name} = {bad} is not allowed"):
+        hardware_cost(RESNETS, [config])
+    with pytest.raises(ConfigError, match=f"{name} = {bad} is not allowed"):
+        layer_costs(RESNETS, config)

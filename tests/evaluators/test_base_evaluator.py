@@ -14,8 +14,11 @@ from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import (
     Evaluator,
     ParamsEvaluator,
+    Prediction,
+    Predictions,
     kendall_tau,
     noise_ceiling,
+    noise_ceiling_from_repeats,
 )
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -89,6 +92,23 @@ def test_unusable_vectors_are_refused(x, y):
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(ConfigError):
         kendall_tau([1, 2, np.nan, 4, 5, 6], range(6))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place, name", [(0, "acc_1d"), (1, "avm"), (2, "std_1d")])
+def test_a_prediction_that_is_no_number_is_refused(bad, place, name):
+    values = [90.0, 1.0, 0.1]
+    values[place] = bad
+    says = f"{name} of a prediction must be finite; got {bad}"
+    with pytest.raises(ConfigError, match=says):
+        Prediction(*values, False)
+    with pytest.raises(ConfigError, match=says):
+        Predictions(*(np.array([1.0, v]) for v in values), np.zeros(2, bool))
+
+
+def test_a_ceiling_of_labels_that_are_no_numbers_is_refused():
+    with pytest.raises(ConfigError, match="finite labels"):
+        noise_ceiling_from_repeats(np.array([1.0, math.nan, 2.0]), ["a", "a", "b"])
 
 
 def test_ceiling():

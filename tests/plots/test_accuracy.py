@@ -10,6 +10,7 @@ from analognas.plots.accuracy import (
     distribution_data,
     drift_data,
     plot_distribution,
+    plot_drift,
 )
 
 
@@ -70,3 +71,35 @@ def test_alt_texts_have_quartiles_losses_and_spreads():
     assert drift in words
     assert f"{r.acc[:, 3].std(ddof=1):.2f} points (standard deviation over 12 repeats)" in words
     assert "nan" not in words
+
+
+# ---- other metrics -------------------------------------------------------------------------------
+
+
+def errors():
+    "Temperatures in which less is better, beyond 100."
+    return {
+        "net": DriftRecord(
+            DRIFT_TIMES, [[150, 160, 170, 190], [150, 180, 190, 210]], "rmse", "K", False
+        )
+    }
+
+
+def test_a_record_of_another_metric_is_drawn_and_told_as_that(axes):
+    assert plot_drift(errors(), axes).get_ylabel() == "rmse (K)"
+    assert drift_data(errors()).high.max() > 200  # percent end at 100
+    text = alt_text_drift(errors())
+    assert "Mean rmse over" in text and "(a loss of 50.00 K)" in text and "%" not in text
+    text = alt_text_distribution(errors())
+    assert text.startswith("Rmse 1 day after") and "median 180.00 K" in text and "%" not in text
+
+
+def test_the_distribution_of_another_metric_is_labelled_as_that(axes):
+    ax = plot_distribution(errors()["net"], ax=axes)
+    assert ax.get_ylabel() == "rmse 1 day after programming (K)"
+
+
+def test_accuracies_and_errors_have_no_common_axis(axes):
+    for draw in (plot_drift, plot_distribution, alt_text_drift):
+        with pytest.raises(ConfigError, match="no common axis: accuracy, rmse"):
+            draw(records(3) | errors())

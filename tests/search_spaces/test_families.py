@@ -118,6 +118,18 @@ def test_own_family_metrics_are_features():
     assert matrix[:, -1].tolist() == [8, 600]
 
 
+def test_a_feature_that_is_no_number_is_refused():
+    "A tree would take NaN as a missing value and predict all the same."
+
+    class Broken(Perceptrons):
+        def static_metrics(self, columns, input_dim, classes):
+            metrics = super().static_metrics(columns, input_dim, classes)
+            return metrics | {"widest": np.array([8, np.nan])}
+
+    with pytest.raises(ConfigError, match="NaN in 'widest'"):
+        ConfigSpace("digits", Broken()).features(CONFIGS)
+
+
 def test_own_family_has_hardware_cost():
     cost = hardware_cost(ConfigSpace("digits", Perceptrons()), CONFIGS)
     assert cost.tiles.tolist() == [2, 3 + 3]  # tiles of 256 x 256

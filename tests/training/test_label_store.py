@@ -675,3 +675,32 @@ def test_a_result_that_is_no_measurement_is_named(tmp_path):
     store.put('{"width": 77}', 0, {"acc": [[1, 2]]}, 1.0)
     with pytest.raises(FileFormatError, match="77"):
         label_table(store)
+
+
+# ---- NaN is no label -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["acc_1d", "std_1d", "acc_hwa", "acc"])
+def test_a_result_of_nan_is_not_kept(tmp_path, name, bad):
+    store = LabelStore(tmp_path / "s.sqlite", FACTS)
+    good = result([[90, 89, 88], [91, 90, 89]])
+    value = [[bad, 89.0, 88.0]] if name == "acc" else float(bad)
+    with pytest.raises(ConfigError, match="finite numbers only"):
+        store.put(json.dumps({"width": 1}), 0, good | {name: value}, 1.0)
+    assert store.counts()["done"] == 0
+
+
+@pytest.mark.parametrize("name", ["acc_1d", "std_1d", "acc_hwa", "acc"])
+def test_a_store_that_holds_nan_gives_no_labels(tmp_path, name):
+    "It was written by an older release."
+    store = LabelStore(tmp_path / "s.sqlite", FACTS)
+    bad = result([[90, 89, 88], [91, 90, 89]])
+    bad[name] = [[np.nan, 89.0, 88.0], [91.0, 90.0, 89.0]] if name == "acc" else np.nan
+    store.put(json.dumps({"width": 1}), 0, {"later": 1}, 1.0)
+    with closing(sqlite3.connect(store.path)) as db:
+        db.execute("update task set result = ?", (json.dumps(bad),))
+        db.commit()
+    for read in (label_table, lambda s: label_set("mine", s, space_of_width())):
+        with pytest.raises(FileFormatError, match="is no measurement"):
+            read(store)

@@ -1,5 +1,7 @@
 """What is known of candidates: verdicts against a bootstrap, predictions against the evaluator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
@@ -25,6 +27,12 @@ def test_verdict_agrees_with_a_bootstrap():
     assert verdict(record(*acc), low - 0.5).survives is True
     assert verdict(record(*acc), high + 0.5).survives is False
     assert verdict(record(*acc), acc.mean()).survives is None
+
+
+def test_a_record_of_another_metric_has_no_verdict():
+    errors = replace(record(0.1, 0.2), metric="rmse", unit="K", higher_is_better=False)
+    with pytest.raises(ConfigError, match="the record is of rmse"):
+        verdict(errors, 90.0)
 
 
 def test_verdict_of_one_chip_is_undecided():

@@ -1,0 +1,102 @@
+"""Inputs in any form, the output that counts, and loaders."""
+
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analognas.analog.batches import call_model, gather, output_tensor, split_inputs
+from analognas.core import ConfigError
+
+X = torch.arange(12.0).reshape(6, 2)
+Y = torch.arange(6)
+
+
+@given(st.integers(1, 9), st.integers(1, 12))
+def test_batches_hold_every_example_once_and_in_order(n, size):
+    inputs = {"a": torch.arange(n), "b": torch.arange(n) * 2}
+    parts = list(split_inputs(inputs, torch.arange(n), size))
+    assert torch.cat([some["a"] for some, _ in parts]).tolist() == list(range(n))
+    assert all(torch.equal(some["b"], 2 * wanted) for some, wanted in parts)
+    assert max(len(wanted) for _, wanted in parts) <= size
+
+
+@pytest.mark.parametrize("inputs", [X, (X, 2 * X), {"a": X, "b": 2 * X}])
+def test_a_model_gets_a_tensor_positions_or_keywords(inputs):
+    def model(a, b=None):
+        return a if b is None else a + b
+
+    expected = X if isinstance(inputs, torch.Tensor) else 3 * X
+    assert torch.equal(call_model(model, inputs), expected)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        X,
+        (X, "state"),
+        [X],
+        {"logits": X, "loss": Y},
+        OrderedDict(out=X, aux=Y),
+        SimpleNamespace(logits=X),
+    ],
+)
+def test_the_output_that_counts(outputs):
+    assert output_tensor(outputs) is X
+
+
+@pytest.mark.parametrize("outputs", [{"scores": X}, "text", (), torch.tensor(1.0), (None, X)])
+def test_where_no_output_counts_the_user_is_asked_for_it(outputs):
+    with pytest.raises(ConfigError, match="get_output=lambda"):
+        output_tensor(outputs)
+
+
+def test_the_users_function_comes_first():
+    assert output_tensor({"logits": Y, "scores": X}, lambda outputs: outputs["scores"]) is X
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        [(X[:4], Y[:4]), (X[4:], Y[4:])],
+        [[X[:4], Y[:4]], [X[4:], Y[4:]]],
+        [(X[:1], Y[:1]), (X[1:3], Y[1:3]), (X[3:], Y[3:])],
+    ],
+)
+def test_a_loader_is_its_batches_together(loader):
+    inputs, targets = gather(loader)
+    assert torch.equal(inputs, X) and torch.equal(targets, Y)
+
+
+def test_batches_of_dicts_and_tuples():
+    dicts = [{"ids": X[:2], "labels": Y[:2]}, {"ids": X[2:], "labels": Y[2:]}]
+    inputs, targets = gather(dicts)
+    assert torch.equal(inputs["ids"], X) and torch.equal(targets, Y)
+    inputs, targets = gather([((X[:2], X[:2]), Y[:2]), ((X[2:], X[2:]), Y[2:])])
+    assert torch.equal(inputs[1], X) and torch.equal(targets, Y)
+    assert torch.equal(gather({"ids": X, "labels": Y})[0]["ids"], X)
+
+
+@pytest.mark.parametrize(
+    "data, says",
+    [
+        ((X, Y[:3]), "got 6 and 3"),
+        (((X, X[:3]), Y), r"as many rows; got \[3, 6\]"),
+        (("text", Y), "got str"),
+        (({}, Y), "got nothing"),
+        (3, "no batch"),
+        ([X], "got Tensor"),
+        ([{"ids": X}], "key 'labels'"),
+        ([(X, Y), (X[:, :1], Y)], "pad sequences to one length"),
+        ([(X, Y), ({"ids": X}, Y)], "cannot be put together"),
+        ([(X, [1, 2])], "targets of a loader's batches cannot|must be a tensor"),
+        ((X, torch.tensor(1)), "one row for each example"),
+        ((X, torch.tensor([1, 2, 3, torch.nan, torch.inf, 0])), "33.3 % of the targets"),
+    ],
+)
+def test_other_data_are_refused(data, says):
+    with pytest.raises(ConfigError, match=says):
+        gather(data)
