@@ -211,7 +211,7 @@ class BOptimizer(BudgetedOptimizer):
         self.acquisition = check_choice("acquisition", acquisition, ACQUISITIONS)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        "Yield a random start, then the batches with the largest expected improvement."
+        "Yield a first design, then batches that the acquisition chooses."
         space = history.space
         candidates = Candidates(
             space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)

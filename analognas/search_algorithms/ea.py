@@ -155,7 +155,7 @@ class LocalSearch(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        "Yield random starts, then neighbours of the best one."
+        "Yield random starts, and from each the neighbours of the best so far."
         n = self.nb_start
         while start := (yield from first_feasible(history, n, self.nb_evaluations, rng)):
             n = 1

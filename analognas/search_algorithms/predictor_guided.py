@@ -104,7 +104,7 @@ class PredictorGuided(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
-        "Yield a random start, then the candidates that the forests predict best."
+        "Yield a first design, then the candidates that the forests predict best."
         space = history.space
         candidates = Candidates(
             space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)
