@@ -9,7 +9,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 .PHONY: help setup demo test test-all test-browser lab docs check export release clean-venv
 
 help:
-	@echo "make demo       search by measuring and by predicting, train, program, drift; a few minutes"
+	@echo "make demo       search by measuring and by predicting, train, program, drift; one to three minutes"
 	@echo "make test       the tests, every notebook from top to bottom among them"
 	@echo "make test-all   those and the slow ones"
 	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"

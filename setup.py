@@ -30,7 +30,9 @@ setup(
     url=cfg["git_url"],
     packages=find_packages(include=["analognas", "analognas.*"]),
     py_modules=["analogainas"],  # the old name, an alias
-    package_data={"analognas": ["**/*.json", "**/*.ubj", "**/*.csv", "**/*.npz", "py.typed", "**/*.pyi"]},
+    package_data={
+        "analognas": ["**/*.json", "**/*.ubj", "**/*.csv", "**/*.npz", "py.typed", "**/*.pyi"]
+    },
     data_files=[
         (
             "share/analognas/lessons",

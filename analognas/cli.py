@@ -37,7 +37,7 @@ DEVICE_HELP = "where to train and measure, such as cuda"
 def add_demo(subparsers) -> None:
     "Add the arguments of `analognas demo`."
     demo = subparsers.add_parser(
-        "demo", help="search, train, program and drift, in a few minutes", **FORMATS
+        "demo", help="search, train, program and drift, in one to three minutes", **FORMATS
     )
     demo.add_argument(
         "--run-dir",
@@ -149,7 +149,8 @@ def add_collect(subparsers) -> None:
     collect.add_argument(
         "--plan",
         help=(
-            "how each is trained: full, cpu or quick; the dearest that suits the device if left out"
+            "how each is trained: full, cpu, brief or quick; if left out, the most expensive "
+            "that suits the device"
         ),
     )
     collect.add_argument(

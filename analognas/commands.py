@@ -249,7 +249,7 @@ def bench_query(args: Namespace) -> dict[str, Any]:
 
 
 def bench_search(args: Namespace) -> dict[str, Any]:
-    "Run every optimizer on AnalogNAS-Bench."
+    "Run the optimizers on AnalogNAS-Bench."
     from analognas.bench import search
 
     seeds = 100 if args.seeds is None else args.seeds

@@ -13,6 +13,13 @@ import analognas
 
 ROOT = Path(analognas.__file__).parent
 STUBS = sorted(ROOT.rglob("__init__.pyi"))
+# Words that a public docstring may begin with; a new one is added on purpose.
+VERBS = set(
+    """Add Build Check Compute Convert Copy Declare Define Describe Discard Draw Evaluate Fail
+    Hold Let Limit Load Look Make Move Predict Program Propose Put Raise Rank Read Record
+    Return Run Search Show Train Wait Warn Write Yield""".split()
+)
+NOT_YET = {"Measurement", "Metric", "Protocol"}
 
 
 def stub_names(stub):
@@ -27,6 +34,28 @@ def test_each_offered_name_is_the_one_that_its_module_defines(stub):
     for module, name in stub_names(stub):
         defined = getattr(importlib.import_module(f"{package}.{module}"), name)
         assert getattr(importlib.import_module(package), name) is defined
+
+
+def properties(node):
+    "Return the public properties of a class."
+    functions = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"]
+    return [n for n in functions if "property" in "".join(map(ast.unparse, n.decorator_list[:1]))]
+
+
+def public_definitions(stub):
+    "Yield name and node of the public functions, classes and their properties."
+    for module, name in stub_names(stub):
+        tree = ast.parse((stub.parent / f"{module}.py").read_text())
+        defined = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        for node in [n for n in defined if n.name == name]:
+            yield name, node
+            yield from ((f"{name}.{member.name}", member) for member in properties(node))
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=[stub.parent.name for stub in STUBS])
+def test_a_public_docstring_begins_with_a_verb(stub):
+    first = {name: (ast.get_docstring(n) or "-").split()[0] for name, n in public_definitions(stub)}
+    assert {name for name, word in first.items() if word not in VERBS} <= NOT_YET
 
 
 def test_what_type_checkers_see_at_the_top_is_what_is_loaded():

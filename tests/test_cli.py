@@ -4,6 +4,7 @@ import pytest
 
 from analognas import cli
 from analognas.core import ConfigError
+from analognas.search_algorithms.registry import selectable_optimizers
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,10 @@ def test_main_keeps_the_traceback_of_a_bug(monkeypatch):
 def test_main_refuses_a_config_that_is_no_json(config, capsys):
     assert cli.main(["measure", "digits", "--config", config]) == 2
     assert "--config must be a JSON object" in capsys.readouterr().err
+
+
+def test_search_help_names_every_optimizer_that_takes_one_evaluator(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["search", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert set(selectable_optimizers()) <= set(words)

@@ -90,7 +90,9 @@ _DEVICE_SETTINGS = ("g_max", "prog_noise_scale", "read_noise_scale", "drift_scal
 
 
 def _noise_model(hardware: HardwareConfig) -> "BaseNoiseModel":
-    "Return aihwkit's model of the preset's devices."
+    """Return aihwkit's model of the preset's devices.
+
+    Raises `ConfigError` for a preset that has none."""
     from aihwkit.inference import PCMLikeNoiseModel
     from aihwkit.inference.noise.hermes import HermesNoiseModel
     from aihwkit.inference.noise.reram import ReRamCMONoiseModel
@@ -100,7 +102,11 @@ def _noise_model(hardware: HardwareConfig) -> "BaseNoiseModel":
         return HermesNoiseModel(num_devices=2, **settings)
     if hardware.preset == "reram":
         return ReRamCMONoiseModel(acceptance_range=CMO_ACCEPTANCE, **settings)
-    return PCMLikeNoiseModel(**settings)
+    if hardware.preset in ("pcm", "ideal"):
+        return PCMLikeNoiseModel(**settings)
+    raise ConfigError(
+        f"The devices of preset {hardware.preset!r} have no noise model; pass one as `noise_model`."
+    )
 
 
 def _check_noise_model(noise_model: Any, changes: dict[str, Any]) -> None:

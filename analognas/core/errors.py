@@ -16,32 +16,32 @@ import numpy as np
 
 # %% ../../nbs/core/10_errors.ipynb #5caab126
 class AnalogNASError(Exception):
-    """The base of all errors of this package: its message says in words what is wrong and what is
-    allowed."""
+    "Signal an error of this package; the message names what is wrong and what is allowed."
 
 
 class ConfigError(AnalogNASError, ValueError):
-    "A hyperparameter, configuration or argument has a value that is not allowed."
+    "Signal that a hyperparameter, configuration or argument has a value that is not allowed."
 
 
 class FileFormatError(AnalogNASError, ValueError):
-    "A file is not what it should be: truncated, corrupt, or written for something else."
+    "Signal that a file is truncated, corrupt, or written for something else."
 
 
 class MissingExtraError(AnalogNASError, ImportError):
-    "An optional package is not installed; the message says which command installs it."
+    "Signal that an optional package is missing; the message has the command that installs it."
 
 
 class InfeasibleError(AnalogNASError, RuntimeError):
-    "No architecture that meets the constraints was found within the allowed effort."
+    "Signal that no architecture that meets the constraints was found within the allowed effort."
 
 # %% ../../nbs/core/10_errors.ipynb #7c0de5e1
 def import_optional(
     module: str,  # such as "pymoo.core.problem"
     extra: str,  # the extra of this package that installs it
 ) -> Any:  # the module
-    """A module of an optional package; if it is missing, a `MissingExtraError` that says how to get
-    it."""
+    """Return a module of an optional package.
+
+    Raises `MissingExtraError`, which has the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as e:

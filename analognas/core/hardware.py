@@ -18,7 +18,8 @@ G_MIN = {"reram": 9.0}  # microsiemens; this device cannot be switched off
 G_MAX_LIMIT = {"hermes": 20.7}  # microsiemens; the devices were characterised up to there
 
 # %% ../../nbs/core/70_hardware.ipynb #17383bf2
-_DEVICES = ("pcm", "hermes", "reram", "ideal")  # presets, each with its noise model
+# A new one also needs an entry in `PRESETS` and a noise model in `create_rpu_config`.
+_DEVICES = ("pcm", "hermes", "reram", "ideal")
 _NOT_NEGATIVE = (
     "prog_noise_scale",
     "read_noise_scale",

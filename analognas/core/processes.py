@@ -11,9 +11,9 @@ from pathlib import Path
 
 # %% ../../nbs/core/50_processes.ipynb #887ce6ba
 def pid_exists(pid: int) -> bool:
-    """Does a process of that number run on this machine?
+    """Return whether a process of that number runs on this machine.
 
-    One that has ended and that its parent did not take note of does not."""
+    One that has ended and has not been waited for by its parent does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -36,7 +36,7 @@ def process_realm() -> str | None:
     """Name what process numbers are counted within: this start of the machine, and the container.
 
     Within one realm a number and a start time are one process for certain. None where the system
-    does not say (only Linux does)."""
+    does not report it (only Linux does)."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -45,7 +45,7 @@ def process_realm() -> str | None:
 
 
 def process_start(pid: int) -> str | None:
-    "Say when a process started, in clock ticks since boot; None where the system does not say."
+    "Return when a process started, in clock ticks since boot; None where that is not reported."
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

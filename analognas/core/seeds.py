@@ -18,6 +18,7 @@ def as_rng(
 
 
 def spawn_seeds(seed: int | None, n: int) -> list[int]:
-    """`n` independent 32-bit seeds from one: run `i` gets the same seed however many runs or
-    workers there are."""
+    """Return `n` independent 32-bit seeds from one.
+
+    Run `i` gets the same seed however many runs or workers there are."""
     return [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(n)]

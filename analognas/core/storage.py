@@ -54,10 +54,10 @@ class TaskStore(TaskFile):
         self.unwritten: dict[Any, tuple[str, list[dict]]] = {}
 
     def begin(self, about: Mapping | None) -> dict | None:
-        """Make what is missing in the file, and note what its tasks belong to.
+        """Make what is missing in the file, and store the metadata of the tasks.
 
-        Returns what was noted before; None if nothing was. Without `about` no file is made, and
-        `FileFormatError` is raised if nothing was noted."""
+        Returns metadata that were stored before; None if there were none. Without `about` no file
+        is made, and `FileFormatError` is raised if there are none."""
         if about is not None:
             self.make()
         with self.transaction() as db:

@@ -28,7 +28,7 @@ _CLAIM_COLUMNS = {
     "started": "text",
     "token": "text",
     "beat": "real",
-    "progress": "text",  # the last that was noted since the task was claimed
+    "progress": "text",  # the last that was recorded since the task was claimed
     "deaths": "integer not null default 0",  # processes that ended before they noted any progress
     "lost": "integer not null default 0",  # processes that ended, with progress or without
 }
@@ -86,7 +86,7 @@ class TaskTable:
 
 # %% ../../nbs/core/75_task_file.ipynb #80b2f772
 class StoreUnavailableError(ConfigError):
-    "A store cannot be used at the moment: locked, out of reach, or its disk is full. Not damaged."
+    "Signal that a store is locked, out of reach or on a full disk; it is not damaged."
 
 # %% ../../nbs/core/75_task_file.ipynb #29eca297
 LOCK_SECONDS = 60.0  # an operation waits so long while another process writes

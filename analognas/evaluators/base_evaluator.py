@@ -40,7 +40,7 @@ def _check_finite(prediction: Any) -> None:
 @renamed_arguments(outside="extrapolated")
 @dataclass(frozen=True)
 class Prediction:
-    "The prediction, or the measurement, of one architecture; NaN raises `ConfigError`."
+    "Hold the prediction, or the measurement, of one architecture; NaN raises `ConfigError`."
 
     acc_1d: float  # accuracy one day after programming, percent
     avm: float  # accuracy lost over a month, percentage points
@@ -68,7 +68,7 @@ class Prediction:
 @renamed_arguments(outside="extrapolated")
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The predictions of n architectures; index `i` gives the `Prediction` of one.
+    """Hold the predictions of n architectures; index `i` gives the `Prediction` of one.
 
     NaN raises `ConfigError`."""
 
@@ -138,7 +138,7 @@ Z_95 = 1.959964  # 97.5 % quantile of the standard normal
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #9b02a35f
 @dataclass(frozen=True)
 class KendallTau:
-    "Kendall's tau with its 95 % confidence interval."
+    "Hold Kendall's tau with its 95 % confidence interval."
 
     tau: float  # -1 to 1
     low: float  # lower end
@@ -208,7 +208,7 @@ def noise_ceiling_from_repeats(
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #c4988bba
 class Evaluator(ABC):
-    "Predicts or looks up `acc_1d`, `avm` and `std_1d` of architectures."
+    "Predict or look up `acc_1d` (percent), `avm` and `std_1d` (percentage points)."
 
     measured: bool = False  # are the predictions measurements?
     # does `_predict` refuse bad configs itself, as it does if it starts with
@@ -237,15 +237,15 @@ class Evaluator(ABC):
 
     @abstractmethod
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
-        """Answers of shape (n, 3) in the order of `TARGETS`, and for each config whether it lies
-        outside the fitted range, (n,)."""
+        """Return predictions of shape (n, 3) in the order of `TARGETS`, and for each config whether
+        it is outside the fitted range, (n,)."""
 
     def fit(self, labels: LabelSet) -> Self:
         "Fit to labels. Evaluators that do not learn raise `ConfigError`."
         raise ConfigError(f"{type(self).__name__} does not learn from labels.")
 
     def query_pop(self, configs: Sequence[Mapping]) -> Predictions:
-        """Answers for a population.
+        """Return the predictions for n configs as `Predictions` of length n.
 
         An unbound evaluator takes the default space, `ConfigSpace()`; a bad config raises
         `ConfigError`."""
@@ -260,14 +260,12 @@ class Evaluator(ABC):
         values, extrapolated = self._predict(configs)
         if not np.isfinite(values).all():
             bad = configs[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
-            raise ConfigError(
-                f"{type(self).__name__} gave NaN or infinity as an answer about {bad}."
-            )
+            raise ConfigError(f"{type(self).__name__} predicted NaN or infinity for {bad}.")
         acc_1d, avm, std_1d = values.T
         return Predictions(acc_1d, avm, std_1d, extrapolated, self.measured)
 
     def query(self, config: Mapping) -> Prediction:
-        "The answer for one architecture."
+        "Return the prediction for one config."
         return as_predictions(self.query_pop([config]))[0]
 
     def get_correlation(self, labels: LabelSet) -> dict[str, KendallTau]:
@@ -292,7 +290,7 @@ _OLD_NAMES = {
 
 
 def _adopt_old_names(cls: type) -> None:
-    "Make the names that 0.1.0 asked of an evaluator work, with a `DeprecationWarning`."
+    "Make the names work that 0.1.0 required of an evaluator, with a `DeprecationWarning`."
     for old, new in _OLD_NAMES.items():
         if old not in vars(cls):
             continue
@@ -305,7 +303,7 @@ def _adopt_old_names(cls: type) -> None:
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #fc33ebd8
 class ParamsEvaluator(Evaluator):
-    """Ranks by parameter count alone: the baseline that a fitted evaluator has to beat.
+    """Rank by parameter count alone: the baseline that a fitted evaluator has to beat.
 
     Its predictions are scores, not percent."""
 

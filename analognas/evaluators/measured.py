@@ -36,11 +36,11 @@ _ONE_AT_A_TIME = threading.Lock()
 
 # %% ../../nbs/evaluators/70_measured.ipynb #2ba024bd
 class MeasuredEvaluator(Evaluator):
-    """Trains and measures architectures by a protocol, each canonical config once.
+    """Train and measure each architecture once, by a protocol.
 
-    `store` is an SQLite file that keeps every measurement as it is made: a killed process loses
-    the one under way, and an evaluator with the same store continues. Raises `ConfigError` if the
-    store was made differently. An error in a network's training is raised with its config, and
+    `store` is an SQLite file that keeps every measurement as it is made: a killed process loses the
+    measurement in progress, and an evaluator with the same store continues. Raises `ConfigError` if
+    the store was made differently. An error in a network's training is raised with its config, and
     earlier measurements are kept.
 
     It can be sent to other processes together with its data. Each machine has its own file then,

@@ -154,7 +154,7 @@ def _train(x: Tensor, target: Tensor, generator: torch.Generator) -> dict[str, T
 
 # %% ../../nbs/evaluators/60_mlp.ipynb #6d2476d8
 class MLPEvaluator(SurrogateEvaluator):
-    """Predicts the three targets by an ensemble of small neural networks.
+    """Predict the three targets by an ensemble of small neural networks.
 
     Raises as `SurrogateEvaluator` does; there are no pretrained weights."""
 

@@ -212,14 +212,14 @@ def _load_weights(
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #2e85301e
 class DatasetMismatchWarning(UserWarning):
-    "An evaluator predicts for a dataset that it was not fitted on."
+    "Warn that an evaluator predicts for a dataset that it was not fitted on."
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #d74571b7
 MIN_ROWS = 10  # five-fold cross-validation of fewer labels is meaningless
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #8dd9e3ba
 class SurrogateEvaluator(Evaluator):
-    """Predicts 1-day accuracy, AVM and 1-day standard deviation by a `RankModel`.
+    """Predict 1-day accuracy, AVM and 1-day standard deviation by a `RankModel`.
 
     Subclasses set its regressor, `learner`. Raises `ConfigError` for a space with other features
     and `FileFormatError` for damaged weights; warns `DatasetMismatchWarning` when the space is
@@ -367,7 +367,7 @@ class SurrogateEvaluator(Evaluator):
         return super().get_evaluator_stat() | known
 
     def save(self, folder: str | Path) -> Path:
-        "Write weights and description to a new or existing folder, whole or not at all."
+        "Write weights and description to a new or existing folder, atomically."
         if self._fitted is None:
             raise ConfigError(
                 "There is nothing to save: fit the evaluator or bind it to a space first."

@@ -19,7 +19,7 @@ from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/30_table.ipynb #8a7da21f
 class TableEvaluator(Evaluator):
-    """Looks architectures up in a label set.
+    """Look architectures up in a label set.
 
     Several measurements of one architecture are averaged. An architecture that was not measured
     raises `ConfigError`."""

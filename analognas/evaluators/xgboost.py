@@ -33,7 +33,7 @@ def pretrained_weights(space: ConfigSpace) -> Path:
     family = [f for f, s in spaces.items() if s["search_space"] == space.search_space]
     if not family:
         raise ConfigError(
-            f"No shipped evaluator knows the {space.search_space!r} family; shipped: "
+            f"No shipped evaluator was fitted on the {space.search_space!r} family; shipped: "
             f"{sorted({s['search_space'] for s in spaces.values()})}. Fit one: "
             "XGBoostEvaluator().fit(labels, space)."
         )
@@ -42,7 +42,7 @@ def pretrained_weights(space: ConfigSpace) -> Path:
 
 # %% ../../nbs/evaluators/50_xgboost.ipynb #e6b8eedf
 class XGBoostEvaluator(SurrogateEvaluator):
-    """Predicts 1-day accuracy, AVM and 1-day standard deviation by boosted trees.
+    """Predict 1-day accuracy, AVM and 1-day standard deviation by boosted trees.
 
     Without `folder`, pretrained weights are chosen when the evaluator is bound to a space. Raises
     `ConfigError` for a space with other features and `FileFormatError` for damaged weights; warns

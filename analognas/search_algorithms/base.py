@@ -31,9 +31,10 @@ Proposals = Generator[list[dict], list[Trial], Any]
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #5f3aa4ea
 def initial_population(history: History, n: int, rng: np.random.Generator) -> Proposals:
-    """`trials = yield from initial_population(...)`: `n` random feasible trials.
+    """Propose random configs until `n` trials are feasible; return them (use `yield from`).
 
-    Fewer if the feasible region is small; `InfeasibleError` if nothing feasible was found."""
+    Returns fewer if the feasible region is small. Raises `InfeasibleError` if nothing feasible was
+    found."""
     found: dict[str, Trial] = {}
     for _ in range(START_ROUNDS):
         batch = yield history.sample(n, rng)
@@ -66,7 +67,7 @@ def infeasibility_message(history: History) -> str:
 # %% ../../nbs/search_algorithms/20_base.ipynb #97d185d7
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Hold the result of a search.
 
     Unpacks as `best_config, best_acc`, which is what AnalogNAS's `run` returned."""
 
@@ -104,7 +105,7 @@ def check_count(name: str, value: Any, low: int = 1) -> int:
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #922f0efe
 class Optimizer(ABC):
-    """Searches a space for the architecture with the highest score under constraints.
+    """Search a space for the architecture with the highest score under constraints.
 
     Subclasses implement `propose` and `budget`."""
 
@@ -185,7 +186,7 @@ class Optimizer(ABC):
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #b0d6e700
 class BudgetedOptimizer(Optimizer):
-    """An optimizer whose budget is a number of evaluations, its start included.
+    """Search with a budget of a number of evaluations, the start included.
 
     Subclasses implement `propose`."""
 
@@ -200,6 +201,7 @@ class BudgetedOptimizer(Optimizer):
 
     @property
     def budget(self) -> int:
+        "Return the number of evaluations."
         return self.nb_evaluations
 
     def remaining(self, history: History) -> int:
@@ -208,7 +210,7 @@ class BudgetedOptimizer(Optimizer):
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #53b2eae0
 class AskTellSearch:
-    "Drives an optimizer: `ask` for configs, `tell` their predictions, until `ask` returns none."
+    "Run an optimizer step by step: `ask`, evaluate, `tell`, until `ask` returns no configs."
 
     def __init__(
         self, optimizer: Optimizer, space: ConfigSpace, rng: int | np.random.Generator | None = None
@@ -246,8 +248,8 @@ class AskTellSearch:
         predictions = as_predictions(predictions)
         if len(predictions) != len(self.pending):
             raise ConfigError(
-                f"{len(self.pending)} architectures were asked about; {len(predictions)} answers "
-                "came."
+                f"tell needs {len(self.pending)} predictions, one for each config that ask "
+                f"returned; got {len(predictions)}."
             )
         trials = self.history.make_trials(self.pending, predictions)
         self.record(trials)

@@ -191,7 +191,7 @@ N_ELITE = 20  # the best so far, in whose neighbourhood candidates of a large sp
 
 # %% ../../nbs/search_algorithms/70_bo.ipynb #b4bab64b
 class BOptimizer(BudgetedOptimizer):
-    """Bayesian optimization with a Gaussian process, for evaluators that measure.
+    """Search by Bayesian optimization with a Gaussian process, for evaluators that measure.
 
     Raises `ConfigError` for bad sizes, and `MissingExtraError` at the first step without
     BoTorch. The last batch may be smaller, so that `nb_evaluations` is never exceeded."""
@@ -211,6 +211,7 @@ class BOptimizer(BudgetedOptimizer):
         self.acquisition = check_choice("acquisition", acquisition, ACQUISITIONS)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a first design, then batches that the acquisition chooses."
         space = history.space
         candidates = Candidates(
             space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)

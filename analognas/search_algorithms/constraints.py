@@ -104,9 +104,9 @@ def _rungs(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
 @renamed_arguments(inside=("allow_extrapolation", not_), allowed="predicate")
 @dataclass(frozen=True)
 class Constraints:
-    """Limits that a solution has to respect; None is no limit.
+    """Limit what a solution may be: parameters (millions), AVM (points), any of `QUANTITIES`.
 
-    Raises `ConfigError` for unknown quantities and impossible values."""
+    None is no limit. Raises `ConfigError` for unknown quantities and impossible values."""
 
     max_nb_param: float | None = None  # million trainable parameters: 1 is one million
     T_AVM: float | None = None  # accuracy lost over a month, percentage points

@@ -73,9 +73,11 @@ class EAOptimizer(Evolution):
 
     @property
     def budget(self) -> int:
+        "Return the number of evaluations."
         return self.nb_evaluations
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a random population, then children by crossover and mutation."
         size = self.population_size
         population = yield from first_feasible(history, size, self.nb_evaluations, rng)
         while population and (n := min(self.batch_size, self.nb_evaluations - len(history))):
@@ -95,7 +97,7 @@ class EAOptimizer(Evolution):
 
 # %% ../../nbs/search_algorithms/60_ea.ipynb #dde5b1d3
 class RegularizedEvolution(BudgetedOptimizer):
-    """Evolution in which the oldest is removed (Real et al., AAAI 2019).
+    """Search by evolution in which the oldest is removed (Real et al., AAAI 2019).
 
     Raises `ConfigError` for bad sizes."""
 
@@ -115,6 +117,7 @@ class RegularizedEvolution(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a random population, then mutants of tournament winners."
         size = self.population_size
         start = yield from first_feasible(history, size, self.nb_evaluations, rng)
         population = deque(start, maxlen=size)  # appending to a full one removes the oldest
@@ -133,7 +136,7 @@ class RegularizedEvolution(BudgetedOptimizer):
 
 # %% ../../nbs/search_algorithms/60_ea.ipynb #0f884dd4
 class LocalSearch(BudgetedOptimizer):
-    """Hill climbing from random starts (White et al., UAI 2021).
+    """Search by hill climbing from random starts (White et al., UAI 2021).
 
     Raises `ConfigError` for bad sizes."""
 
@@ -152,6 +155,7 @@ class LocalSearch(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield random starts, and from each the neighbours of the best so far."
         n = self.nb_start
         while start := (yield from first_feasible(history, n, self.nb_evaluations, rng)):
             n = 1

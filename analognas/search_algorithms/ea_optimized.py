@@ -130,7 +130,7 @@ class Evolution(Optimizer):
 
 # %% ../../nbs/search_algorithms/50_ea_optimized.ipynb #476e1f04
 class EAOptimizer(Evolution):
-    """Evolutionary search on an evaluator: maximise the score under constraints.
+    """Search by evolution on an evaluator: maximise the score under constraints.
 
     The defaults are AnalogNAS's. Raises `ConfigError` for bad sizes and probabilities."""
 
@@ -159,9 +159,11 @@ class EAOptimizer(Evolution):
 
     @property
     def budget(self) -> int:
+        "Return the number of architectures in all generations."
         return self.population_size * (self.nb_iter + 1)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a random population, then the mutants of each generation."
         population = yield from initial_population(history, self.population_size, rng)
         for _ in range(self.nb_iter):
             new = generate_offspring(

@@ -240,7 +240,7 @@ class SearchDriver:
         except BrokenExecutor as e:
             raise BrokenExecutor(
                 "The executor broke, as it does when one of its processes is killed or runs out "
-                f"of memory ({e}). What was answered "
+                f"of memory ({e}). What was evaluated "
                 f"before is kept in {self.directory.path}. Run the same search again with a new "
                 "executor: it goes on."
             ) from e
@@ -279,12 +279,12 @@ class SearchDriver:
         "Wait until all rows are evaluated, here or by other processes; returns what is stored."
         table = self.directory.evaluations
         backoff = Backoff(self.directory)
-        stored = table.answers(ids)
+        stored = table.stored(ids)
         while len(stored) < len(ids):
             self.control.check()
             before = len(stored)
             self._evaluate_open(pending, [id_ for id_ in ids if id_ not in stored], method, run)
-            stored = table.answers(ids)
+            stored = table.stored(ids)
             if len(stored) < len(ids) and self.control.is_running:
                 backoff.wait(progress=len(stored) > before)
         return stored
@@ -301,7 +301,7 @@ class SearchDriver:
             pending.submit(unclaimed)
         if pending.error is not None:
             pending.error.add_note(
-                f"What was answered before is kept in {self.directory.path}: the same "
+                f"What was evaluated before is kept in {self.directory.path}: the same "
                 "search goes on from there."
             )
             raise pending.error

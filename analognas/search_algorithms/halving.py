@@ -42,7 +42,7 @@ def without_rung(config: Mapping) -> dict:
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #930af5ed
 class MultiFidelityEvaluator(Evaluator):
-    """Several evaluators of the same architectures, from the cheapest to the most thorough.
+    """Evaluate architectures by several evaluators, from the cheapest to the most thorough.
 
     The rung of a config decides which one evaluates it. Bind it to a space of `add_fidelity`.
     Raises `ConfigError` for fewer than two evaluators, or a space with another number of
@@ -67,7 +67,7 @@ class MultiFidelityEvaluator(Evaluator):
             evaluator.bind(plain)
 
     def _predict(self, configs):
-        raise NotImplementedError("query_pop asks the evaluator of each rung")
+        raise NotImplementedError("query_pop calls the evaluator of each rung")
 
     def query_pop(self, configs: Sequence[Mapping]) -> Predictions:
         "Predict a population; measured if the predictions of all its rungs are."
@@ -117,7 +117,7 @@ MAX_DRAWS = 20  # rounds of sampling before a start of fewer architectures is ta
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #f1a7f5c0
 class SuccessiveHalving(Optimizer):
-    """Evaluates random architectures on the first rung, and the best 1/`eta` of each on the next.
+    """Evaluate random architectures on the first rung, and the best 1/`eta` of each on the next.
 
     `evaluator` is a `MultiFidelityEvaluator`, the space one of `add_fidelity`. Raises
     `ConfigError` for another evaluator, or a start too small to leave one architecture for the
@@ -152,9 +152,11 @@ class SuccessiveHalving(Optimizer):
 
     @property
     def budget(self) -> int:
+        "Return the number of evaluations on all rungs."
         return sum(self.sizes)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield random configs on the first rung, then the better ones on each next rung."
         chosen = self._start(history.space, rng)
         for rung, n in enumerate(self.sizes):
             trials = yield [config | {RUNG: rung} for config in chosen[:n]]

@@ -88,7 +88,7 @@ def score_of(acc_1d: Any, std_1d: Any, k_std: float) -> Any:
 # %% ../../nbs/search_algorithms/15_history.ipynb #6c5534a0
 @dataclass(frozen=True)
 class Trial:
-    "One evaluated architecture."
+    "Hold one evaluated architecture."
 
     config: dict  # in canonical form
     key: str  # `space.key(config)`
@@ -128,7 +128,7 @@ def best_trial(trials: Iterable[Trial]) -> Trial | None:
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #8833ca80
 class History:
-    "The trials of one search, in order; `best` is the feasible one with the highest score."
+    "Hold the trials of one search, in order; `best` is the feasible one with the highest score."
 
     def __init__(self, space: ConfigSpace, constraints: Constraints, k_std: float = 0.0):
         self.space = space

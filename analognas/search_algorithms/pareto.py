@@ -292,7 +292,7 @@ def constraint_violations(constraints: Constraints, trials: Sequence[Trial]) -> 
 
 # %% ../../nbs/search_algorithms/90_pareto.ipynb #fdd84e10
 class NSGA2(BudgetedOptimizer):
-    """Searches for the Pareto front with NSGA-II (Deb et al. 2002); see `pareto_front`.
+    """Search for the Pareto front with NSGA-II (Deb et al. 2002); see `pareto_front`.
 
     A run starts with `population_size` random architectures and evaluates `nb_evaluations` in
     all, fewer only if a space has fewer. Objectives are the quantities themselves; `k_std` only
@@ -312,6 +312,7 @@ class NSGA2(BudgetedOptimizer):
         _moo("pymoo")
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a random population, then the children of each generation."
         population = _moo("pymoo.core.population").Population
         algorithm = self._algorithm(history, rng)
         while self.remaining(history) > 0:

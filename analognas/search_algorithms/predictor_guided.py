@@ -86,7 +86,7 @@ def select_batch(
 
 # %% ../../nbs/search_algorithms/80_predictor_guided.ipynb #6eefce1d
 class PredictorGuided(BudgetedOptimizer):
-    """Evaluates the candidates that random forests, fitted to all trials so far, predict best.
+    """Evaluate the candidates that random forests, fitted to all trials so far, predict best.
 
     For evaluators that measure. Evaluates `nb_evaluations` in all, fewer only if a space has
     fewer. Raises `ConfigError` for bad sizes."""
@@ -104,6 +104,7 @@ class PredictorGuided(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield a first design, then the candidates that the forests predict best."
         space = history.space
         candidates = Candidates(
             space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)

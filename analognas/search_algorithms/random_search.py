@@ -24,7 +24,7 @@ MAX_STALE = 20  # batches in a row without anything new: a small space is exhaus
 
 # %% ../../nbs/search_algorithms/30_random_search.ipynb #a58342e4
 class RandomSearch(BudgetedOptimizer):
-    """Evaluates different random architectures that respect the static limits.
+    """Evaluate different random architectures that respect the static limits.
 
     Raises `ConfigError` for bad sizes."""
 
@@ -43,6 +43,7 @@ class RandomSearch(BudgetedOptimizer):
         self.batch_size = check_count("batch_size", batch_size)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
+        "Yield random configs in batches until the budget is used up."
         stale = 0
         while self.remaining(history) > 0 and stale < MAX_STALE:
             drawn = history.sample(self.batch_size, rng)

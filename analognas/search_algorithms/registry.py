@@ -34,6 +34,28 @@ OPTIMIZERS = {
     "successive_halving": f"{_PACKAGE}.halving:SuccessiveHalving",
 }
 
+# %% ../../nbs/search_algorithms/120_registry.ipynb #76180d89
+# what a panel shows in place of a name
+OPTIMIZER_LABELS = {
+    "ea_optimized": "evolution (AnalogNAS)",
+    "ea": "evolution with crossover",
+    "regularized_evolution": "regularized evolution",
+    "local_search": "local search",
+    "bo": "Bayesian optimisation",
+    "predictor_guided": "predictor-guided",
+    "nsga2": "NSGA-II (accuracy and size)",
+    "random_search": "random search",
+    "successive_halving": "successive halving",
+}
+# These need several evaluators, for which neither the command line nor a panel has a control.
+NEED_RUNGS = ("successive_halving",)
+
+
+def selectable_optimizers() -> dict[str, str]:
+    "Return name and label of the optimizers that take one evaluator."
+    names = [name for name in OPTIMIZERS if name not in NEED_RUNGS]
+    return {name: OPTIMIZER_LABELS.get(name, name) for name in names}
+
 # %% ../../nbs/search_algorithms/120_registry.ipynb #96c423d5
 def find_optimizer(name: str) -> type[Optimizer]:
     """Return the optimizer class of that name.

@@ -185,7 +185,7 @@ def _baseline_line(summary: Mapping[str, Any]) -> str:
 
 
 def reliability_notes(stat: Mapping[str, Any], extrapolated: bool) -> list[str]:
-    "Return what a reader has to know before believing a prediction."
+    "Return the limits on the reliability of a prediction, a sentence each."
     notes = []
     if "held_out" in stat:
         tau = stat["held_out"]["surrogate"]["acc_1d"]

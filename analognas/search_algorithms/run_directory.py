@@ -41,7 +41,7 @@ EVALUATIONS = TaskTable(
     result=dict.fromkeys((*PREDICTION_COLUMNS, "feasible", "seconds"), "real"),
     about="settings",
     kind="table of evaluations",
-    advice=f"Everything answered before is kept in it. {CONTINUE}",
+    advice=f"Everything evaluated before is kept in it. {CONTINUE}",
     more=("create index if not exists claimed on evaluation (host) where state = 'claimed'",),
     durable=False,
     keeps_unwritten=False,
@@ -167,13 +167,13 @@ class Evaluations:
         self.tasks.close()
 
     def begin(self, settings: Mapping) -> dict | None:
-        """Make the file and note the settings, or return those that were noted before.
+        """Create the file and store the settings; return stored ones, None if there were none.
 
         Of processes that begin together, one is first."""
         return self.tasks.begin(settings)
 
     def add(self, method: str, run: int, configs: Sequence[str]) -> list[int]:
-        """Ask for evaluations, in this order; those asked for before stay as they are.
+        """Add open evaluations, in this order; existing ones are unchanged.
 
         Returns their ids."""
         return self.tasks.add([(method, run, c) for c in configs])
@@ -210,7 +210,7 @@ class Evaluations:
             results[task_id] = values | {"feasible": bool(ok), "seconds": seconds}
         self.tasks.finish(results)
 
-    def answers(self, ids: Sequence[int]) -> dict[int, Prediction]:
+    def stored(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "Return the results of those that are done, by id."
         columns = ", ".join(PREDICTION_COLUMNS)
         query = f"select {columns} from evaluation where id = ? and state = 'done'"
@@ -307,7 +307,7 @@ class RunDirectory:
         return self.write_file(name, json.dumps(obj, indent=1, ensure_ascii=False) + "\n")
 
     def write_file(self, name: str, data: str | bytes) -> Path:
-        "Write a file, whole or not at all; `ConfigError` if it cannot be written."
+        "Write a file atomically; raise `ConfigError` if it cannot be written."
         try:
             return write_atomic(self.path / name, data)
         except OSError as e:

@@ -95,7 +95,7 @@ def measure_winner(
 # %% ../../nbs/search_algorithms/150_worker.ipynb #e2b76cf9
 @renamed_arguments(chunk="chunksize", in_flight="max_pending", send="broadcast")
 class Worker:
-    """Runs a search `runs` times, and keeps everything in a run directory.
+    """Run a search several times and store it in a run directory.
 
     A search that was interrupted continues there. After `search()`: `best_config`, `best_acc`,
     `best_arch`, `std_err`, `evaluations`. Raises `ConfigError` for an unknown optimizer, a bad
@@ -355,7 +355,7 @@ class Worker:
 
     @property
     def best_acc(self) -> float:
-        "Return its 1-day accuracy, percent; predicted unless the evaluator measures."
+        "Return the best 1-day accuracy, percent; predicted unless the evaluator measures."
         return self.report.winner.best_acc
 
     @property

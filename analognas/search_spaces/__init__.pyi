@@ -4,6 +4,7 @@ from .families import (
     FunctionFamily as FunctionFamily,
     NetworkFamily as NetworkFamily,
     ResNetFamily as ResNetFamily,
+    register_family as register_family,
 )
 from .hyperparameter import Hyperparameter as Hyperparameter
 from .layers import LayerShape as LayerShape

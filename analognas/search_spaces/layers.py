@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/search_spaces/15_layers.ipynb #61cc5171
 @dataclass(frozen=True)
 class LayerShape:
-    """A kind of layer that goes on crossbars, in n architectures at once.
+    """Describe a kind of layer that goes on crossbars, in n architectures at once.
 
     Every number holds for all n, or is an array of shape (n,)."""
 

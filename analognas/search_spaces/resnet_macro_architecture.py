@@ -71,6 +71,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(c_out))
 
     def forward(self, x):
+        "Map (N, c_in, H, W) to (N, c_out, H / stride, W / stride)."
         # Picking pixels, then a plain 1x1 convolution, is what a strided one computes. oneDNN's
         # gradient of the strided one writes out of bounds for fewer than 16 channels in
         # channels_last (its issue 6035); 96 x 96 inputs crashed.
@@ -116,6 +117,7 @@ class Network(nn.Module):
         self.head = nn.Sequential(*pool, nn.Linear(channels, classes))
 
     def forward(self, x):
+        "Map inputs (N, *input_dim) to outputs (N, classes)."
         # Every layer keeps this memory layout, in which convolutions are faster.
         x = x.contiguous(memory_format=torch.channels_last)
         return self.head(self.groups(self.stem(x)))

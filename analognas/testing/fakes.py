@@ -21,7 +21,7 @@ from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/testing/05_fakes.ipynb #caddb36f
 class FunctionEvaluator(Evaluator):
-    "Predicts by a function that is given."
+    "Predict by a function that is given."
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class WrappedEvaluator(Evaluator):
 
 # %% ../../nbs/testing/05_fakes.ipynb #3670c7fa
 class RecordingEvaluator(WrappedEvaluator):
-    """Keeps the key of every architecture that it evaluates in `keys`, and in a file if one is
+    """Record the key of every architecture that it evaluates in `keys`, and in a file if one is
     given."""
 
     def __init__(
@@ -100,7 +100,7 @@ def read_log(path: str | Path) -> list[tuple[int, str]]:
 
 # %% ../../nbs/testing/05_fakes.ipynb #e456ecda
 class GatedEvaluator(WrappedEvaluator):
-    """Evaluates only with a permit, and waits for one otherwise. For threads of one process.
+    """Wait for a permit before each evaluation; for threads of one process.
 
     `release(n)` gives n permits. `wait_until_blocked()` returns when a call waits."""
 
@@ -148,7 +148,7 @@ class GatedEvaluator(WrappedEvaluator):
 
 # %% ../../nbs/testing/05_fakes.ipynb #a500d0af
 class FailingEvaluator(WrappedEvaluator):
-    "Fails at one call, or over one architecture."
+    "Fail at one call, or over one architecture."
 
     def __init__(
         self,

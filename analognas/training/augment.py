@@ -16,7 +16,7 @@ from ..core import ConfigError, DatasetInfo, check_number
 # %% ../../nbs/training/10_augment.ipynb #e093aa06
 @dataclass(frozen=True)
 class Augment:
-    """How training examples are changed at random.
+    """Describe how training examples are changed at random.
 
     Shapes and types stay; zero or `False` leaves a step out."""
 

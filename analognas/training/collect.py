@@ -254,7 +254,7 @@ def collect(
     Resumable, and several processes may run the same call at once.
 
     An architecture that fails is recorded with its error and does not stop the rest. A kill
-    costs one epoch of the network under way. Raises `ConfigError`, before any task is claimed,
+    costs one epoch of the network in progress. Raises `ConfigError`, before any task is claimed,
     for a device that does not work or a store that was collected differently."""
     if plan is None:
         plan = find_plan(data.info.name, None, device)[1]

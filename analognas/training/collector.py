@@ -79,7 +79,7 @@ def seconds_needed(
 ) -> float:
     """Estimate how long `train_and_measure` takes, seconds, from a few steps of it.
 
-    The network is used up."""
+    The network is modified and must not be used again."""
     train, test = splits(data, protocol)
     network = network.to(device)
     digital = _training_seconds(network, train, protocol.epochs, protocol.batch_size, device)

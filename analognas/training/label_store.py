@@ -55,7 +55,7 @@ class Record(NamedTuple):
 
 # %% ../../nbs/training/35_label_store.ipynb #b411b276
 class LabelStore:
-    """Tasks and results of a label collection, in an SQLite file.
+    """Hold tasks and results of a label collection, in an SQLite file.
 
     `metadata` (dataset, protocol, hardware, versions) are written when the store is made. Opening
     it with other metadata raises `ConfigError`: labels of two protocols do not belong in one table.
@@ -76,18 +76,18 @@ class LabelStore:
 
     @property
     def path(self) -> Path:
-        "The SQLite file."
+        "Return the path of the SQLite file."
         return self.tasks.path
 
     @property
     def facts(self) -> dict:
-        "Deprecated: `metadata`."
+        "Return `metadata`, under its old name."
         warnings.warn("LabelStore.facts is now metadata.", DeprecationWarning, stacklevel=2)
         return self.metadata
 
     @property
     def unwritten(self) -> dict:
-        "Results that could not be written yet; `flush` writes them."
+        "Return the results that could not be written yet; `flush` writes them."
         return self.tasks.unwritten
 
     def parts(self) -> list[dict]:
@@ -115,9 +115,9 @@ class LabelStore:
         return None
 
     def beat(self, task_id: int, progress: Any = None) -> bool:
-        """Renew the claim of a task, and note how far it is (plain data: the epoch).
+        """Renew the claim of a task, and record its progress (plain data: the epoch).
 
-        Returns whether the claim is still this process's; if not, it may finish all the same.
+        Returns whether the claim is still this process's; if not, the result may still be written.
         A store that is unavailable is only logged."""
         return self.tasks.beat(task_id, progress)
 

@@ -33,7 +33,7 @@ TARGETS = ("acc_1d", "avm", "std_1d")  # percent, percentage points, percentage 
 # %% ../../nbs/training/30_labels.ipynb #7b1caf00
 @dataclass(frozen=True)
 class LabelSet:
-    """Architectures and their three measured labels.
+    """Hold architectures and their three measured labels.
 
     NaN or a missing column raises `ConfigError`, which names the rows."""
 
@@ -60,17 +60,17 @@ class LabelSet:
 
     @property
     def configs(self) -> list[dict]:
-        "The architectures, one dict per row."
+        "Return the architectures, one dict per row."
         return self.table[self.hyperparameters].to_dict("records")
 
     @property
     def labels(self) -> np.ndarray:
-        "The labels, shape (n, 3): acc_1d, avm, std_1d."
+        "Return the labels, shape (n, 3): acc_1d, avm, std_1d."
         return self.table[list(TARGETS)].to_numpy(float)
 
     @property
     def measured(self) -> np.ndarray:
-        """The labels and the other measured columns, shape (n, k).
+        """Return the labels and the other measured columns, shape (n, k).
 
         These are accuracies and spreads (`acc_...`, `std_...`, `baseline_acc`) that are complete
         and do not repeat a target. They serve as auxiliary targets."""
@@ -85,7 +85,7 @@ class LabelSet:
 
     @property
     def facts(self) -> dict:
-        "Deprecated: `metadata`."
+        "Return `metadata`, under its old name."
         warnings.warn("LabelSet.facts is now metadata.", DeprecationWarning, stacklevel=2)
         return self.metadata
 
@@ -210,14 +210,14 @@ def check_metadata(what: str, old: Mapping, new: Mapping) -> None:
 
 # %% ../../nbs/training/30_labels.ipynb #f1a369d4
 def concat_label_sets(*sets: LabelSet) -> LabelSet:
-    """Put two sets or more together that were measured alike.
+    """Put two sets or more with the same metadata together.
 
-    `metadata['parts']` lists where the rows came from, and `part` of a row is its position there.
+    `metadata['parts']` lists the origins of the rows, and `part` of a row is its position there.
     A configuration and seed has one row, the first; `metadata['dropped_duplicates']` counts the
     others, `metadata['disagreeing_duplicates']` those of them with other labels. `hours` are the
     cost of all rows. Sets of 0.1.0, which have no parts, keep all rows and list their plans' sizes
     and seeds in `metadata['samples']`. Raises `ConfigError`, which names what differs, if the sets
-    were not measured alike."""
+    have other metadata."""
     check_number("number of label sets to put together", len(sets), low=2, integer=True)
     if any("parts" in labels.metadata for labels in sets):
         return _concat_parts(sets)

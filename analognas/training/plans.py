@@ -27,7 +27,7 @@ BETWEEN_REPEATS = 6
 # %% ../../nbs/training/36_plans.ipynb #a0daf766
 @dataclass(frozen=True)
 class CollectionPlan:
-    "Which architectures a label collection measures, and how."
+    "Describe which architectures a label collection measures, and how."
 
     protocol: Protocol = Protocol()  # how each is trained and measured
     n: int = 400  # number of architectures

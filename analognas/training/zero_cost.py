@@ -221,9 +221,10 @@ def zero_cost_proxies(
     cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
     seed: int = 0,  # of weights and images
 ) -> dict[str, np.ndarray]:  # 71 numbers of each, shape (n,)
-    """Run the untrained networks of these cells.
+    """Return 71 numbers, shape (n,) each, from the untrained networks of n cells.
 
-    A cell's numbers do not depend on its company; edges on no path do not matter."""
+    The numbers of a cell do not depend on the other cells of the call; edges on no path do not
+    matter."""
     cells = prune_cells(check_cells(cells))
     net = _Untrained(seed)
     kernel = _NaswotKernel(len(cells))

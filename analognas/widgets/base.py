@@ -55,7 +55,7 @@ def table_html(table: pd.DataFrame) -> str:
 # %% ../../nbs/widgets/10_base.ipynb #e7714223
 @dataclass(frozen=True)
 class PanelOutput:
-    "A figure, a table, and a text alternative of the figure; notebooks show it as HTML."
+    "Hold a figure, a table, and a text alternative of the figure; notebooks show it as HTML."
 
     figure: Figure
     table: pd.DataFrame
@@ -167,7 +167,7 @@ def error_text(error: BaseException) -> str:
 
 # %% ../../nbs/widgets/10_base.ipynb #693bc0cd
 class Panel(ABC):
-    """Controls beside a figure and a table.
+    """Show controls beside a figure and a table.
 
     A subclass passes the controls to `super().__init__` and yields outputs in `views`."""
 
@@ -206,7 +206,7 @@ class Panel(ABC):
 
     @property
     def settings(self) -> dict:
-        "The values of the controls by name."
+        "Return the values of the controls by name."
         return {name: control.value for name, control in self.controls.items()}
 
     def refresh(self) -> None:
@@ -224,7 +224,7 @@ class Panel(ABC):
         self._status_line.value = status_html(text, error)
 
     def say(self, text: str, error: bool = False) -> None:
-        "The former name of `set_status`."
+        "Set the status, under the old name of `set_status`."
         warn_renamed("Panel.say", "set_status")
         self.set_status(text, error)
 
@@ -255,7 +255,7 @@ class Panel(ABC):
             for view in self.views(settings):
                 self.show(view)
                 if first:
-                    self.set_status(f"answered in {1000 * (time.perf_counter() - since):.0f} ms")
+                    self.set_status(f"computed in {1000 * (time.perf_counter() - since):.0f} ms")
                 first = False
                 yield
         except AnalogNASError as e:

@@ -69,8 +69,8 @@ def _surrogate_context(space: ConfigSpace, evaluator: SurrogateEvaluator) -> Eva
     source = f"{_label_text(evaluator)}."
     if not reliable:
         source = (
-            f"Borrowed: the evaluator knows no labels of {space.dataset}. {source} The ranking is "
-            f"a guess here, and the percentages are those of {labelled}."
+            f"Borrowed: the evaluator was fitted without labels of {space.dataset}. {source} "
+            f"The ranking is a guess here, and the percentages are those of {labelled}."
         )
     return EvaluatorContext(evaluator, columns[~predicted.extrapolated], source, reliable)
 

@@ -17,21 +17,14 @@ from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.base import Optimizer
 from ..search_algorithms.constraints import QUANTITIES, RUNG, Constraints
 from ..search_algorithms.pareto import with_unit
-from ..search_algorithms.registry import OPTIMIZERS, find_optimizer
+from analognas.search_algorithms.registry import (
+    OPTIMIZERS,
+    find_optimizer,
+    selectable_optimizers,
+)
 from . import controls
 
 # %% ../../nbs/widgets/28_search_controls.ipynb #e5541423
-# Successive halving is missing: it needs several evaluators, and there is no control for them.
-OPTIMIZER_LABELS = {
-    "ea_optimized": "evolution (AnalogNAS)",
-    "ea": "evolution with crossover",
-    "regularized_evolution": "regularized evolution",
-    "local_search": "local search",
-    "bo": "Bayesian optimisation",
-    "predictor_guided": "predictor-guided",
-    "nsga2": "NSGA-II (accuracy and size)",
-    "random_search": "random search",
-}
 OPTIMIZER_SETTINGS = (
     "population_size",
     "nb_iter",
@@ -131,7 +124,7 @@ def settings_from_record(
     "Return the values of the controls for a recorded search, as far as there are controls for it."
     place = f"{recorded['module']}:{recorded['optimizer']}"
     settings: dict[str, Any] = {}
-    for name in OPTIMIZER_LABELS:
+    for name in selectable_optimizers():
         if OPTIMIZERS[name] == place:
             settings["optimizer"] = name
     for name in OPTIMIZER_SETTINGS:
@@ -145,7 +138,7 @@ def settings_from_record(
 def _optimizer_controls() -> dict[str, W.Widget]:
     "Return the controls of the optimizer and its settings."
     slider = controls.slider
-    names = [(OPTIMIZER_LABELS[n], n) for n in OPTIMIZERS if n in OPTIMIZER_LABELS]
+    names = [(label, name) for name, label in selectable_optimizers().items()]
     share = "share of children that differ in this, 0 to 1"
     score = "the score is the 1-day accuracy less so many standard deviations"
     return {

@@ -17,7 +17,12 @@ import ipywidgets as W
 
 from ..core import ConfigError, renamed
 from ..evaluators.base_evaluator import Evaluator
-from ..search_algorithms.registry import OPTIMIZERS, find_optimizer, read_settings
+from analognas.search_algorithms.registry import (
+    OPTIMIZER_LABELS,
+    OPTIMIZERS,
+    find_optimizer,
+    read_settings,
+)
 from ..search_algorithms.run_directory import SETTINGS, run_directory_names
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
@@ -27,7 +32,6 @@ from .run_record import RunRecord, read_run, run_directories
 from .run_view import draw_run, empty_view, finished_text, progress_text
 from .search_control import PAUSE, RUN, STOP, MakeWorker, SearchControl
 from analognas.widgets.search_controls import (
-    OPTIMIZER_LABELS,
     optimizer_from_settings,
     parse_seed,
     search_controls,
@@ -114,7 +118,7 @@ def _ended_text(record: RunRecord | None) -> str:
 
 # %% ../../nbs/widgets/30_search_dashboard.ipynb #cc40cab6
 class SearchDashboard(Panel):
-    """Runs a `Worker`: choose settings, start, pause, stop, continue, open a run directory.
+    """Run a `Worker`: choose settings, start, pause, stop, continue, open a run directory.
 
     `path` is the run directory shown. Raises `ConfigError` if `space` is no `ConfigSpace`."""
 
@@ -150,7 +154,7 @@ class SearchDashboard(Panel):
 
     @property
     def evaluator(self) -> Evaluator:
-        "The evaluator of new searches."
+        "Return the evaluator of new searches."
         return self._evaluator.get()
 
     def views(self, settings: dict) -> Iterator[PanelOutput]:

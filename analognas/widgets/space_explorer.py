@@ -125,17 +125,17 @@ class SpaceExplorer(Panel):
 
     @property
     def space(self) -> ConfigSpace:
-        "The space shown."
+        "Return the space shown."
         return self._editor.space
 
     @property
     def hyperparameters(self) -> dict[str, W.Widget]:
-        "The controls of the hyperparameters by name."
+        "Return the controls of the hyperparameters by name."
         return self._editor.controls
 
     @property
     def config(self) -> dict:
-        "The architecture shown, in canonical form."
+        "Return the architecture shown, in canonical form."
         return self._editor.config
 
     @config.setter
@@ -145,12 +145,12 @@ class SpaceExplorer(Panel):
 
     @property
     def config_html(self) -> str:
-        "The text with the config, as HTML."
+        "Return the text with the config, as HTML."
         return self._editor.text.value
 
     @property
     def settings(self) -> dict:
-        "What `views` needs; the space is never changed, only replaced."
+        "Return what `views` needs; the space is never changed, only replaced."
         shown = {"space": self.space, "config": self.config, "notice": self._notice}
         return super().settings | shown
 

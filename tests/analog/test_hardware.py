@@ -13,7 +13,7 @@ from aihwkit.simulator.parameters import IOParameters
 from torch import nn
 
 from analognas.analog.hardware import create_rpu_config, resolution
-from analognas.core import ConfigError, HardwareConfig
+from analognas.core import ConfigError, HardwareConfig, hardware
 
 # AnalogNAS-Bench's settings, as its training script (IBM/analog-nas, analognasbench/training_script.py) sets them.
 PUBLISHED = {
@@ -258,3 +258,9 @@ def test_settings_make_the_same_chip_as_their_keywords():
     by_record = create_rpu_config(HardwareConfig.from_preset("hermes", dac_bits=6), drift_scale=0.5)
     by_keyword = create_rpu_config("hermes", dac_bits=6, drift_scale=0.5)
     assert str(by_record) == str(by_keyword)
+
+
+def test_a_preset_without_a_noise_model_is_refused(monkeypatch):
+    monkeypatch.setattr(hardware, "_DEVICES", (*hardware._DEVICES, "mram"))
+    with pytest.raises(ConfigError, match="'mram' have no noise model"):
+        create_rpu_config(HardwareConfig("mram"))

@@ -77,7 +77,7 @@ def test_of_a_sum_they_are_its_terms():
 
 
 def test_a_family_without_weights_is_refused():
-    with pytest.raises(ConfigError, match="No shipped evaluator knows the 'custom' family"):
+    with pytest.raises(ConfigError, match="No shipped evaluator was fitted on the 'custom' family"):
         XGBoostEvaluator().bind(ConfigSpace("digits", "custom"))
 
 

@@ -426,7 +426,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken, monkeypatch):
     with pytest.raises(
         ConfigError,
         match=(
-            "sqlite cannot be written: database or disk is full. Everything answered before is kept"
+            "sqlite cannot be written: database or disk is full. Everything evaluated before is kept"
         ),
     ):
         worker(tmp_path / "run", Logged()).search()

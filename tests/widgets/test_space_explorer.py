@@ -64,7 +64,7 @@ def test_panel_shows_what_explore_space_shows(panel):
     view = explore_space(ConfigSpace("digits"), panel.config)
     assert panel.view.alt == view.alt
     assert panel.view.table.equals(view.table)
-    assert "answered in" in status(panel)
+    assert "computed in" in status(panel)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_add_leaves_the_given_space_unchanged():
 def test_space_without_an_evaluator_is_drawn():
     panel = SpaceExplorer(own_space())
     assert panel.wait(WAIT)
-    assert "No prediction. No shipped evaluator knows the 'custom' family" in status(panel)
+    assert "No prediction. No shipped evaluator was fitted on the 'custom' family" in status(panel)
     assert "Network for own" in panel.view.alt and "predictions" in set(
         panel.view.table["of this network"]
     )
@@ -234,7 +234,7 @@ def test_predictions_from_labels_of_another_dataset_are_called_borrowed(panel):
         warnings.simplefilter("error")  # in words, not as a warning under some other cell
         panel.controls["dataset"].value = "VWW"
         assert panel.wait(WAIT)
-    assert status(panel).startswith("Borrowed: the evaluator knows no labels of VWW.")
+    assert status(panel).startswith("Borrowed: the evaluator was fitted without labels of VWW.")
     assert "Borrowed" in panel.view.alt
 
 

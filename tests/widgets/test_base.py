@@ -36,7 +36,7 @@ def test_status_of_an_answer(panel):
     panel.controls["text"].value = "hello"
     assert panel.wait(30)
     assert panel.view.alt == "hello"
-    assert panel.status.startswith("answered in")
+    assert panel.status.startswith("computed in")
     assert not panel.status_is_error
 
 
