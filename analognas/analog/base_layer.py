@@ -139,7 +139,11 @@ class AnalogLayer(MappedLayer):
     def _of_nothing(self, x: Tensor) -> Tensor:
         "Return the outputs of a batch of 0; gradients are zeros."
         kernel = self.matrix().reshape(-1, self.channels, *self.op.kernel)
-        return self.op.forward(x, kernel)
+        y = self.op.forward(x, kernel)
+        for learned in (self.input_range, self.out_scaling):
+            if learned is not None:
+                y = y + 0 * learned.sum()  # adds to no element, and gives it a gradient
+        return y
 
     def _with_lent_weight(self, x: Tensor) -> Tensor:
         "Compute with a weight from `torch.func.functional_call`, mapped for this call."
