@@ -143,6 +143,13 @@ def add_collect(subparsers) -> None:
     )
     collect.add_argument("dataset", help="what to train and test on")
     collect.add_argument("--root", type=Path, help=ROOT_HELP)
+    _add_what_to_measure(collect)
+    _add_how_to_run(collect)
+    collect.set_defaults(call=run_collect)
+
+
+def _add_what_to_measure(collect) -> None:
+    "Add which architectures are measured, and by which plan."
     collect.add_argument(
         "--space", help="space to sample from; the ResNet-like one of the dataset if left out"
     )
@@ -152,12 +159,6 @@ def add_collect(subparsers) -> None:
             "how each is trained: full, cpu, brief or quick; if left out, the most expensive "
             "that suits the device"
         ),
-    )
-    collect.add_argument(
-        "--store",
-        type=Path,
-        default=Path("labels/labels.sqlite"),
-        help="made if missing, continued if there",
     )
     for name, kind, what in (
         ("-n", int, "architectures"),
@@ -170,6 +171,16 @@ def add_collect(subparsers) -> None:
         collect.add_argument(
             name, type=kind, help=f"{what}; as the dataset's plan says if left out"
         )
+
+
+def _add_how_to_run(collect) -> None:
+    "Add where rows are kept, and on what and how long it runs."
+    collect.add_argument(
+        "--store",
+        type=Path,
+        default=Path("labels/labels.sqlite"),
+        help="made if missing, continued if there",
+    )
     collect.add_argument("--device", default="cpu", help=DEVICE_HELP)
     collect.add_argument(
         "--processes", type=int, default=1, help="so many side by side on one store"
@@ -187,7 +198,6 @@ def add_collect(subparsers) -> None:
         type=Path,
         help="write finished rows as they come: FOLDER/NAME for NAME.csv and NAME.json",
     )
-    collect.set_defaults(call=run_collect)
 
 # %% ../nbs/40_cli.ipynb #e65f8906
 def add_bench(subparsers) -> None:

@@ -67,8 +67,8 @@ class TransposedLinear(AnalogLinear):
         return digital
 
 # %% ../../nbs/analog/70_layers.ipynb #659db832
-class _Convolution(AnalogLayer):
-    "Compute a convolution on analog tiles; every group has tiles of its own."
+class _OverPixels(AnalogLayer):
+    "Hold the geometry of a convolution or of a transposed one, under PyTorch's names."
 
     op: ConvOp
     kind: Any  # PyTorch's class
@@ -76,8 +76,13 @@ class _Convolution(AnalogLayer):
     in_channels: int
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
-    padding: tuple[int, ...] | str
     dilation: tuple[int, ...]
+
+
+class _Convolution(_OverPixels):
+    "Compute a convolution on analog tiles; every group has tiles of its own."
+
+    padding: tuple[int, ...] | str
     padding_mode: str
 
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
@@ -193,17 +198,10 @@ class AnalogConv3d(_Convolution):
         return y.unflatten(0, windows.shape[:2]).transpose(1, 2)
 
 # %% ../../nbs/analog/70_layers.ipynb #b2ec701b
-class _TransposedConvolution(AnalogLayer):
+class _TransposedConvolution(_OverPixels):
     "Compute a transposed convolution on analog tiles; every group has tiles of its own."
 
-    op: ConvOp
-    kind: Any  # PyTorch's class
-    dims: int
-    in_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
     padding: tuple[int, ...]
-    dilation: tuple[int, ...]
 
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
         given: Any = digital

@@ -103,6 +103,10 @@ def _outside(targets: Tensor, classes: int) -> Tensor:
 def _percent(right: Tensor, n: Tensor, outside: Tensor) -> Tensor:
     "Return a share in percent. Raises `ConfigError` if there were targets outside the classes."
     _check_inside(outside)
+    return _share(right, n)
+
+
+def _share(right: Tensor, n: Tensor) -> Tensor:
     return 100.0 * right / n
 
 
@@ -132,6 +136,12 @@ class Accuracy(Metric):
             raise ConfigError(f"{self.name} of {classes} classes is always 100 %: choose less.")
         hits = self._among_largest(outputs, targets.long()) & outputs.amax(1).isfinite()
         return hits.sum(), len(targets), _outside(targets, classes).sum()
+
+    def if_clean(self, n_bad: Tensor) -> Tensor:
+        """Return the share where it lies, without waiting for a GPU; NaN if there were outputs or
+        targets of which something has to be said."""
+        right, n, outside = self._total
+        return torch.where((outside + n_bad) > 0, torch.nan, _share(right, n))
 
     def _among_largest(self, outputs: Tensor, targets: Tensor) -> Tensor:
         "Return for each example whether its class is among the k largest outputs."

@@ -83,18 +83,10 @@ def _read_classes(
     return images, labels[kept]
 
 # %% ../../nbs/datasets/20_images.ipynb #ab0319ff
-def load_folder(
-    info: DatasetInfo,  # name, input shape, number of classes
-    root: str | Path,  # holds train/ and test/
-    # their names in order; None: the folders of train/, in alphabetical order
-    classes: Sequence[str] | None = None,
-    on_error: str = "raise",  # or "skip"
-) -> Dataset:
-    """Load an image folder.
-
-    Raises `FileFormatError`, which names them, for missing folders, empty classes, and classes
-    that differ; `ConfigError` for another number of classes."""
-    root = Path(root)
+def _checked_files(
+    info: DatasetInfo, root: Path, classes: Sequence[str] | None
+) -> dict[str, dict[str, list[Path]]]:
+    "Return the image files of each split by class; raises what `load_folder` raises."
     missing = [str(root / s) for s in ("train", "test") if not (root / s).is_dir()]
     if missing:
         raise FileFormatError(
@@ -111,6 +103,23 @@ def load_folder(
         raise ConfigError(
             f"{info.name} has {info.classes} classes; {root} has {len(names)}: {names}."
         )
+    return files
+
+
+def load_folder(
+    info: DatasetInfo,  # name, input shape, number of classes
+    root: str | Path,  # holds train/ and test/
+    # their names in order; None: the folders of train/, in alphabetical order
+    classes: Sequence[str] | None = None,
+    on_error: str = "raise",  # or "skip"
+) -> Dataset:
+    """Load an image folder.
+
+    Raises `FileFormatError`, which names them, for missing folders, empty classes, and classes
+    that differ; `ConfigError` for another number of classes."""
+    root = Path(root)
+    files = _checked_files(info, root, classes)
+    names = list(classes or files["train"])
 
     def read() -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}

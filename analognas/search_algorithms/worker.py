@@ -70,7 +70,7 @@ def measure_winner(
     The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
     import torch  # here, because a search needs neither torch nor aihwkit
 
-    from analognas.analog.convert import digital_state
+    from analognas.analog.convert import digital_state_dict
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, device_name, train_and_measure
 
@@ -79,7 +79,7 @@ def measure_winner(
     if data.info != space.info:
         space = space.for_dataset(data.info)
     measured = train_and_measure(space, config, data, protocol, rpu_config, seed, progress, device)
-    on_cpu = {name: value.cpu() for name, value in digital_state(measured.model).items()}
+    on_cpu = {name: value.cpu() for name, value in digital_state_dict(measured.model).items()}
     weights = io.BytesIO()
     torch.save(on_cpu, weights)
     settings = {
@@ -93,6 +93,17 @@ def measure_winner(
     return measured, settings, weights.getvalue()
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #e2b76cf9
+def _check_kinds(cs: Any, executor: Any) -> None:
+    "Raise `ConfigError` for what is no space or no executor."
+    if not isinstance(cs, ConfigSpace):
+        raise ConfigError(f"cs must be a ConfigSpace; got {type(cs).__name__}.")
+    if executor is not None and not isinstance(executor, Executor):
+        raise ConfigError(
+            "executor must be a concurrent.futures.Executor, such as Dask's "
+            f"client.get_executor(); got {type(executor).__name__}."
+        )
+
+
 @renamed_arguments(chunk="chunksize", in_flight="max_pending", send="broadcast")
 class Worker:
     """Run a search several times and store it in a run directory.
@@ -124,13 +135,7 @@ class Worker:
         on_evaluation: Callable[[str, int, Trial], None] | None = None,
     ):
         self.config_space = ConfigSpace() if cs is None else cs
-        if not isinstance(self.config_space, ConfigSpace):
-            raise ConfigError(f"cs must be a ConfigSpace; got {type(cs).__name__}.")
-        if executor is not None and not isinstance(executor, Executor):
-            raise ConfigError(
-                "executor must be a concurrent.futures.Executor, such as Dask's "
-                f"client.get_executor(); got {type(executor).__name__}."
-            )
+        _check_kinds(self.config_space, executor)
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = check_count("runs", runs)
         self.seed = check_count("seed", seed, low=0)

@@ -233,6 +233,21 @@ class _Collection:
             _run_processes(job, processes, self.watch, self.tally)
 
 # %% ../../nbs/training/40_collect.ipynb #a866cdcc
+def _check_run(plan: CollectionPlan, device: str, processes: int, minutes: float | None) -> None:
+    "Raise `ConfigError` for what cannot run, before a store is made or a task claimed."
+    check_number("processes", processes, low=1, high=1024, integer=True)
+    if minutes is not None:
+        check_number("minutes", minutes, low=0)
+    check_device(device)
+    create_rpu_config(plan.preset)
+
+
+def _metadata_of(space: ConfigSpace, data: Dataset, plan: CollectionPlan, device: str) -> dict:
+    "Return what the rows of a plan have in common."
+    sample = {k: v for k, v in asdict(plan).items() if k not in ("protocol", "preset")}
+    return describe_measurements(space, data, plan.protocol, plan.preset, device, **sample)
+
+
 def collect(
     space: ConfigSpace,  # what to sample architectures from
     data: Dataset,  # what to train and measure on
@@ -258,14 +273,9 @@ def collect(
     for a device that does not work or a store that was collected differently."""
     if plan is None:
         plan = find_plan(data.info.name, None, device)[1]
-    check_number("processes", processes, low=1, high=1024, integer=True)
-    if minutes is not None:
-        check_number("minutes", minutes, low=0)
-    check_device(device)
-    create_rpu_config(plan.preset)  # an unknown one is refused before the store is made
+    _check_run(plan, device, processes, minutes)
+    metadata = _metadata_of(space, data, plan, device)
     tasks = plan.tasks(space)
-    sample = {k: v for k, v in asdict(plan).items() if k not in ("protocol", "preset")}
-    metadata = describe_measurements(space, data, plan.protocol, plan.preset, device, **sample)
     store = LabelStore(path, metadata)
     store.add(tasks)
     if reopen:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from analognas.cli import main
+from analognas.core import DRIFT_TIMES
+from analognas.training.protocol import Protocol
 
 
 @pytest.fixture
@@ -16,3 +18,17 @@ def bench_json(capsys):
         return json.loads(capsys.readouterr().out)
 
     return run
+
+
+@pytest.fixture
+def short_protocol() -> Protocol:
+    "A training of seconds."
+    return Protocol(
+        epochs=1,
+        hwa_epochs=1,
+        hwa_batch_size=32,
+        max_train=64,
+        max_test=32,
+        n_rep=2,
+        t_inference=DRIFT_TIMES,
+    )

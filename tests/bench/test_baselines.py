@@ -5,21 +5,15 @@ from functools import partial
 import pytest
 
 from analognas.bench import baselines
-from analognas.core import DRIFT_TIMES, ConfigError
-from analognas.training.protocol import Protocol
+from analognas.core import ConfigError
 
 
-def test_bench_baselines_prints_a_row_for_each_network(bench_json, monkeypatch, tmp_path):
-    short = Protocol(
-        epochs=1,
-        hwa_epochs=1,
-        hwa_batch_size=32,
-        max_train=64,
-        max_test=32,
-        n_rep=2,
-        t_inference=DRIFT_TIMES,
+def test_bench_baselines_prints_a_row_for_each_network(
+    bench_json, monkeypatch, tmp_path, short_protocol
+):
+    small = partial(
+        baselines.bench_baselines, protocol=short_protocol, limits=(20_000,), progress=False
     )
-    small = partial(baselines.bench_baselines, protocol=short, limits=(20_000,), progress=False)
     monkeypatch.setattr(baselines, "bench_baselines", small)
     brief = partial(baselines.EAOptimizer, nb_iter=2, population_size=20)
     monkeypatch.setattr(baselines, "EAOptimizer", brief)

@@ -8,22 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analognas.bench import scale
-from analognas.training.plans import LABEL_TIMES
-from analognas.training.protocol import Protocol
 
 
 @pytest.mark.slow
-def test_bench_scale_prints_speedup_and_loses_nothing(bench_json, monkeypatch):
-    short = Protocol(
-        epochs=1,
-        hwa_epochs=1,
-        hwa_batch_size=32,
-        max_train=64,
-        max_test=32,
-        n_rep=2,
-        t_inference=LABEL_TIMES,
-    )
-    small = partial(scale.bench_scale, evaluations=3, rounds=1, protocol=short)
+def test_bench_scale_prints_speedup_and_loses_nothing(bench_json, monkeypatch, short_protocol):
+    small = partial(scale.bench_scale, evaluations=3, rounds=1, protocol=short_protocol)
     monkeypatch.setattr(scale, "bench_scale", small)
     result = bench_json("scale")
     assert result.keys() >= {"speedup_2_workers", "lost_evaluations"}

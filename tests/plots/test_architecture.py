@@ -4,22 +4,16 @@ import itertools
 
 import matplotlib.pyplot as plt
 import pytest
+from drawn_networks import CELL, DEEP, RESNETS, TINY, chain_space
 from matplotlib.figure import Figure
-from torch import nn
 
-from analognas.core import ConfigError, DatasetInfo
+from analognas.core import ConfigError
 from analognas.plots.architecture import alt_text_architecture, plot_architecture
 from analognas.plots.blocks import architecture_data
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.search_spaces.nasbench201_cells import config_of
 
-RESNETS = ConfigSpace("digits")
 DATASETS = ("CIFAR-10", "VWW", "KWS", "digits")
-CELL = config_of((2, 0, 3, 1, 4, 2))
-MOST = {"R": 16, "convblock": 2, "widenfact": 0.5, "B": 5}
-DEEP = {f"{h}{m}": v for m in range(1, 6) for h, v in MOST.items()} | {"M": 5, "out_channel0": 64}
-TINY = DEEP | {"M": 1, "R1": 1, "B1": 1, "convblock1": 1}
 
 
 def draw(space, config, width=7.5, height=3.6):
@@ -64,21 +58,8 @@ def test_plot_architecture_writes_counts_and_channels():
     assert not any(t.startswith("×") for t, _ in texts.values())
 
 
-def chain(config, input_dim, classes):
-    layers = [
-        nn.Conv2d(input_dim[0], 6, 3, padding=1),
-        *(nn.Conv2d(6, 6, 3, padding=1) for _ in range(config["depth"])),
-        nn.AvgPool2d(2),
-        nn.Conv2d(6, 12, 3, padding=1, groups=2),
-        nn.Flatten(),
-        nn.Linear(12 * 16, classes),
-    ]
-    return nn.Sequential(*layers)
-
-
 def test_plot_architecture_draws_equal_layers_of_a_chain_once():
-    space = ConfigSpace(DatasetInfo("own", (1, 8, 8), 3), search_space="custom", network=chain)
-    space.add_hyperparameter("depth", "discrete", 1, 40)
+    space = chain_space()
     _, texts = draw(space, {"depth": 30})
     assert "×30" in [t for t, _ in texts.values()]
     assert "30 layers at 8×8 with 6 channels" in alt_text_architecture(space, {"depth": 30})

@@ -3,20 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from drawn_networks import CELL, RESNETS, TINY, chain, chain_space
 from torch import nn
 
-from analognas.core import DatasetInfo
 from analognas.cost.model import HERMES, Chip, hardware_cost
 from analognas.plots.blocks import architecture_data
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.search_spaces.nasbench201_cells import config_of
-
-RESNETS = ConfigSpace("digits")
-CELL = config_of((2, 0, 3, 1, 4, 2))
-MOST = {"R": 16, "convblock": 2, "widenfact": 0.5, "B": 5}
-DEEP = {f"{h}{m}": v for m in range(1, 6) for h, v in MOST.items()} | {"M": 5, "out_channel0": 64}
-TINY = DEEP | {"M": 1, "R1": 1, "B1": 1, "convblock1": 1}
 
 
 def few_blocks(n, seed):
@@ -106,21 +99,8 @@ def test_tiles_in_closed_form():
     assert data.macs["classifier"] == 128 * 10
 
 
-def chain(config, input_dim, classes):
-    layers = [
-        nn.Conv2d(input_dim[0], 6, 3, padding=1),
-        *(nn.Conv2d(6, 6, 3, padding=1) for _ in range(config["depth"])),
-        nn.AvgPool2d(2),
-        nn.Conv2d(6, 12, 3, padding=1, groups=2),
-        nn.Flatten(),
-        nn.Linear(12 * 16, classes),
-    ]
-    return nn.Sequential(*layers)
-
-
 def test_network_of_a_users_own_is_a_chain_of_layers():
-    space = ConfigSpace(DatasetInfo("own", (1, 8, 8), 3), search_space="custom", network=chain)
-    space.add_hyperparameter("depth", "discrete", 1, 40)
+    space = chain_space()
     data = architecture_data(space, {"depth": 30})
     assert data.repeats.tolist() == [1, 30, 1, 1]
     assert data.c_out.tolist() == [6, 6, 12, 3]

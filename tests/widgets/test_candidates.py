@@ -12,15 +12,9 @@ from analognas.widgets.candidates import (
     label_candidates,
     name_candidates,
     small_resnet,
-    train_candidate,
 )
 
 QUICK = Protocol(epochs=1, hwa_epochs=1, max_train=512)
-
-
-@pytest.fixture(scope="module")
-def hardened():
-    return train_candidate("hardened", small_resnet(8), protocol=QUICK)
 
 
 def test_as_candidates_takes_networks_measurements_and_candidates(hardened):

@@ -6,8 +6,6 @@ import pytest
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.programming import analog_layers
 from analognas.core import DAY, MONTH, ConfigError, HardwareConfig
-from analognas.training.protocol import Protocol
-from analognas.widgets.candidates import small_resnet, train_candidate
 from analognas.widgets.drift_model import (
     TIMES,
     DriftModel,
@@ -16,13 +14,6 @@ from analognas.widgets.drift_model import (
     calibrate,
     map_to_hardware,
 )
-
-QUICK = Protocol(epochs=1, hwa_epochs=1, max_train=512)
-
-
-@pytest.fixture(scope="module")
-def hardened():
-    return train_candidate("hardened", small_resnet(8), protocol=QUICK)
 
 
 def test_map_to_hardware_with_other_tiles_uses_the_largest_range(hardened):
