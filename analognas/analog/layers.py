@@ -76,13 +76,18 @@ class _OverPixels(AnalogLayer):
     in_channels: int
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
+    padding: Any  # as many numbers; a convolution takes PyTorch's words too
     dilation: tuple[int, ...]
+
+    def extra_repr(self) -> str:
+        tiles = len(self.blocks) * self.op.groups
+        geometry = f"stride={self.stride}, padding={self.padding}"
+        return f"{tuple(self.weight.shape)}, {geometry}, tiles={tiles}"
 
 
 class _Convolution(_OverPixels):
     "Compute a convolution on analog tiles; every group has tiles of its own."
 
-    padding: tuple[int, ...] | str
     padding_mode: str
 
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
@@ -116,11 +121,6 @@ class _Convolution(_OverPixels):
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
         geometry = {name: getattr(self, name) for name in (*names, "groups", "padding_mode")}
         return self._digital(self.kind, **geometry)
-
-    def extra_repr(self) -> str:
-        tiles = len(self.blocks) * self.op.groups
-        geometry = f"stride={self.stride}, padding={self.padding}"
-        return f"{tuple(self.weight.shape)}, {geometry}, tiles={tiles}"
 
 
 def _check_input(layer: Any, x: Tensor) -> None:
@@ -201,8 +201,6 @@ class AnalogConv3d(_Convolution):
 class _TransposedConvolution(_OverPixels):
     "Compute a transposed convolution on analog tiles; every group has tiles of its own."
 
-    padding: tuple[int, ...]
-
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
         given: Any = digital
         op = ConvOp((1, 1), (1, 1), (0, 0), (1, 1), given.groups)
@@ -249,11 +247,6 @@ class _TransposedConvolution(_OverPixels):
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
         geometry = {name: getattr(self, name) for name in (*names, "groups", "output_padding")}
         return self._digital(self.kind, **geometry)
-
-    def extra_repr(self) -> str:
-        tiles = len(self.blocks) * self.op.groups
-        geometry = f"stride={self.stride}, padding={self.padding}"
-        return f"{tuple(self.weight.shape)}, {geometry}, tiles={tiles}"
 
 # %% ../../nbs/analog/70_layers.ipynb #bcc2ee76
 class AnalogConvTranspose1d(_TransposedConvolution):

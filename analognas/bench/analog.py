@@ -101,7 +101,7 @@ def _training_step(net: nn.Module, optimizer, x: Tensor, y: Tensor) -> None:
     optimizer.step()
 
 
-def _evaluation(net: nn.Module, x: Tensor) -> Callable[[], object]:
+def evaluation(net: nn.Module, x: Tensor) -> Callable[[], object]:
     "Return a function that evaluates a network."
     net.eval()
     return lambda: torch.no_grad()(net)(x)
@@ -173,10 +173,10 @@ def _evaluation_times(digital: nn.Module, x: Tensor, out_noise: float, rounds: i
     net = to_analog(digital, create_rpu_config(out_noise=out_noise))
     last = x.contiguous(memory_format=torch.channels_last)
     sides = {
-        "aihwkit": _evaluation(to_aihwkit(net), x),
-        "ours": _evaluation(net, last),
-        "digital": _evaluation(digital, x),
-        "digital_channels_last": _evaluation(digital, last),
+        "aihwkit": evaluation(to_aihwkit(net), x),
+        "ours": evaluation(net, last),
+        "digital": evaluation(digital, x),
+        "digital_channels_last": evaluation(digital, last),
     }
     return interleaved(sides, rounds)
 
@@ -231,7 +231,7 @@ def _growth_rows(size: float, repeats: Sequence[int], x: Tensor, y: Tensor, seed
     "Yield a row of `bench_growth` for each number of repeats."
     digital = network_of_size(size).eval()
     net = to_analog(digital)
-    one_pass = interleaved({"digital": _evaluation(digital, x)}, 5)["digital"]
+    one_pass = interleaved({"digital": evaluation(digital, x)}, 5)["digital"]
     measure_drift(net, (x, y), GROWTH_TIMES[:1], 1, seed, progress=False)  # warms caches
     for n_rep in repeats:
         start = time.perf_counter()

@@ -6,8 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/bench/12_networks.ipynb #2d886928
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from ..analog.convert import to_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.noise import torch_seed
-from .analog import WARM_UP_STEPS, interleaved
+from .analog import WARM_UP_STEPS, evaluation, interleaved
+from ..cost.trace import without_fused_attention
 from ..core import ConfigError, check_number
 
 # %% ../../nbs/bench/12_networks.ipynb #212e2482
@@ -103,23 +103,6 @@ NETWORKS: dict[str, Callable[[], TimedNetwork]] = {
 }
 
 # %% ../../nbs/bench/12_networks.ipynb #5c3915dc
-@contextmanager
-def without_fused_attention() -> Iterator[None]:
-    "Switch PyTorch's fused path of transformers off in this block."
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _evaluation(net: nn.Module, x: Tensor) -> Callable[[], object]:
-    "Return a function that evaluates a network."
-    net.eval()
-    return lambda: torch.no_grad()(net)(x)
-
-
 def _training(net: nn.Module, x: Tensor) -> Callable[[], object]:
     "Return a function that takes one step of gradient descent."
     net.train()
@@ -139,11 +122,11 @@ def _training(net: nn.Module, x: Tensor) -> Callable[[], object]:
 def _evaluation_times(timed: TimedNetwork, rounds: int) -> dict[str, float]:
     "Return median seconds of an evaluation: ours, digital, and aihwkit where it has the layers."
     net = to_analog(timed.network, create_rpu_config(out_noise=0.0))
-    sides = {"ours": _evaluation(net, timed.x)}
+    sides = {"ours": evaluation(net, timed.x)}
     for name, digital in timed.digital.items():
-        sides[name] = _evaluation(digital, timed.x)
+        sides[name] = evaluation(digital, timed.x)
     try:
-        sides["aihwkit"] = _evaluation(timed.to_aihwkit(net), timed.x)
+        sides["aihwkit"] = evaluation(timed.to_aihwkit(net), timed.x)
     except ConfigError:
         pass  # without the layers there is nothing to compare
     return interleaved(sides, rounds)

@@ -258,6 +258,17 @@ def _changeable(m: nn.Module) -> list[str]:
 
 
 @contextlib.contextmanager
+def without_fused_attention() -> Iterator[None]:
+    "Switch PyTorch's fused path of transformers off in this block."
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextlib.contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
     "Set a network to evaluation, and everything back at the end."
     modes = {m: m.training for m in model.modules()}
@@ -266,15 +277,13 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
         buffers += [_Buffer(m, name) for name in _changeable(m)]
     devices = {p.device for p in model.parameters()}
     gpus = [device for device in devices if device.type == "cuda"]
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
         for m in modes:
             m.training = False
         with torch.random.fork_rng(gpus), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            yield
+            with without_fused_attention():
+                yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
         for m, mode in modes.items():
             m.training = mode
         for buffer in buffers:

@@ -149,18 +149,32 @@ def _is_test(root: Path, clips: list[tuple[Path, int, int]]) -> tuple[np.ndarray
     return np.array([one(f, k) for f, k, _ in clips]), how
 
 # %% ../../nbs/datasets/30_speech.ipynb #bb4a352c
+def _checked_root(root: str | Path | None) -> Path:
+    "Return the folder of Speech Commands; raises `ConfigError` for none, `FileFormatError` else."
+    if root is None:
+        raise ConfigError(
+            "KWS needs root=..., the folder of Speech Commands with a folder for each word."
+        )
+    if not Path(root).is_dir():
+        raise FileFormatError(f"{root} is not a folder.")
+    return Path(root)
+
+
+def _check_classes(root: Path, training: np.ndarray, test: np.ndarray) -> None:
+    "Raise `FileFormatError` if a part lacks one of the classes; labels (N,)."
+    for labels, part in ((training, "training"), (test, "test")):
+        absent = sorted(set(range(len(CLASSES))) - set(labels))
+        if absent:
+            names = ", ".join(CLASSES[c] for c in absent)
+            raise FileFormatError(f"The {part} part of {root} has no clips of {names}.")
+
+
 def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     """Load Speech Commands: cepstral coefficients (1, 49, 10) of twelve classes.
 
     `root` has a folder for each word. No speaker is in both parts. Raises `FileFormatError` for
     other folders."""
-    if root is None:
-        raise ConfigError(
-            "KWS needs root=..., the folder of Speech Commands with a folder for each word."
-        )
-    root = Path(root)
-    if not root.is_dir():
-        raise FileFormatError(f"{root} is not a folder.")
+    root = _checked_root(root)
     clips = _clips(root)
     test, how = _is_test(root, clips)
     labels = np.array([c for _, _, c in clips])
@@ -175,13 +189,7 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     x = found["x"]
     y = labels[found["kept"]]
     test = test[found["kept"]]
-    for part, name in ((~test, "training"), (test, "test")):
-        absent = sorted(set(range(len(CLASSES))) - set(y[part]))
-        if absent:
-            raise FileFormatError(
-                f"The {name} part of {root} has no clips of "
-                f"{', '.join(CLASSES[c] for c in absent)}."
-            )
+    _check_classes(root, y[~test], y[test])
     numbers = np.unique([speaker(f) for f, _, _ in clips], return_inverse=True)[1]
     speakers = numbers[found["kept"]]
     source = f"Speech Commands ({root.name}), split by {how}; librosa MFCC"

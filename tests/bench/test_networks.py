@@ -5,7 +5,8 @@ import torch
 
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
-from analognas.bench.networks import NETWORKS, bench_networks, without_fused_attention
+from analognas.bench.networks import NETWORKS, bench_networks
+from analognas.cost.trace import without_fused_attention
 
 
 def first(y):
