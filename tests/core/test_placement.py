@@ -51,7 +51,8 @@ def test_dict_survives_json_with_sorted_keys():
 
 
 @pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))],  # noqa: S301
 )
 def test_copies_are_equal(duplicate):
     placement = Placement({"fc": "int8"})
