@@ -35,7 +35,8 @@ def is_aihwkit_layer(module: nn.Module) -> bool:
 def _row(name: str, module: Any) -> dict[str, Any] | None:
     "Return what the report has of a module; None without parameters of its own."
     own = [p.numel() for p in module.parameters(recurse=False)]
-    row = {"name": name, "type": type(module).__name__, "where": DIGITAL, "why": ""}
+    where = getattr(module, "computed_in", DIGITAL)  # int8
+    row = {"name": name, "type": type(module).__name__, "where": where, "why": ""}
     if isinstance(module, AnalogLayer):
         weights = (module.weight, module.bias)
         count = sum(w.numel() for w in weights if w is not None)
@@ -48,7 +49,9 @@ def _row(name: str, module: Any) -> dict[str, Any] | None:
         return {**row, "where": AIHWKIT, "why": why, "parameters": count, "tiles": len(kit_tiles)}
     if not own:
         return None
-    return {**row, "why": digital_reason(module), "parameters": sum(own), "tiles": 0}
+    if where == DIGITAL:
+        row["why"] = digital_reason(module)
+    return {**row, "parameters": sum(own), "tiles": 0}
 
 
 def module_rows(model: nn.Module) -> list[dict[str, Any]]:
@@ -168,7 +171,7 @@ def conversion_report(
 ) -> pd.DataFrame:  # a row per module
     """Return where each module with parameters is computed.
 
-    Columns: `name`, `type`, `where` (fast tiles, aihwkit's tiles, digital), `why`, `parameters`,
+    Columns: `name`, `type`, `where` (fast tiles, aihwkit's tiles, digital, int8), `why`, `parameters`,
     their `share`, `tiles`. With `inputs` also `macs` (multiply-accumulate operations of one call)
     and `macs_share`; then modules without parameters that multiply activations have a row too."""
     rows = module_rows(model)
