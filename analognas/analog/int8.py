@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/analog/82_int8.ipynb #ba197beb
+# %% ../../nbs/analog/82_int8.ipynb #6b8bb295
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +25,7 @@ from analognas.analog.measure import eval_mode
 from analognas.analog.recurrent import take_over
 from analognas.core import ConfigError
 
-# %% ../../nbs/analog/82_int8.ipynb #e0ad0ff1
+# %% ../../nbs/analog/82_int8.ipynb #85ad8c43
 _WEIGHT_TOP = 127  # symmetric: -128 is not used
 _INPUT_LOW = -128
 _INPUT_HIGH = 127
@@ -55,7 +55,7 @@ def rounded_weight(
     zero = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(w, scale, zero, axis, -_WEIGHT_TOP, _WEIGHT_TOP)
 
-# %% ../../nbs/analog/82_int8.ipynb #cf05f89d
+# %% ../../nbs/analog/82_int8.ipynb #be913285
 class Int8Layer(nn.Module):
     "Compute a layer with eight-bit weights and inputs."
 
@@ -188,7 +188,7 @@ INT8_KINDS: dict[Any, type[Int8Layer]] = {
     )
 }
 
-# %% ../../nbs/analog/82_int8.ipynb #79739c27
+# %% ../../nbs/analog/82_int8.ipynb #61e7ff03
 def as_int8(
     layer: nn.Module,  # a digital one
     bounds: tuple[float, float],  # smallest and largest input
@@ -204,7 +204,7 @@ def as_int8(
         "and attention."
     )
 
-# %% ../../nbs/analog/82_int8.ipynb #66ba7397
+# %% ../../nbs/analog/82_int8.ipynb #fb2ad3d1
 Bounds = Mapping[str, tuple[float, float]]  # a layer's name to its smallest and largest input
 
 
