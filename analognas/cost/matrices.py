@@ -187,6 +187,11 @@ def is_fast_analog(m: Any) -> bool:
     return all(hasattr(m, name) for name in ("op", "weight", "rpu_config"))
 
 
+def is_analog(m: Any) -> bool:
+    "Return whether a module is a layer of an analog network, of this library or of aihwkit."
+    return is_fast_analog(m) or hasattr(m, "analog_tiles")
+
+
 def _is_transformers_conv1d(m: Any) -> bool:
     return type(m).__name__ == "Conv1D" and hasattr(m, "nf")
 

@@ -15,6 +15,18 @@ import pandas as pd
 
 from ..core import ConfigError, check_choice, check_number
 from ..core.hardware import HardwareConfig
+from analognas.cost.digital import (
+    FP16_ADD,
+    FP16_MULTIPLY,
+    FP32_ADD,
+    FP32_MULTIPLY,
+    HOROWITZ_UNIT,
+    INT8_MULTIPLY,
+    INT32_ADD,
+    MEMORY_ENERGY,
+    DigitalUnit,
+    MacArray,
+)
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.layers import LayerShape
 
@@ -37,19 +49,25 @@ class Chip:
     # switched off
     idle_share: float = 1.0
     source: str = ""  # where the numbers come from
+    tile_area: float | None = None  # mm2 of a tile with its converters; None: not published
+    digital: DigitalUnit = HOROWITZ_UNIT  # what computes beside the tiles
 
     def __post_init__(self):
+        if isinstance(self.digital, Mapping):  # from a file
+            object.__setattr__(self, "digital", DigitalUnit(**self.digital))
         of_chip = f"of chip {self.name!r}"
         for field in ("rows", "cols", "cores", "conversions"):
             check_number(f"{field} {of_chip}", getattr(self, field), low=1, integer=True)
         for field in ("mvm_time", "mvm_energy"):
             check_number(f"{field} {of_chip}", getattr(self, field), low=0)
         check_number(f"idle_share {of_chip}", self.idle_share, low=0, high=1)
+        if self.tile_area is not None:
+            check_number(f"tile_area {of_chip}", self.tile_area, low=0)
 
     def with_tiles_of(self, hardware: HardwareConfig) -> "Chip":
         """Return this chip with the tile size of a simulated chip.
 
-        Time and energy of an MVM stay those of the published tile."""
+        Time and energy of an MVM, and area, stay those of the published tile."""
         size = hardware.tile_size
         return replace(self, name=f"{self.name}, {size} x {size}", rows=size, cols=size)
 
@@ -84,8 +102,17 @@ def chip_from_peak(
 LE_GALLO = "Le Gallo et al., Nature Electronics 6, 680-693 (2023)"
 
 # %% ../../nbs/cost/10_model.ipynb #984afd4f
+HERMES_DENSITY = 1.59e12  # operations per second and mm2, of a core
+HERMES_AREA = 63.1e12 / 64 / HERMES_DENSITY  # mm2 of a core, estimated
 HERMES = chip_from_peak(
-    "hermes", 256, 256, 64, 63.1e12, 9.76e12, source=f"{LE_GALLO}, one-phase mode"
+    "hermes",
+    256,
+    256,
+    64,
+    63.1e12,
+    9.76e12,
+    source=f"{LE_GALLO}, one-phase mode",
+    tile_area=HERMES_AREA,
 )
 HERMES_4PHASE = chip_from_peak(
     "hermes-4phase",
@@ -96,6 +123,7 @@ HERMES_4PHASE = chip_from_peak(
     2.48e12,
     conversions=4,
     source=f"{LE_GALLO}, four-phase mode",
+    tile_area=HERMES_AREA,
 )
 
 # %% ../../nbs/cost/10_model.ipynb #68ae6f5e
@@ -122,8 +150,80 @@ ISAAC = Chip(
     source="Shafiee et al., ISCA 2016, Table I; a design, simulated in 32 nm",
 )
 
+# %% ../../nbs/cost/10_model.ipynb #0d0c2b32
+DIANA_CLOCK = 260e6  # hertz
+DIANA_SOURCE = "Ueyoshi et al., ISSCC 2022; Houshmand et al., JSSC 58 (2023)"
+DIANA_UNIT = DigitalUnit(
+    "diana",
+    int8=MacArray(energy=2 / 14e12, rate=16 * 16 * DIANA_CLOCK, size=1),
+    fp16=None,
+    fp32=None,
+    memory_energy=MEMORY_ENERGY,
+    source=DIANA_SOURCE,
+)
+DIANA = Chip(
+    "diana",
+    rows=1152,
+    cols=512,
+    cores=1,
+    mvm_time=70e-9,
+    mvm_energy=2 * 1152 * 512 / 600e12,
+    source=DIANA_SOURCE,
+    digital=DIANA_UNIT,
+)
+
+# %% ../../nbs/cost/10_model.ipynb #8c02bba3
+def fit_ends(
+    name: str,
+    counts: Mapping[str, float],  # of a network: "macs", "mvms", "products", "other_energy" (J)
+    digital: tuple[float, float],  # latency (s) and energy (J) with every layer in FP32
+    analog: tuple[float, float],  # the same with every layer on tiles
+    source: str = "",
+) -> Chip:
+    """Return a chip with tiles of 256 x 256 on which a network has the given costs at both ends.
+
+    `products` are matrix-vector products with a whole matrix, `mvms` those of the tiles, and
+    `other_energy` is that of the other digital operations, the same at both ends."""
+    fp32 = MacArray(
+        energy=(digital[1] - counts["other_energy"]) / counts["macs"],
+        rate=counts["macs"] / digital[0],
+        size=4,
+    )
+    per_joule = fp32.energy / (FP32_MULTIPLY + FP32_ADD)
+    int8_energy = per_joule * (INT8_MULTIPLY + INT32_ADD)
+    fp16_energy = per_joule * (FP16_MULTIPLY + FP16_ADD)
+    unit = DigitalUnit(
+        name,
+        int8=replace(fp32, energy=int8_energy, size=1),
+        fp16=replace(fp32, energy=fp16_energy, size=2),
+        fp32=fp32,
+        memory_energy=0.0,  # in the energies above
+        source=source,
+    )
+    return Chip(
+        name,
+        rows=256,
+        cols=256,
+        cores=64,
+        mvm_time=analog[0] / counts["products"],
+        mvm_energy=(analog[1] - counts["other_energy"]) / counts["mvms"],
+        source=source,
+        digital=unit,
+    )
+
+
+# ResNet8 for images of 32 x 32 pixels
+RESNET8 = {"macs": 12_501_632, "mvms": 4481, "products": 4033, "other_energy": 0.16e-6}
+MPS = fit_ends(
+    "mps",
+    RESNET8,
+    digital=(1.10e-3, 118.2e-6),
+    analog=(0.52e-3, 38.1e-6),
+    source="fitted on the ends of ResNet8 in IBM/analog-nas, MPS/raw_data/cifar10_performance.csv",
+)
+
 # %% ../../nbs/cost/10_model.ipynb #058f8ce6
-CHIPS = {chip.name: chip for chip in (HERMES, HERMES_4PHASE, ISAAC)}
+CHIPS = {chip.name: chip for chip in (HERMES, HERMES_4PHASE, ISAAC, DIANA, MPS)}
 
 # %% ../../nbs/cost/10_model.ipynb #56501fb8
 def find_chip(chip: str | Chip) -> Chip:

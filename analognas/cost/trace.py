@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/cost/15_trace.ipynb #d7a6c441
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -23,7 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ..core import ConfigError
 from .digital import operations_of, sums_over_input
-from .matrices import TiledLayer, find_layer, is_fast_analog
+from .matrices import TiledLayer, find_layer, is_analog, is_fast_analog
 from ..search_spaces.layers import LayerShape
 
 # %% ../../nbs/cost/15_trace.ipynb #48a9cbbf
@@ -36,6 +37,7 @@ class Trace:
     def __init__(self, model: nn.Module):
         self.root = type(model).__name__
         self.names = {m: name or self.root for name, m in model.named_modules()}
+        self.all_names = _all_names(model)
         self.layers: dict[Any, TiledLayer] = {}
         self.owners: dict[int, tuple[Any, str]] = {}  # of weights: memory -> module, name
         for m in self.names:
@@ -44,8 +46,11 @@ class Trace:
                 self.layers[m] = layer
             for name, weight in _own(m).items():
                 self.owners[_storage(weight)] = (m, name)
+        self.analog = {m for m in self.layers if is_analog(m)}
         self.running: list[Any] = []  # modules, from the network to the innermost
         self.matrices: dict[Any, LayerShape] = {}  # by their weights, with positions
+        self.users: dict[Any, list[Any]] = {}  # modules of each matrix; several have tied weights
+        self.moved: Counter[Any] = Counter()  # inputs and outputs of each matrix, numbers
         self.ran: set[Any] = set()
         self.work: Counter[tuple[str, str]] = Counter()  # (name of a module, operation)
         self.order: dict[str, None] = {}  # names of matrices and modules, as they first compute
@@ -56,9 +61,8 @@ class Trace:
         layer = self.layers[m]
         products = layer.products(given, y)
         for suffix in layer.matrices:
-            self.add_products(
-                m, suffix, products if isinstance(products, int) else products[suffix]
-            )
+            n = products if isinstance(products, int) else products[suffix]
+            self.add_products(m, suffix, n, _sizes(suffix, given, y))
         if isinstance(products, int):
             for operation, n in layer.digital.items():
                 self.add_work(self.names[m], operation, n * products)
@@ -73,7 +77,14 @@ class Trace:
         self.order.setdefault(name)
         self.work[name, operation] += n
 
-    def add_products(self, m: Any, suffix: str, positions: int) -> None:
+    def add_products(
+        self,
+        m: Any,
+        suffix: str,  # of the matrix
+        positions: int,
+        # numbers that came in and went out; a convolution reads each in several products
+        sizes: tuple[float, float] = (math.inf, math.inf),
+    ) -> None:
         "Add products of a matrix."
         weight = _own(m).get(suffix or "weight", m)
         key = (id(weight), suffix)
@@ -81,6 +92,12 @@ class Trace:
         old = self.matrices.get(key, replace(new, name=self._name(m, suffix)))
         self.order.setdefault(old.name)
         self.matrices[key] = replace(old, positions=old.positions + positions)
+        users = self.users.setdefault(key, [])
+        if m not in users:
+            users.append(m)
+        products = new.count * positions
+        self.moved[key] += min(products * new.rows, sizes[0])
+        self.moved[key] += min(products * new.cols, sizes[1])
         self.ran.add(m)
 
     def _name(self, m: Any, suffix: str) -> str:
@@ -102,6 +119,22 @@ class Trace:
 
 # How names of parameters begin that are in a matrix, or digital biases.
 _KNOWN_WEIGHTS = ("weight", "bias", "in_proj", "q_proj", "k_proj", "v_proj")
+
+
+def _all_names(model: nn.Module) -> dict[Any, list[str]]:
+    "Return all names of each module; a shared one has several, the network an empty one."
+    names: dict[Any, list[str]] = {}
+    for name, m in model.named_modules(remove_duplicate=False):
+        names.setdefault(m, []).append(name)
+    return names
+
+
+def _sizes(suffix: str, given: Mapping[str, Any], y: Any) -> tuple[float, float]:
+    "Return the numbers of input and output of a layer with one matrix; infinite for a part of it."
+    x = given.get("input")
+    if suffix or not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        return math.inf, math.inf
+    return x.numel(), y.numel()
 
 
 def _is_open(m: Any) -> bool:
