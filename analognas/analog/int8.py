@@ -44,6 +44,16 @@ def input_grid(
     return scale, round(_INPUT_LOW - low / scale)
 
 
+def rounded_input(
+    x: Tensor,
+    low: float,  # of the range
+    high: float,
+) -> Tensor:  # of the same shape
+    "Return inputs rounded to eight bits and clipped to a range."
+    scale, zero = input_grid(low, high)
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero, _INPUT_LOW, _INPUT_HIGH)
+
+
 def rounded_weight(
     w: Tensor,  # of a layer
     axis: int,  # of the output channels
