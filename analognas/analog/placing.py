@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['place']
 
-# %% ../../nbs/analog/84_placing.ipynb #77c817f7
+# %% ../../nbs/analog/84_placing.ipynb #e73cdebe
 import glob
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ from .recurrent import GateTiles, as_linear
 from .report import is_aihwkit_layer
 from ..core import ConfigError, HardwareConfig, Placement
 
-# %% ../../nbs/analog/84_placing.ipynb #f02d68c6
+# %% ../../nbs/analog/84_placing.ipynb #2761d3e2
 def _is_layer(module: nn.Module) -> bool:
     "Return whether a module is a layer that tiles can hold, or one that they hold."
     if isinstance(module, AnalogLayer | GateTiles | AnalogMultiheadAttention):
@@ -69,8 +70,8 @@ def layer_names(
 def _check(model: nn.Module, placement: Placement) -> None:
     """Raise `ConfigError` for an entry that matches no such layer, and for another module that
     multiplies and is to be int8."""
-    names = [name for several in placeable_layers(model).values() for name in several]
-    others = {name: reason for name, reason in _other_products(model, names)}
+    names = list(chain.from_iterable(placeable_layers(model).values()))
+    others = dict(_other_products(model, names))
     placement.check([*names, *others])
     for name, reason in others.items():
         if placement.kind(name) == "int8":
@@ -88,7 +89,7 @@ def _other_products(model: nn.Module, names: Iterable[str]) -> Iterable[tuple[st
         if not reason.startswith(BY_NATURE):
             yield name, reason
 
-# %% ../../nbs/analog/84_placing.ipynb #5bb5a22e
+# %% ../../nbs/analog/84_placing.ipynb #72987a97
 def _as_digital_layer(layer: Any) -> nn.Module:
     "Return a digital layer as a linear one, a convolution, or one that is made of linear layers."
     kind = pytorch_kind(layer)
@@ -132,7 +133,7 @@ def int8_ranges(
         products |= _products(name, plain[layer])
     return observe_ranges(digital, products, calibration)
 
-# %% ../../nbs/analog/84_placing.ipynb #3e5ca9b9
+# %% ../../nbs/analog/84_placing.ipynb #f77be63c
 def _own_chips(model: nn.Module) -> dict[str, Any]:
     "Return the chip of each layer that is on fast tiles already, by its name as a pattern."
     layers = ((n, m) for n, m in model.named_modules() if isinstance(m, AnalogLayer) and n)
@@ -161,7 +162,7 @@ def _keep_ranges(old: AnalogLayer, new: AnalogLayer) -> None:
     new.input_range.copy_(ranges.expand_as(new.input_range))
     new.range_batches.copy_(batches.expand_as(new.range_batches))
 
-# %% ../../nbs/analog/84_placing.ipynb #804d260b
+# %% ../../nbs/analog/84_placing.ipynb #9ddd1d12
 PLACED_FLOAT = "placed as float"
 
 
@@ -212,7 +213,7 @@ def _in_int8(name: str, layer: nn.Module, ranges: Bounds) -> nn.Module:
         )
     return _replaced(plain, {m: as_int8(m, ranges[n], n) for n, m in products.items()})
 
-# %% ../../nbs/analog/84_placing.ipynb #5ba9a6d4
+# %% ../../nbs/analog/84_placing.ipynb #156e28ce
 def place(
     model: nn.Module,  # digital, or analog with what hardware-aware training learned
     placement: Placement,  # which layers are analog, int8 or floating point
