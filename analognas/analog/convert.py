@@ -7,10 +7,8 @@ __all__ = ['to_analog', 'digital_state_dict', 'to_aihwkit', 'from_aihwkit', 'con
 
 # %% ../../nbs/analog/80_convert.ipynb #104f5364
 import copy
-import difflib
 import logging
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -47,6 +45,7 @@ from analognas.analog.report import (
     module_rows,
 )
 from ..core import ConfigError, renamed
+from ..core.placement import check_patterns, matches
 
 _all_ = ["to_aihwkit", "from_aihwkit", "conversion_report"]
 
@@ -121,28 +120,6 @@ def _prefix(name: str) -> str:
         return f"{name}."
     return ""
 
-
-def _ancestors(name: str) -> list[str]:
-    "Return a dotted name and those of the modules around it."
-    parts = name.split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _matches(names: Iterable[str], pattern: str) -> bool:
-    "Return whether a pattern matches one of the names, or a module around it."
-    return any(fnmatchcase(part, pattern) for name in names for part in _ancestors(name))
-
-
-def _check_patterns(patterns: Iterable[str], names: Iterable[str]) -> None:
-    "Raise `ConfigError` for a pattern that matches nothing."
-    names = sorted(name for name in names if name)
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names, 3) or names[:3]
-            raise ConfigError(
-                f"{pattern!r} matches no module of this network; the nearest are {', '.join(near)}."
-            )
-
 # %% ../../nbs/analog/80_convert.ipynb #cfe50075
 class _Conversion:
     "Convert the modules of a copied network, a shared one once."
@@ -159,7 +136,7 @@ class _Conversion:
         self.made: dict[nn.Module, nn.Module] = {}
         parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         every = [*parameters, *(name for names in self.names.values() for name in names)]
-        _check_patterns((*self.digital, *chips), every)
+        check_patterns((*self.digital, *chips), every)
 
     def convert(self, module: nn.Module) -> nn.Module:
         "Return what a module becomes; a container stays itself, with other contents."
@@ -172,7 +149,7 @@ class _Conversion:
 
     def _is_named(self, module: nn.Module) -> bool:
         "Return whether a module is to stay digital."
-        return any(_matches(self.names[module], pattern) for pattern in self.digital)
+        return any(matches(self.names[module], pattern) for pattern in self.digital)
 
     def _where(self, module: nn.Module) -> str:
         "Return a module's name for messages."
@@ -182,7 +159,7 @@ class _Conversion:
         "Return the chip of a module: of the last pattern that matches, or that of the network."
         config = self.config
         for pattern, other in self.chips.items():
-            if _matches(self.names[module], pattern):
+            if matches(self.names[module], pattern):
                 config = other
         return config
 
@@ -246,7 +223,7 @@ class _Conversion:
     def _names_parameter(self, module: nn.Module, parameter: str) -> bool:
         "Return whether a parameter of a module is named as digital."
         names = [_prefix(name) + parameter for name in self.names[module]]
-        return any(_matches(names, pattern) for pattern in self.digital)
+        return any(matches(names, pattern) for pattern in self.digital)
 
 
 def _digital_of_aihwkit(layer: nn.Module) -> nn.Module:
