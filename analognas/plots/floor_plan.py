@@ -22,7 +22,6 @@ from .style import PALETTE, axes_width, font_size, new_axes
 
 # %% ../../nbs/plots/55_floor_plan.ipynb #2169217e
 MAX_CHIPS = 6  # that are drawn
-MAX_BESIDE = 3  # chips beside each other
 MAX_IDLE = 256  # cores of a chip up to which all are drawn
 FEWEST = 64  # cores of a larger chip that are drawn
 MAX_NAMED = 18  # layers with cores that the legend names
@@ -56,12 +55,15 @@ class _Plan(NamedTuple):
         return int(np.ceil(self.drawn**0.5))
 
     @property
+    def beside(self) -> int:
+        "Return the number of chips beside each other."
+        return int(np.ceil(min(self.chips, MAX_CHIPS) ** 0.5))
+
+    @property
     def size(self) -> tuple[int, int]:
         "Return width and height of the drawing, in cores."
-        chips = min(self.chips, MAX_CHIPS)
-        beside = min(chips, MAX_BESIDE)
-        below = -(-chips // MAX_BESIDE)
-        return beside * (self.side + 1) - 1, below * (self.side + 1) - 1
+        below = -(-min(self.chips, MAX_CHIPS) // self.beside)
+        return self.beside * (self.side + 1) - 1, below * (self.side + 1) - 1
 
 
 def _as_plan(cost: ModelCost | pd.DataFrame, chip: str | Chip | None) -> _Plan:
@@ -76,7 +78,7 @@ def _as_plan(cost: ModelCost | pd.DataFrame, chip: str | Chip | None) -> _Plan:
 
 def _corners(plan: _Plan, chip: np.ndarray, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Return x and y of the upper left corners of cores."
-    down, across = np.divmod(chip, MAX_BESIDE)
+    down, across = np.divmod(chip, plan.beside)
     step = plan.side + 1
     return across * step + core % plan.side, down * step + core // plan.side
 

@@ -269,6 +269,12 @@ def test_an_unknown_area_makes_area_and_product_unknown():
         assert math.isfinite(system.energy * system.latency)
 
 
+def test_shares_of_an_unknown_area_are_unknown():
+    shares = three_cost({"first": "int8"}, ISAAC).shares
+    assert shares.area.isna().all()
+    np.testing.assert_allclose(shares.drop(columns="area").sum(), 1)
+
+
 def test_a_network_without_tiles_has_an_area_on_a_chip_of_unknown_tiles():
     everything = {name: "int8" for name in LAYERS}
     assert math.isnan(three_cost({}, ISAAC).system.area.item())
