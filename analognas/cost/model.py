@@ -189,9 +189,9 @@ def fit_ends(
         rate=counts["macs"] / digital[0],
         size=4,
     )
-    per_joule = fp32.energy / (FP32_MULTIPLY + FP32_ADD)
-    int8_energy = per_joule * (INT8_MULTIPLY + INT32_ADD)
-    fp16_energy = per_joule * (FP16_MULTIPLY + FP16_ADD)
+    scale = fp32.energy / (FP32_MULTIPLY + FP32_ADD)
+    int8_energy = scale * (INT8_MULTIPLY + INT32_ADD)
+    fp16_energy = scale * (FP16_MULTIPLY + FP16_ADD)
     unit = DigitalUnit(
         name,
         int8=replace(fp32, energy=int8_energy, size=1),
