@@ -58,9 +58,9 @@ def _kind(trace: "Trace", users: Sequence[Any], placement: Placement | None) -> 
     if placement is not None:
         names = [name for m in users for name in trace.all_names[m]]
         return placement.kind(*names)
-    if trace.analog and trace.analog.isdisjoint(users):
-        return "float"
-    return "analog"
+    if not trace.kinds:  # nothing is converted
+        return "analog"
+    return next((trace.kinds[m] for m in users if m in trace.kinds), "float")
 
 
 def place_matrices(trace: "Trace", placement: Placement | None) -> list[PlacedMatrix]:
@@ -180,9 +180,6 @@ def part_table(
     return table.astype({"macs": float})
 
 # %% ../../nbs/cost/18_parts.ipynb #c820231c
-COUNTED = ("macs", "weights", "tiles", "area", "latency", "energy")
-
-
 def _arrays_area(parts: pd.DataFrame, unit: DigitalUnit) -> float:
     "Return the area of the MACs of those formats that parts need (mm2)."
     used = set(parts.kind[parts.macs > 0]) - {"analog"}
@@ -208,8 +205,10 @@ def system_table(parts: pd.DataFrame, chip: Chip) -> pd.DataFrame:
 
 
 def share_table(parts: pd.DataFrame) -> pd.DataFrame:
-    "Return the share of each kind in multiply-accumulates, weights, area, latency and energy."
+    """Return the share of each kind in multiply-accumulates, weights, area, latency and energy.
+
+    The shares of a sum with an unknown part are unknown."""
     energy = parts.energy + parts.memory_energy
     columns = ["macs", "weights", "area", "latency", "energy"]
-    sums = parts.assign(energy=energy).groupby("kind", sort=False)[columns].sum()
-    return sums / sums.sum()
+    kinds = parts.assign(energy=energy).groupby("kind", sort=False)[columns]
+    return kinds.sum() / parts.assign(energy=energy)[columns].sum(skipna=False)
