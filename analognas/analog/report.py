@@ -171,9 +171,10 @@ def conversion_report(
 ) -> pd.DataFrame:  # a row per module
     """Return where each module with parameters is computed.
 
-    Columns: `name`, `type`, `where` (fast tiles, aihwkit's tiles, digital, int8), `why`, `parameters`,
-    their `share`, `tiles`. With `inputs` also `macs` (multiply-accumulate operations of one call)
-    and `macs_share`; then modules without parameters that multiply activations have a row too."""
+    Columns: `name`, `type`, `where` (fast tiles, aihwkit's tiles, digital, int8), `why`,
+    `parameters`, their `share`, `tiles`. With `inputs` also `macs` (multiply-accumulate operations
+    of one call) and `macs_share`; then modules without parameters that multiply activations have a
+    row too."""
     rows = module_rows(model)
     macs: dict[str, float] = {}
     if inputs is not None:

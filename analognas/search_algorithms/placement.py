@@ -70,8 +70,8 @@ def exhaustive(problem: PlacementProblem, rng: np.random.Generator, n_full: int)
     n = len(problem.kinds) ** problem.n_layers
     if n > MAX_PLACEMENTS:
         raise ConfigError(
-            f"{len(problem.kinds)} kinds of {problem.n_layers} layers are {n:,} placements, too many "
-            f"to measure each (at most {MAX_PLACEMENTS:,}). Use way='nsga2' or 'greedy'."
+            f"{len(problem.kinds)} kinds of {problem.n_layers} layers are {n:,} placements, too "
+            f"many to measure each (at most {MAX_PLACEMENTS:,}). Use way='nsga2' or 'greedy'."
         )
     every = list(product(problem.kinds, repeat=problem.n_layers))
     return _halve(problem, every, n_full, problem.screening)
