@@ -134,18 +134,25 @@ def report_mapping(
     held_out: tuple[Tensor, Tensor],  # to choose by
     test: tuple[Tensor, Tensor],
     least_share: float,  # of the multiply-accumulates on tiles
+    chip: Any = None,  # as in `place`
     n_rep: int = 20,  # programmings
     seed: int = 0,
     **search: Any,  # more settings of `search_placement`
 ) -> MappingReport:
     "Search the most accurate mapping with a share of the work on tiles, and measure it on others."
     result = search_placement(
-        model, held_out, limits={"analog_share": least_share}, n_rep=n_rep, seed=seed, **search
+        model,
+        held_out,
+        chip,
+        limits={"analog_share": least_share},
+        n_rep=n_rep,
+        seed=seed,
+        **search,
     )
     chosen = result.chosen.placement
     wanted = {"mapped": chosen, "analog": Placement(), "digital": Placement(default="int8")}
     measurer = PlacementMeasurer(
-        model, test, times=(DAY,), n_rep=n_rep, seed=seed + 1, calibration=held_out[0]
+        model, test, chip, times=(DAY,), n_rep=n_rep, seed=seed + 1, calibration=held_out[0]
     )
     records = dict(zip(wanted, measurer.measure(list(wanted.values())), strict=True))
     recovered = recovered_share(records["mapped"], records["analog"], records["digital"])
