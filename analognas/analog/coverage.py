@@ -9,6 +9,7 @@ __all__ = []
 import re
 from typing import Any
 
+from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
 from aihwkit.simulator.parameters.enums import (
     AnalogMVType,
@@ -156,6 +157,13 @@ _REASON = "_why_digital"  # the attribute for a reason that cannot be seen from 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase, nn.RMSNorm)
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, nn.PReLU)
 _NORM_NAME = re.compile(r"Norm(\dd)?$", re.IGNORECASE)
+
+
+def is_aihwkit_layer(module: nn.Module) -> bool:
+    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
+    if not isinstance(module, AnalogLayerBase):
+        return False
+    return hasattr(module, "analog_module") or hasattr(module, "array")  # one tile, or several
 
 
 def keep_digital(module: nn.Module, reason: str) -> None:

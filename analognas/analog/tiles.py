@@ -145,6 +145,9 @@ def apply_weight_modifier(
     "Return the weights that one forward pass of training uses."
     if modifier.type in (WeightModifierType.NONE, WeightModifierType.COPY):
         return w
+    noise = (WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL)
+    if modifier.type in noise and modifier.std_dev == 0:
+        return w
     with torch.no_grad():
         change = _modification(w, modifier)
     return w + change
