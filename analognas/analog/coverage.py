@@ -150,6 +150,13 @@ def analog_class(kind: type[nn.Module]) -> Any:
     "Return the class of the fast layer of a kind."
     return _ALL_KINDS.get(kind, TransposedLinear)
 
+
+def is_aihwkit_layer(module: nn.Module) -> bool:
+    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
+    if not isinstance(module, AnalogLayerBase):
+        return False
+    return hasattr(module, "analog_module") or hasattr(module, "array")  # one tile, or several
+
 # %% ../../nbs/analog/77_coverage.ipynb #dbed447c
 BY_NATURE = "digital by nature"
 NAMED = "named in digital="
@@ -157,13 +164,6 @@ _REASON = "_why_digital"  # the attribute for a reason that cannot be seen from 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase, nn.RMSNorm)
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, nn.PReLU)
 _NORM_NAME = re.compile(r"Norm(\dd)?$", re.IGNORECASE)
-
-
-def is_aihwkit_layer(module: nn.Module) -> bool:
-    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
-    if not isinstance(module, AnalogLayerBase):
-        return False
-    return hasattr(module, "analog_module") or hasattr(module, "array")  # one tile, or several
 
 
 def keep_digital(module: nn.Module, reason: str) -> None:

@@ -117,17 +117,15 @@ def _copy_from_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> Non
     fast.forget_step()
 
 # %% ../../nbs/analog/78_exchange.ipynb #afd1e1c7
-def swap(
-    model: nn.Module,
-    applies: Callable[[nn.Module], bool],
-    make: Callable[[Any], nn.Module],
-) -> nn.Module:
-    "Copy a network, and replace each layer that a rule applies to by what `make` makes of it."
+def swap(model: nn.Module, kind: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
+    "Copy a network, and replace each layer of a kind by what `make` makes of it."
     model = copy.deepcopy(model)
     made: dict[nn.Module, nn.Module] = {}  # a shared layer stays shared
     for name, module in list(model.named_modules(remove_duplicate=False)):
-        if not applies(module):
+        if not isinstance(module, kind):
             continue
+        if kind is AnalogLayerBase and not is_aihwkit_layer(module):
+            continue  # a container of aihwkit's, not a layer
         if module not in made:
             made[module] = make(module).train(module.training)
         if not name:
@@ -241,7 +239,7 @@ def to_aihwkit(
     Of a programmed network the trained weights are copied, not programming and drift. Raises
     `ConfigError` for a layer that aihwkit does not have, such as a grouped or transposed
     convolution."""
-    return swap(model, lambda module: isinstance(module, AnalogLayer), _to_aihwkit_layer)
+    return swap(model, AnalogLayer, _to_aihwkit_layer)
 
 
 def from_aihwkit(
@@ -252,4 +250,4 @@ def from_aihwkit(
     aihwkit's recurrent networks keep their cells and get fast linear layers inside. Of a programmed
     network the weights that were to be programmed are copied. Raises `ConfigError` for layers and
     settings that the fast layers do not cover."""
-    return swap(model, is_aihwkit_layer, _from_aihwkit_layer)
+    return swap(model, AnalogLayerBase, _from_aihwkit_layer)
