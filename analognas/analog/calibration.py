@@ -51,13 +51,18 @@ def fast_layers(model: nn.Module) -> dict[str, AnalogLayer]:
 def _seen(name: str, layer: AnalogLayer, see: See) -> Callable[[Tensor], Tensor]:
     "Return the product of a layer, which shows its inputs first."
     product = layer.without_bias
+    calls: list[Tensor] = []  # under way: a product may call itself, in another precision
 
     def seen(x: Tensor) -> Tensor:
         if not x.isfinite().all():
             raise ConfigError(f"The inputs of {name} are NaN or infinite.")
-        if len(x):
+        if len(x) and not calls:
             see(name, layer, x)
-        return product(x)
+        calls.append(x)
+        try:
+            return product(x)
+        finally:
+            calls.pop()
 
     return seen
 
