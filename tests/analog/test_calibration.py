@@ -200,7 +200,7 @@ def test_other_convolutions_have_the_range_of_what_their_tile_receives(name, met
     calibrate(model, x, method=method, quantile=0.9, std_alpha=2.5)
     rows = rows_of(x).flatten(0, -2)
     wanted = BY_HAND[method](rows[(rows != 0).any(1)])
-    assert float(model.input_range) == pytest.approx(float(wanted), rel=1e-6)
+    assert model.input_range.item() == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_the_cache_holds_rows_drawn_from_all_batches():
