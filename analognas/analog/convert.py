@@ -33,7 +33,7 @@ from analognas.analog.coverage import (
     pytorch_kind,
     unsupported_feature,
 )
-from .exchange import from_aihwkit, to_aihwkit
+from .exchange import from_aihwkit, to_aihwkit, without_programming
 from .hardware import create_rpu_config
 from .layers import AnalogLayer, AnalogLinear
 from .mapping import is_own_tensor
@@ -251,7 +251,7 @@ class _Conversion:
 
 def _digital_of_aihwkit(layer: nn.Module) -> nn.Module:
     "Return the digital layer of one on aihwkit's tiles."
-    return convert_to_digital(copy.deepcopy(layer)).train(layer.training)
+    return convert_to_digital(without_programming(layer)).train(layer.training)
 
 
 def _linear_on_aihwkit(linear: nn.Module, config: Any, where: str) -> nn.Module:
@@ -346,7 +346,7 @@ def _digital_values(layer: Any) -> dict[str, Tensor] | None:
     if isinstance(layer, AnalogLayer):
         return {k: v for k, v in layer.state_dict().items() if not is_own_tensor(k)}
     if is_aihwkit_layer(layer):
-        return convert_to_digital(copy.deepcopy(layer)).state_dict()
+        return convert_to_digital(without_programming(layer)).state_dict()
     return None
 
 # %% ../../nbs/analog/80_convert.ipynb #cf30670c

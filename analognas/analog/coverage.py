@@ -9,6 +9,7 @@ __all__ = []
 import re
 from typing import Any
 
+from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
 from aihwkit.simulator.parameters.enums import (
     AnalogMVType,
@@ -148,6 +149,13 @@ def has_own_forward(module: nn.Module, kind: type[nn.Module]) -> bool:
 def analog_class(kind: type[nn.Module]) -> Any:
     "Return the class of the fast layer of a kind."
     return _ALL_KINDS.get(kind, TransposedLinear)
+
+
+def is_aihwkit_layer(module: nn.Module) -> bool:
+    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
+    if not isinstance(module, AnalogLayerBase):
+        return False
+    return hasattr(module, "analog_module") or hasattr(module, "array")  # one tile, or several
 
 # %% ../../nbs/analog/77_coverage.ipynb #dbed447c
 BY_NATURE = "digital by nature"

@@ -9,7 +9,6 @@ __all__ = ['AnalogLinear', 'AnalogConv1d', 'AnalogConv2d', 'AnalogConv3d', 'Anal
 # %% ../../nbs/analog/70_layers.ipynb #f64be434
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

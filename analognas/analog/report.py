@@ -12,12 +12,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.flop_counter import FlopCounterMode
 
-from .coverage import digital_reason, unsupported_feature
+from .coverage import digital_reason, is_aihwkit_layer, unsupported_feature
 from .layers import AnalogLayer
 from .noise import torch_seed
 
@@ -25,11 +24,6 @@ from .noise import torch_seed
 FAST = "fast tiles"
 AIHWKIT = "aihwkit's tiles"
 DIGITAL = "digital"
-
-
-def is_aihwkit_layer(module: nn.Module) -> bool:
-    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
-    return isinstance(module, AnalogLayerBase) and hasattr(module, "analog_module")
 
 
 def _row(name: str, module: Any) -> dict[str, Any] | None:

@@ -7,6 +7,10 @@ from enum import Enum
 import pytest
 import torch
 from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
+from aihwkit.inference.compensation.drift import (
+    GlobalDriftCompensationWithExactReference,
+    PerColumnDriftCompensation,
+)
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import InferenceRPUConfig
 from aihwkit.simulator.parameters import IOParameters
@@ -88,6 +92,17 @@ def test_noise_and_compensation():
     for name in mine.keys() - {"g_converter"}:
         assert mine[name] == default[name], name
     assert config.noise_model.g_converter.g_max == 25.0
+
+
+@pytest.mark.parametrize(
+    "way, kind",
+    [
+        ("exact_reference", GlobalDriftCompensationWithExactReference),
+        ("per_column", PerColumnDriftCompensation),
+    ],
+)
+def test_other_ways_of_drift_compensation(way, kind):
+    assert type(create_rpu_config(drift_compensation=way).drift_compensation) is kind
 
 
 KNOBS = [
