@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from aihwkit.exceptions import TorchTileConfigError
+from aihwkit.exceptions import ConfigError as AihwkitConfigError
 from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
 from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import Tensor, nn
@@ -271,7 +271,7 @@ def on_tiles(module: Any, kind: Any, config: Any, where: str) -> nn.Module:
         if not is_aihwkit_layer(layer):
             raise NotImplementedError(f"it has no {kind.__name__}")
         return layer.train(module.training)
-    except (TorchTileConfigError, ValueError, NotImplementedError) as e:
+    except (AihwkitConfigError, ValueError, NotImplementedError) as e:
         raise ConfigError(
             "Neither the fast layers nor aihwkit's tiles can simulate "
             f"{where} ({reason}): {e}. Name it in digital= to leave it digital."
@@ -298,7 +298,10 @@ def to_analog(
     """Copy a network, and put its layers on tiles.
 
     Linear layers, convolutions, recurrent layers and attention become analog; shared modules and
-    parameters stay shared. Raises `ConfigError` where that is impossible."""
+    parameters stay shared. Raises `ConfigError` where that is impossible.
+
+    Not simulated on fast tiles: stuck devices and yield, IR drop, and weights or inputs that are
+    cut into bits. The notebook of this module lists what aihwkit's tiles simulate of these."""
     _check_convertible(model)
     config = rpu_config
     if rpu_config is None:
