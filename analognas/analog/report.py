@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -187,14 +188,19 @@ def _around_numbers(name: str) -> list[tuple[str, str]]:
     return [(name[: found.start()], name[found.end() :]) for found in _NUMBER.finditer(name)]
 
 
+def _possible_keys(table: pd.DataFrame) -> list[list[tuple]]:
+    "Return the keys that each row could have: one for each number in the name."
+    rest = table.drop(columns="name").itertuples(index=False, name=None)
+    options = []
+    for name, row in zip(table.name, rest, strict=True):
+        options.append([(*around, *row) for around in _around_numbers(name)])
+    return options
+
+
 def _group_keys(table: pd.DataFrame) -> list[tuple]:
     "Return a key for each row; rows with the same key are alike."
-    rest = [*table.drop(columns="name").itertuples(index=False, name=None)]
-    options = [
-        [(*around, *row) for around in _around_numbers(name)]
-        for name, row in zip(table.name, rest, strict=True)
-    ]
-    count = Counter(key for keys in options for key in keys)
+    options = _possible_keys(table)
+    count = Counter(chain.from_iterable(options))
     chosen: list[tuple] = []
     for (_, row), keys in zip(table.iterrows(), options, strict=True):
         repeated = [key for key in keys if count[key] > 1]
@@ -256,10 +262,11 @@ def _lines(table: pd.DataFrame) -> pd.DataFrame:
     for key, rows in groups.items():
         part = table.iloc[rows]
         first = part.iloc[0]
-        line = {"name": _group_name(key, part.name.tolist()), "number": len(part)}
-        line |= {"type": first.type.removeprefix("Analog")}
-        line |= {"place": _place(first["where"], first.why)}
-        lines.append(line | _sums(part))
+        line: dict[str, Any] = {"name": _group_name(key, part.name.tolist())}
+        line["number"] = len(part)
+        line["type"] = first.type.removeprefix("Analog")
+        line["place"] = _place(first["where"], first.why)
+        lines.append({**line, **_sums(part)})
     columns = ["name", "number", "type", "place", *_sums(table)]
     return pd.DataFrame(lines, columns=columns)
 
@@ -271,18 +278,19 @@ def _sums(table: pd.DataFrame) -> dict[str, float]:
 
 def _places(lines: pd.DataFrame) -> pd.DataFrame:
     "Return the sum of the lines for each place and reason, most parameters first."
-    sums = [
-        {"place": place, "number": part.number.sum(), **_sums(part)}
-        for place, part in lines.groupby("place", sort=False)
-    ]
+    sums = []
+    for place, part in lines.groupby("place", sort=False):
+        line: dict[str, Any] = {"place": place, "number": part.number.sum()}
+        sums.append({**line, **_sums(part)})
     return pd.DataFrame(sums).sort_values("parameters", ascending=False, kind="stable")
 
 
 def _with_total(lines: pd.DataFrame) -> pd.DataFrame:
     "Append the sum of all lines."
-    total = {column: "" for column in _TEXT if column in lines}
+    total: dict[str, Any] = {column: "" for column in _TEXT if column in lines}
     total[lines.columns[0]] = "total"
-    total |= {"number": lines.number.sum(), **_sums(lines)}
+    total["number"] = lines.number.sum()
+    total |= _sums(lines)
     return pd.concat([lines, pd.DataFrame([total])], ignore_index=True)
 
 
@@ -300,11 +308,10 @@ def _cell(column: str, value: Any) -> str:
 def _as_cells(lines: pd.DataFrame) -> list[list[str]]:
     "Return titles and lines as text."
     columns = [*lines.columns]
-    rows = [
-        [_cell(column, value) for column, value in zip(columns, line, strict=True)]
-        for line in _with_total(lines).itertuples(index=False, name=None)
-    ]
-    return [[_TITLES[column] for column in columns], *rows]
+    rows = [[_TITLES[column] for column in columns]]
+    for line in _with_total(lines).itertuples(index=False, name=None):
+        rows.append([_cell(column, value) for column, value in zip(columns, line, strict=True)])
+    return rows
 
 # %% ../../nbs/analog/79_report.ipynb #929c11a7
 def _as_text(lines: pd.DataFrame) -> str:
