@@ -198,6 +198,7 @@ EXTRAS = {
     "moo": ("pymoo", "moocore"),
     "distributed": ("dask", "distributed"),
     "audio": ("librosa", "soundfile"),
+    "lessons": ("torchvision", "mnist1d"),
     "lab": ("voila",),
     "browser": ("playwright", "pytest_playwright"),
 }  # extra -> the modules it brings
