@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/cost/18_parts.ipynb #e1656fe4
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 

@@ -6,6 +6,7 @@ from .architecture import plot_architecture
 from .cell import plot_cell
 from .devices import plot_conductances, plot_device_drift, plot_noise, plot_ranges, plot_sensitivity
 from .evaluator import plot_agreement, plot_attribution
+from .floor_plan import plot_floor_plan
 from .pareto import plot_pareto
 from .search import plot_best_so_far, plot_parallel
 from .style import PALETTE, new_axes, save_figure, style  # the function, not its module
@@ -22,6 +23,7 @@ __all__ = [
     "plot_device_drift",
     "plot_distribution",
     "plot_drift",
+    "plot_floor_plan",
     "plot_noise",
     "plot_parallel",
     "plot_pareto",

@@ -1,9 +1,10 @@
 """Hardware cost: tiles against aihwkit's summary, products against networks that were built and run, prices against closed forms."""
 
+import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from analognas.cost.model import (
     ISAAC,
     Chip,
     chip_from_peak,
+    fit_ends,
     hardware_cost,
     layer_costs,
 )
@@ -277,6 +279,7 @@ def test_hermes_has_the_tiles_of_the_preset():
         ({"mvm_time": -1.0}, "mvm_time"),
         ({"mvm_energy": math.nan}, "mvm_energy"),
         ({"idle_share": 1.1}, "idle_share"),
+        ({"tile_area": -0.1}, "tile_area of chip 'hermes'"),
     ],
 )
 def test_an_impossible_chip_is_refused(change, says):
@@ -295,6 +298,49 @@ def test_errors_name_what_is_wrong():
         hardware_cost(RESNETS, [{"out_channel0": 8}])
     with pytest.raises(ConfigError, match="cannot build networks"):
         hardware_cost(ConfigSpace(search_space="custom"), [{}])
+
+
+def test_a_chip_comes_back_from_plain_data():
+    for chip in CHIPS.values():
+        assert Chip(**asdict(chip)) == chip
+        assert Chip(**json.loads(json.dumps(asdict(chip)))) == chip
+
+
+def test_a_chip_of_an_older_file_has_the_estimated_digital_unit():
+    saved = asdict(HERMES)
+    del saved["digital"], saved["tile_area"]
+    assert Chip(**saved).digital == HERMES.digital
+    assert Chip(**saved).tile_area is None
+
+
+def test_the_area_of_hermes_follows_from_its_density():
+    operations = 2 * 256**2 / HERMES.mvm_time
+    assert operations / HERMES.tile_area == pytest.approx(1.59e12)
+    assert CHIPS["hermes-4phase"].tile_area == HERMES.tile_area
+
+
+def test_diana_is_as_published():
+    diana = CHIPS["diana"]
+    assert (diana.rows, diana.cols, diana.cores) == (1152, 512, 1)
+    assert 2 * 1152 * 512 / diana.mvm_energy == pytest.approx(600e12)
+    assert diana.mvm_time == pytest.approx(70e-9)
+    assert 2 / diana.digital.int8.energy == pytest.approx(14e12)
+    assert diana.digital.int8.rate == 256 * 260e6
+    assert diana.tile_area is None
+
+
+@pytest.mark.parametrize("ends", [((2.0, 30.0), (1.0, 10.0)), ((1.0, 5.0), (4.0, 7.0))])
+def test_a_fit_has_the_given_ends(ends):
+    (time_digital, energy_digital), (time_analog, energy_analog) = ends
+    counts = {"macs": 100, "mvms": 8, "products": 4, "other_energy": 1.0}
+    chip = fit_ends("own", counts, *ends)
+    assert 4 * chip.mvm_time == pytest.approx(time_analog)
+    assert 8 * chip.mvm_energy + 1 == pytest.approx(energy_analog)
+    fp32 = chip.digital.array("float")
+    assert 100 / fp32.rate == pytest.approx(time_digital)
+    assert 100 * fp32.energy + 1 == pytest.approx(energy_digital)
+    assert chip.digital.int8.energy / fp32.energy == pytest.approx(0.3 / 4.6)
+    assert chip.digital.fp16.energy / fp32.energy == pytest.approx(1.5 / 4.6)
 
 
 def test_a_price_needs_no_torch():

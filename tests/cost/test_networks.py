@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
-from analognas.cost.model import CHIPS, HERMES, Chip, hardware_cost, layer_costs
+from analognas.core.placement import Placement
+from analognas.cost.model import CHIPS, HERMES, RESNET8, Chip, hardware_cost, layer_costs
 from analognas.cost.networks import model_cost
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -477,6 +478,48 @@ def test_errors_name_what_is_wrong():
         model_cost(nn.Sequential(script), torch.zeros(2, 4))
     with pytest.raises(ConfigError, match="Unknown chip 'hermess'"):
         model_cost(linear, torch.zeros(2, 4), "hermess")
+
+
+def resnet8():
+    "ResNet8 of MLPerf Tiny for images of 32 x 32 pixels."
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(outputs)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(outputs)
+            self.shortcut = nn.Identity()
+            if inputs != outputs:
+                self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+        def forward(self, x):
+            y = F.relu(self.bn1(self.conv1(x)))
+            return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+    stem = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    blocks = [Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2)]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+@pytest.mark.parametrize(
+    "placement, milliseconds, microjoules",
+    [(None, 0.52, 38.1), (Placement(default="float"), 1.10, 118.2)],
+    ids=["all analog", "all FP32"],
+)
+def test_the_chip_of_mps_has_the_published_ends_of_resnet8(placement, milliseconds, microjoules):
+    system = model_cost(resnet8(), torch.zeros(1, 3, 32, 32), "mps", placement).system.iloc[0]
+    assert 1e3 * system.latency == pytest.approx(milliseconds, rel=1e-9)
+    assert 1e6 * system.energy == pytest.approx(microjoules, rel=1e-3)
+
+
+def test_the_counts_of_resnet8_are_those_of_the_network():
+    cost = model_cost(resnet8(), torch.zeros(1, 3, 32, 32), "mps")
+    assert cost.parts.macs.sum() == RESNET8["macs"]
+    assert cost.layers.mvms.sum() == RESNET8["mvms"]
+    assert cost.layers.pixels.sum() == RESNET8["products"]
+    assert cost.digital.energy.sum() == pytest.approx(RESNET8["other_energy"], rel=0.02)
 
 
 def test_the_result_shows_analog_and_digital_apart():
