@@ -294,6 +294,7 @@ class MappingExplorer(Panel):
         "Stop the search, end the thread and remove the widgets; the snapshot stays."
         if self._search is not None:
             self._search.stop()
+            self._search.join()  # placements under way, no more than a few
         super().close()
 
     def views(self, settings: dict) -> Iterator[PanelOutput]:
