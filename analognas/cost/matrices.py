@@ -187,9 +187,12 @@ def is_fast_analog(m: Any) -> bool:
     return all(hasattr(m, name) for name in ("op", "weight", "rpu_config"))
 
 
-def is_analog(m: Any) -> bool:
-    "Return whether a module is a layer of an analog network, of this library or of aihwkit."
-    return is_fast_analog(m) or hasattr(m, "analog_tiles")
+def computed_in(m: Any) -> str | None:
+    """Return "analog" for a layer of an analog network, of this library or of aihwkit, and what a
+    layer says that it is computed in; None for a digital layer that says nothing."""
+    if is_fast_analog(m) or hasattr(m, "analog_tiles"):
+        return "analog"
+    return getattr(m, "computed_in", None)
 
 
 def _is_transformers_conv1d(m: Any) -> bool:

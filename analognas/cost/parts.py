@@ -58,9 +58,9 @@ def _kind(trace: "Trace", users: Sequence[Any], placement: Placement | None) -> 
     if placement is not None:
         names = [name for m in users for name in trace.all_names[m]]
         return placement.kind(*names)
-    if trace.analog and trace.analog.isdisjoint(users):
-        return "float"
-    return "analog"
+    if not trace.kinds:  # nothing is converted
+        return "analog"
+    return next((trace.kinds[m] for m in users if m in trace.kinds), "float")
 
 
 def place_matrices(trace: "Trace", placement: Placement | None) -> list[PlacedMatrix]:

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ..core import ConfigError
 from .digital import operations_of, sums_over_input
-from .matrices import TiledLayer, find_layer, is_analog, is_fast_analog
+from .matrices import TiledLayer, computed_in, find_layer, is_fast_analog
 from ..search_spaces.layers import LayerShape
 
 # %% ../../nbs/cost/15_trace.ipynb #48a9cbbf
@@ -46,7 +46,8 @@ class Trace:
                 self.layers[m] = layer
             for name, weight in _own(m).items():
                 self.owners[_storage(weight)] = (m, name)
-        self.analog = {m for m in self.layers if is_analog(m)}
+        kinds = {m: computed_in(m) for m in self.layers}
+        self.kinds = {m: kind for m, kind in kinds.items() if kind is not None}
         self.running: list[Any] = []  # modules, from the network to the innermost
         self.matrices: dict[Any, LayerShape] = {}  # by their weights, with positions
         self.users: dict[Any, list[Any]] = {}  # modules of each matrix; several have tied weights

@@ -81,11 +81,11 @@ def _corners(plan: _Plan, chip: np.ndarray, core: np.ndarray) -> tuple[np.ndarra
     return across * step + core % plan.side, down * step + core // plan.side
 
 
-def _squares(x: np.ndarray, y: np.ndarray, width, height) -> np.ndarray:
-    "Return the corners of rectangles, shape (n, 4, 2)."
+def _squares(x: np.ndarray, y: np.ndarray, width, height) -> list[np.ndarray]:
+    "Return the corners of n rectangles, each of shape (4, 2)."
     across = np.stack([x, x + width, x + width, x], axis=-1)
     down = np.stack([y, y, y + height, y + height], axis=-1)
-    return np.stack([across, down], axis=-1).astype(float)
+    return list(np.stack([across, down], axis=-1).astype(float))
 
 # %% ../../nbs/plots/55_floor_plan.ipynb #227b69d1
 _SIZE = 0.88  # of a core, share of its place

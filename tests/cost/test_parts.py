@@ -233,6 +233,18 @@ def test_what_a_conversion_left_digital_is_in_floating_point(convert):
     np.testing.assert_allclose(cost.total, expected.total, rtol=1e-12)
 
 
+def test_a_layer_of_a_mixed_network_is_what_it_is_computed_in():
+    class Int8Linear(nn.Linear):
+        computed_in = "int8"
+
+    net = three_layers()
+    analog = to_analog(net, create_rpu_config(), digital=["first", "last"])
+    analog.last = Int8Linear(8 * 64, 5, bias=False)
+    cost = model_cost(analog, torch.zeros(2, 3, 8, 8), SMALL)
+    kinds = {"first": "float", "relu": "other", "second": "analog", "last": "int8"}
+    assert cost.parts.kind.to_dict() == kinds
+
+
 def test_a_placement_holds_for_an_analog_network_too():
     analog = to_analog(three_layers(), create_rpu_config())
     x = torch.zeros(2, 3, 8, 8)
