@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/analog/82_int8.ipynb #6b8bb295
+# %% ../../nbs/analog/82_int8.ipynb #b2aedcfd
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +25,7 @@ from analognas.analog.measure import eval_mode
 from analognas.analog.recurrent import take_over
 from analognas.core import ConfigError
 
-# %% ../../nbs/analog/82_int8.ipynb #85ad8c43
+# %% ../../nbs/analog/82_int8.ipynb #271c5cd4
 _WEIGHT_TOP = 127  # symmetric: -128 is not used
 _INPUT_LOW = -128
 _INPUT_HIGH = 127
@@ -44,6 +44,16 @@ def input_grid(
     return scale, round(_INPUT_LOW - low / scale)
 
 
+def rounded_input(
+    x: Tensor,
+    low: float,  # of the range
+    high: float,
+) -> Tensor:  # of the same shape
+    "Return inputs rounded to eight bits and clipped to a range."
+    scale, zero = input_grid(low, high)
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero, _INPUT_LOW, _INPUT_HIGH)
+
+
 def rounded_weight(
     w: Tensor,  # of a layer
     axis: int,  # of the output channels
@@ -55,15 +65,15 @@ def rounded_weight(
     zero = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(w, scale, zero, axis, -_WEIGHT_TOP, _WEIGHT_TOP)
 
-# %% ../../nbs/analog/82_int8.ipynb #be913285
+# %% ../../nbs/analog/82_int8.ipynb #775f2880
 class Int8Layer(nn.Module):
     "Compute a layer with eight-bit weights and inputs."
 
     computed_in = "int8"  # for `conversion_report`
     kind: Any  # PyTorch's class
     output_axis = 0  # of the weight
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Any  # parameters, as in PyTorch's layer
+    bias: Any
     input_scale: Tensor  # (): distance of two levels of the input, its unit
     input_zero: Tensor  # (): the level of 0, a whole number
 
@@ -89,10 +99,6 @@ class Int8Layer(nn.Module):
     def rounded_weight(self) -> Tensor:
         "Return the weights rounded to eight bits."
         return rounded_weight(self.weight, self.output_axis)
-
-    def get_weights(self) -> tuple[Tensor, Tensor | None]:
-        "Return trained weights and bias, under aihwkit's name."
-        return self.weight, self.bias
 
     def as_digital(self) -> nn.Module:
         "Return PyTorch's layer with the same parameters; they are shared, not copied."
@@ -188,7 +194,7 @@ INT8_KINDS: dict[Any, type[Int8Layer]] = {
     )
 }
 
-# %% ../../nbs/analog/82_int8.ipynb #61e7ff03
+# %% ../../nbs/analog/82_int8.ipynb #fdca56b9
 def as_int8(
     layer: nn.Module,  # a digital one
     bounds: tuple[float, float],  # smallest and largest input
@@ -204,7 +210,7 @@ def as_int8(
         "and attention."
     )
 
-# %% ../../nbs/analog/82_int8.ipynb #fb2ad3d1
+# %% ../../nbs/analog/82_int8.ipynb #d34bf4dc
 Bounds = Mapping[str, tuple[float, float]]  # a layer's name to its smallest and largest input
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['place']
 
-# %% ../../nbs/analog/84_placing.ipynb #1ff12f97
+# %% ../../nbs/analog/84_placing.ipynb #77c817f7
 import glob
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,7 +31,7 @@ from .recurrent import GateTiles, as_linear
 from .report import is_aihwkit_layer
 from ..core import ConfigError, HardwareConfig, Placement
 
-# %% ../../nbs/analog/84_placing.ipynb #1bcbb0f3
+# %% ../../nbs/analog/84_placing.ipynb #f02d68c6
 def _is_layer(module: nn.Module) -> bool:
     "Return whether a module is a layer that tiles can hold, or one that they hold."
     if isinstance(module, AnalogLayer | GateTiles | AnalogMultiheadAttention):
@@ -88,7 +88,7 @@ def _other_products(model: nn.Module, names: Iterable[str]) -> Iterable[tuple[st
         if not reason.startswith(BY_NATURE):
             yield name, reason
 
-# %% ../../nbs/analog/84_placing.ipynb #08435408
+# %% ../../nbs/analog/84_placing.ipynb #5bb5a22e
 def _as_digital_layer(layer: Any) -> nn.Module:
     "Return a digital layer as a linear one, a convolution, or one that is made of linear layers."
     kind = pytorch_kind(layer)
@@ -113,7 +113,7 @@ def _replaced(model: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module
     "Return a network with some modules replaced, in place."
     for module in list(model.modules()):
         for name, child in module._modules.items():
-            if child in new:
+            if child is not None and child in new:
                 module._modules[name] = new[child]
     return new.get(model, model)
 
@@ -132,7 +132,7 @@ def int8_ranges(
         products |= _products(name, plain[layer])
     return observe_ranges(digital, products, calibration)
 
-# %% ../../nbs/analog/84_placing.ipynb #7d5c3a6d
+# %% ../../nbs/analog/84_placing.ipynb #3e5ca9b9
 def _own_chips(model: nn.Module) -> dict[str, Any]:
     "Return the chip of each layer that is on fast tiles already, by its name as a pattern."
     layers = ((n, m) for n, m in model.named_modules() if isinstance(m, AnalogLayer) and n)
@@ -161,7 +161,7 @@ def _keep_ranges(old: AnalogLayer, new: AnalogLayer) -> None:
     new.input_range.copy_(ranges.expand_as(new.input_range))
     new.range_batches.copy_(batches.expand_as(new.range_batches))
 
-# %% ../../nbs/analog/84_placing.ipynb #88f36cb4
+# %% ../../nbs/analog/84_placing.ipynb #804d260b
 PLACED_FLOAT = "placed as float"
 
 
@@ -212,7 +212,7 @@ def _in_int8(name: str, layer: nn.Module, ranges: Bounds) -> nn.Module:
         )
     return _replaced(plain, {m: as_int8(m, ranges[n], n) for n, m in products.items()})
 
-# %% ../../nbs/analog/84_placing.ipynb #621402a8
+# %% ../../nbs/analog/84_placing.ipynb #5ba9a6d4
 def place(
     model: nn.Module,  # digital, or analog with what hardware-aware training learned
     placement: Placement,  # which layers are analog, int8 or floating point

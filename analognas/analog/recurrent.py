@@ -74,9 +74,11 @@ def linear_on_tiles(linear: Any, rpu_config: Any, make_layer: MakeLayer) -> nn.M
 
 
 def digital_linear(layer: Any) -> nn.Linear:
-    "Return the digital layer of an analog one: the same parameters, or copies of aihwkit's."
+    "Return the linear layer of an analog or int8 one: the same parameters, or aihwkit's copied."
     if isinstance(layer, AnalogLayer):
         layer.sync()
+        return as_linear(layer.weight, layer.bias)
+    if not hasattr(layer, "get_weights"):  # not aihwkit's
         return as_linear(layer.weight, layer.bias)
     weight, bias = layer.get_weights()
     if bias is not None:
@@ -86,7 +88,7 @@ def digital_linear(layer: Any) -> nn.Linear:
 
 def trained_parameter(layer: nn.Module, kind: str) -> Any:
     "Return `weight` or `bias` of an analog layer: the parameter itself, or a copy of aihwkit's."
-    if isinstance(layer, AnalogLayer):
+    if isinstance(layer, AnalogLayer) or not hasattr(layer, "get_weights"):
         return getattr(layer, kind)
     return getattr(digital_linear(layer), kind)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #1ba6352c
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #455f2f74
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +34,7 @@ from analognas.analog.metrics import Accuracy
 from analognas.analog.noise import torch_seed
 from analognas.analog.placing import int8_ranges, layer_names, place_with_ranges, placeable_layers
 from analognas.analog.programming import analog_layers, drift, program, reset_programming
+from analognas.analog.report import count_macs
 from analognas.core import (
     DAY,
     MONTH,
@@ -47,7 +48,7 @@ from analognas.core import (
 )
 from analognas.core.placement import KINDS
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #61d04857
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #22653d6e
 def derived_seed(
     *parts: Any,  # numbers and strings
 ) -> int:  # from 0 to 2 ** 63 - 1
@@ -85,7 +86,7 @@ def program_layer(
         yield [[TileState(tile.weights, tile.alpha) for tile in tiles] for tiles in states]
     reset_programming(layer)
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #85c99f40
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #014f9fb7
 @dataclass(slots=True)
 class _Kept:
     "What a module returned, and what that depends on."
@@ -173,7 +174,7 @@ class _Pass:
         self.kept[position, analog] = entry
         return output
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #eb73f79e
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #0975ee34
 class _Switch(nn.Module):
     "Compute a layer in one of several kinds."
 
@@ -192,8 +193,8 @@ class _Switch(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            layers = self._modules["layers"]
-            return getattr(next(iter(layers.values())), name)  # type: ignore[union-attr]
+            layers: Any = self._modules["layers"]
+            return getattr(next(iter(layers.values())), name)
 
 
 class _SwitchedNetwork:
@@ -241,7 +242,7 @@ def _as_pattern(name: str) -> str:
     "Return a name as a pattern that matches it alone."
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #13674858
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #659364e7
 MAX_STATES = 2**28  # numbers of all repetitions' devices that are kept at a time: 1 GB
 
 
@@ -304,7 +305,7 @@ def _hits(model: nn.Module, inputs: Any, targets: Tensor, get_output: Callable |
     metric.update(output_tensor(call_model(model, inputs), get_output), targets)
     return round(float(metric.compute()) * len(targets) / 100)
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #743bdf00
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #23161aa6
 class PlacementMeasurer:
     """Measure placements of one trained network on one chip, over repeated programmings.
 
@@ -343,10 +344,23 @@ class PlacementMeasurer:
         self.ranges: dict[str, tuple[float, float]] = {}
         if "int8" in self.kinds:
             self.ranges = int8_ranges(model, calibration)
+        self.model = model
+        self._count_macs(chip, chips)
         self._network = _SwitchedNetwork(model, chip, self.ranges, self.kinds, chips)
         self._states: dict[tuple[int, int], list[States]] = {}  # by layer and repetition
         self._right: dict[tuple[str, ...], np.ndarray] = {}  # hits (n_rep, times, batches)
         self._learn_order(batch_size)
+
+    def _count_macs(self, chip: Any, chips: Mapping[str, Any] | None) -> None:
+        "Set the multiply-accumulates of each layer's matrices, and of the whole network."
+        analog = place_with_ranges(self.model, Placement(), chip, {}, chips)
+        macs = count_macs(analog, take_rows(self.examples.inputs, slice(1)))
+        self.all_macs = sum(macs.values())
+        self.macs = []  # in the order of `names`
+        for name in self.names:
+            tiles = analog_layers(analog.get_submodule(name))
+            own = [f"{name}.{inner}".rstrip(".") for inner in tiles]
+            self.macs.append(sum(macs.get(key, 0.0) for key in own))
 
     @torch.no_grad()
     def _learn_order(self, batch_size: int | None) -> None:
@@ -497,7 +511,7 @@ class PlacementMeasurer:
                 self._states[i, chip] = list(program_layer(name, layer, seed, self.times))
             self._network.install(i, self._states[i, chip][j])
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #4829d3a5
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #7d872daa
 @torch.no_grad()
 def measure_afresh(
     model: nn.Module,  # as in `PlacementMeasurer`
@@ -509,6 +523,7 @@ def measure_afresh(
     seed: int = 0,
     calibration: Any = None,
     batch_size: int = 128,
+    get_output: Callable[[Any], Tensor] | None = None,
 ) -> DriftRecord:
     "Convert, program and measure one placement, with the seeds of `PlacementMeasurer`."
     examples = _Examples(data, seed, input_device(model, gather(data)[0]))
@@ -520,7 +535,7 @@ def measure_afresh(
         for layer, names in placeable_layers(placed).items()
         if placement.kind(*names) == "analog"
     }
-    acc = []
+    acc: list[list[float]] = []
     with torch_seed(seed), _plain_attention(), _seeded_layers(analog) as start:
         for chip_seed in spawn_seeds(seed, n_rep):
             devices = {n: program_layer(n, m, chip_seed, times) for n, m in analog.items()}
@@ -531,7 +546,7 @@ def measure_afresh(
                 hits = 0
                 for b in range(examples.n_batches):
                     start(chip_seed, t, b)
-                    hits += _hits(placed, *examples.batch(b), None)
+                    hits += _hits(placed, *examples.batch(b), get_output)
                 acc[-1].append(100 * hits / len(examples))
     return DriftRecord(tuple(times), np.array(acc))
 
