@@ -34,7 +34,7 @@ from analognas.analog.coverage import (
     unsupported_feature,
 )
 from .exchange import from_aihwkit, to_aihwkit
-from .hardware import create_rpu_config
+from .hardware import find_config
 from .layers import AnalogLayer, AnalogLinear
 from .mapping import is_own_tensor
 from .recurrent import GateTiles
@@ -289,7 +289,8 @@ def _as_kind(module: nn.Module, kind: Any) -> nn.Module:
 # %% ../../nbs/analog/80_convert.ipynb #a3c97cbe
 def to_analog(
     model: nn.Module,  # a digital network, or an analog one that moves to another chip
-    rpu_config: Any = None,  # the chip, from `create_rpu_config` or aihwkit; None: preset "pcm"
+    # the chip: a preset's name, `HardwareConfig`, `create_rpu_config`'s or aihwkit's; None: "pcm"
+    rpu_config: Any = None,
     *,
     digital: Iterable[str] = (),  # names or patterns of modules that stay digital
     chips: Mapping[str, Any] | None = None,  # other chips, by name or pattern of the module
@@ -300,13 +301,11 @@ def to_analog(
     Linear layers, convolutions, recurrent layers and attention become analog; shared modules and
     parameters stay shared. Raises `ConfigError` where that is impossible."""
     _check_convertible(model)
-    config = rpu_config
-    if rpu_config is None:
-        config = create_rpu_config()
+    config = find_config(rpu_config)
     if isinstance(digital, str):
         digital = (digital,)
     model = _copied(model)
-    own_chips = copy.deepcopy(dict(chips or {}))
+    own_chips = {k: copy.deepcopy(find_config(chip)) for k, chip in (chips or {}).items()}
     conversion = _Conversion(model, copy.deepcopy(config), digital, own_chips)
     model = conversion.convert(model)
     for name, module in model.named_modules():
