@@ -18,6 +18,7 @@ LESSONS = (
     "lesson_6_from_search_to_chip",
     "lesson_7_pareto",
     "lesson_8_your_own_network",
+    "lesson_9_which_layers_stay_digital",
     "nas_search_demo",
 )
 DEMO = "nas_search_demo"

@@ -30,6 +30,7 @@ from .measure import (
 )
 from .metrics import Metric as Metric
 from .noise import torch_seed as torch_seed
+from .placing import place as place
 from .programming import (
     analog_layers as analog_layers,
     drift as drift,

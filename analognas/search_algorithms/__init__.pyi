@@ -16,6 +16,7 @@ from .halving import (
 )
 from .history import History as History, Trial as Trial
 from .pareto import NSGA2 as NSGA2, pareto_front as pareto_front
+from .placement import search_placement as search_placement
 from .predictor_guided import PredictorGuided as PredictorGuided
 from .random_search import RandomSearch as RandomSearch
 from .registry import OPTIMIZERS as OPTIMIZERS

@@ -7,7 +7,7 @@ __all__ = ['Protocol', 'train_digital', 'train_hardware_aware', 'Measurement', '
 
 # %% ../../nbs/training/20_protocol.ipynb #957c9f36
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -28,6 +28,7 @@ from analognas.core import (
     MONTH,
     ConfigError,
     DriftRecord,
+    Placement,
     check_number,
     check_times,
     renamed,
@@ -46,6 +47,7 @@ from analognas.training.fit import (
     kit_optimizer,
     one_cycle,
 )
+from .placements import step_placements
 
 # %% ../../nbs/training/20_protocol.ipynb #e25b2795
 MAY_BE_ZERO = (
@@ -193,6 +195,7 @@ def _fit(
     progress: bool,
     checkpoint: Checkpoint | None,
     objective: Objective,
+    before_step: Callable[[], None] | None = None,
 ) -> None:
     "Train in place, on the model's device, by a phase's part of a protocol."
     device = next(model.parameters()).device
@@ -200,7 +203,8 @@ def _fit(
     epochs, batch_size = _budget(protocol, phase)
     augment = _augment(data, protocol) if epochs else False
     kept = checkpoint or Checkpoint()
-    fit = Fit(phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
+    how = (phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
+    fit = Fit(*how, before_step)
     fit.run(model, inputs, targets, name)
 
 
@@ -253,8 +257,14 @@ def train_hardware_aware(
     # are not
     distillation: float | None = None,
     distillation_weight: float = 0.5,  # of those targets, 0 to 1; 1: the data's are not used
+    # which layers are analog in training: a placement, kinds such as ("analog", "int8") that every
+    # step draws from, or None for all
+    placement: Placement | Sequence[str] | None = None,
 ) -> nn.Module:  # an analog network, in evaluation mode
-    "Convert to analog layers and continue training with the chip's noise in the forward pass."
+    """Convert to analog layers and continue training with the chip's noise in the forward pass.
+
+    With a placement, layers that are digital in it are computed so in training; the network that
+    is returned has all layers on tiles, and `place` puts it where the placement says."""
     objective = Objective(loss, get_output)
     if distillation is not None:
         objective = Objective(loss, get_output, model, distillation, distillation_weight)
@@ -264,7 +274,9 @@ def train_hardware_aware(
         if has_kit_tiles(analog):
             make = kit_optimizer(optimizer or _sgd(protocol, HARDWARE_AWARE, AnalogSGD))
             checkpoint = drop_file(checkpoint)
-        _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, objective)
+        how = (protocol, HARDWARE_AWARE, progress, checkpoint, objective)
+        with step_placements(analog, placement) as before_step:
+            _fit(analog, make, data, *how, before_step)
     return analog
 
 # %% ../../nbs/training/20_protocol.ipynb #dc63a5a5
