@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['search_placement']
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #7c84874d
+# %% ../../nbs/search_algorithms/162_placement.ipynb #1966ffb7
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ from analognas.search_algorithms.placement_problem import (
     times_of,
 )
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #90ea941c
+# %% ../../nbs/search_algorithms/162_placement.ipynb #5e40b595
 Way = Callable[[PlacementProblem, np.random.Generator, int], list[Kinds]]
 MAX_PLACEMENTS = 5000  # of an exhaustive search
 
@@ -70,8 +70,8 @@ def exhaustive(problem: PlacementProblem, rng: np.random.Generator, n_full: int)
     n = len(problem.kinds) ** problem.n_layers
     if n > MAX_PLACEMENTS:
         raise ConfigError(
-            f"{len(problem.kinds)} kinds of {problem.n_layers} layers are {n:,} placements, too many "
-            f"to measure each (at most {MAX_PLACEMENTS:,}). Use way='nsga2' or 'greedy'."
+            f"{len(problem.kinds)} kinds of {problem.n_layers} layers are {n:,} placements, too "
+            f"many to measure each (at most {MAX_PLACEMENTS:,}). Use way='nsga2' or 'greedy'."
         )
     every = list(product(problem.kinds, repeat=problem.n_layers))
     return _halve(problem, every, n_full, problem.screening)
@@ -93,7 +93,7 @@ def random_placements(
         found[tuple(str(v) for v in np.where(analog, "analog", digital))] = None
     return list(found)[:n]
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #b6c9c8ab
+# %% ../../nbs/search_algorithms/162_placement.ipynb #1cb3e21b
 def random_search(
     problem: PlacementProblem, rng: np.random.Generator, n_full: int, nb_evaluations: int = 200
 ) -> list[Kinds]:
@@ -101,7 +101,7 @@ def random_search(
     drawn = random_placements(problem, rng, nb_evaluations)
     return _halve(problem, drawn, n_full, problem.screening)
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #c88fc64a
+# %% ../../nbs/search_algorithms/162_placement.ipynb #54fc871a
 _SMALL_SHARE = 0.02  # of the work: below it a layer's share does not decide
 
 
@@ -180,7 +180,7 @@ def greedy(problem: PlacementProblem, rng: np.random.Generator, n_full: int) -> 
     "Make one layer after the other digital; raises `InfeasibleError` if that does not suffice."
     return _Greedy(problem).run()[:n_full]
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #1f08d225
+# %% ../../nbs/search_algorithms/162_placement.ipynb #09ce18a0
 def _mutation(n_kinds: int) -> Any:
     "Return pymoo's mutation that changes the kinds of one or a few layers."
     from pymoo.core.mutation import Mutation  # an extra, which `nsga2` has checked
@@ -205,7 +205,7 @@ def nsga2(
     "Evolve a population on the screening measurement (Deb et al. 2002)."
     moo = partial(import_optional, extra="moo")
     start = random_placements(problem, rng, min(population_size, nb_evaluations))
-    numbers = [[problem.kinds.index(kind) for kind in key] for key in start]
+    numbers = [list(map(problem.kinds.index, key)) for key in start]
     algorithm = moo("pymoo.algorithms.moo.nsga2").NSGA2(
         len(start),
         sampling=np.array(numbers),
@@ -229,7 +229,8 @@ def _evolve(problem: PlacementProblem, algorithm: Any, nb_evaluations: int) -> l
         children = algorithm.ask()
         if children is None or len(children) == 0:
             break  # mating found nothing new
-        keys = [tuple(problem.kinds[i] for i in x) for x in children.get("X").astype(int)]
+        numbers = children.get("X").astype(int).tolist()
+        keys = [tuple(map(problem.kinds.__getitem__, row)) for row in numbers]
         values = problem.measure(keys, problem.screening[-1])
         children.set("F", problem.losses(values), "G", problem.violations(values)[:, None])
         algorithm.tell(infills=children)
@@ -247,7 +248,7 @@ PLACEMENT_WAYS: dict[str, Way] = {
     "random": random_search,
 }
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #236658fe
+# %% ../../nbs/search_algorithms/162_placement.ipynb #b2d2e754
 @dataclass(frozen=True, eq=False)
 class PlacementPoint:
     "One placement, fully measured."
@@ -293,7 +294,7 @@ class PlacementResult:
         table = self.table.to_string(index=False, max_rows=20, float_format="{:,.4g}".format)
         return f"Front of {' and '.join(self.objectives)}: {len(self.points)} placements\n{table}"
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #c027c2c8
+# %% ../../nbs/search_algorithms/162_placement.ipynb #2deb6833
 def search_placement(
     model: nn.Module,  # trained, digital or analog; it stays as it is
     data: Any,  # held-out inputs and class indices, as in `measure_drift`
@@ -332,7 +333,7 @@ def search_placement(
     candidates = list(dict.fromkeys(propose(problem, as_rng(seed), n_full)))[:n_full]
     return _result(problem, candidates, started)
 
-# %% ../../nbs/search_algorithms/162_placement.ipynb #3ea1d358
+# %% ../../nbs/search_algorithms/162_placement.ipynb #63bd48f4
 def _measurer(
     model: nn.Module,
     data: Any,

@@ -5,18 +5,14 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #455f2f74
-import hashlib
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #c3da8b06
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
 
 from analognas.analog.batches import (
@@ -27,13 +23,11 @@ from analognas.analog.batches import (
     output_tensor,
     take_rows,
 )
-from analognas.analog.devices import TileState
-from analognas.analog.layers import AnalogLayer
 from analognas.analog.measure import auto_batch_size, eval_mode
 from analognas.analog.metrics import Accuracy
 from analognas.analog.noise import torch_seed
 from analognas.analog.placing import int8_ranges, layer_names, place_with_ranges, placeable_layers
-from analognas.analog.programming import analog_layers, drift, program, reset_programming
+from analognas.analog.programming import analog_layers
 from analognas.analog.report import count_macs
 from analognas.core import (
     DAY,
@@ -47,214 +41,17 @@ from analognas.core import (
     spawn_seeds,
 )
 from analognas.core.placement import KINDS
+from analognas.cost.trace import without_fused_attention
+from analognas.search_algorithms.placement_pass import (
+    NetworkPass,
+    States,
+    SwitchedNetwork,
+    as_pattern,
+    program_layer,
+)
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #22653d6e
-def derived_seed(
-    *parts: Any,  # numbers and strings
-) -> int:  # from 0 to 2 ** 63 - 1
-    "Return a seed that follows from several values."
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-States = list[list[TileState]]  # of each analog layer within a layer, and of each of its tiles
-
-
-def _fast_layers(name: str, layer: nn.Module) -> list[AnalogLayer]:
-    "Return the analog layers that a layer consists of. Raises `ConfigError` for aihwkit's tiles."
-    found = list(analog_layers(layer).values())
-    if not all(isinstance(m, AnalogLayer) for m in found):
-        raise ConfigError(f"{name} is on aihwkit's tiles, which cannot be read in turn.")
-    return found
-
-
-@torch.no_grad()
-def program_layer(
-    name: str,  # of the layer in the network
-    layer: nn.Module,  # analog
-    chip: int,  # seed of the repetition
-    times: Sequence[float],  # seconds since programming
-) -> Iterator[States]:  # at each time
-    "Program one layer and yield its devices at each time, with seeds of its own."
-    layers = _fast_layers(name, layer)
-    torch.manual_seed(derived_seed(chip, name, "programming"))
-    program(layer)
-    for t in times:
-        torch.manual_seed(derived_seed(chip, name, "drift", float(t)))
-        drift(layer, t)
-        states = [m.tile_states or [] for m in layers]
-        yield [[TileState(tile.weights, tile.alpha) for tile in tiles] for tiles in states]
-    reset_programming(layer)
-
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #014f9fb7
-@dataclass(slots=True)
-class _Kept:
-    "What a module returned, and what that depends on."
-
-    before: list[int]  # layers called before, with their kinds
-    inside: list[int]  # layers called within
-    reading: tuple | None  # of which noise; None: no analog layer was called so far
-    output: Any
-    versions: list[int]  # of the output's tensors
-    end: int  # the position after the module
-
-
-def _versions(values: Any) -> list[int]:
-    "Return how often each tensor of nested values has been changed in place."
-    return [v._version for v in tree_leaves(values) if isinstance(v, Tensor)]
-
-
-class _Pass:
-    "Follow one pass through the network, and keep the outputs of modules for the next."
-
-    def __init__(self, names: Sequence[str], reuse: bool = True):
-        self.names = names  # of the layers
-        self.reuse = reuse
-        self.codes: list[int] = []  # of each layer: its number and its kind in one
-        self.reading: tuple = ()  # what the noise of layers follows from
-        self.called: list[int] = []  # codes of the layers called so far
-        self.position = 0  # how many modules have been called so far
-        self.kept: dict[tuple[int, bool], _Kept] = {}
-
-    def start(self, kinds: Sequence[str], reading: tuple) -> None:
-        "Begin a pass with a kind for each layer."
-        self.codes = [len(KINDS) * i + KINDS.index(kind) for i, kind in enumerate(kinds)]
-        self.reading = reading
-        self.called = []
-        self.position = 0
-
-    def forget(self) -> None:
-        "Drop what was kept."
-        self.kept.clear()
-
-    def enter(self, i: int) -> int:
-        "Note the call of the i-th layer; return its kind's number, and seed the noise if analog."
-        code = self.codes[i]
-        if self._is_analog(code):
-            torch.manual_seed(derived_seed(*self.reading, self.names[i], self.called.count(code)))
-        self.called.append(code)
-        return code % len(KINDS)
-
-    @staticmethod
-    def _is_analog(code: int) -> bool:
-        return KINDS[code % len(KINDS)] == "analog"
-
-    def call(self, forward: Callable, *args: Any, **kwargs: Any) -> Any:
-        "Return a module's output: a kept one, or a new one."
-        if not self.reuse:
-            return forward(*args, **kwargs)
-        for analog in (False, True):
-            kept = self.kept.get((self.position, analog))
-            if kept is not None and self._holds(kept):
-                self.called += kept.inside
-                self.position = kept.end
-                return kept.output
-        return self._compute(forward, args, kwargs)
-
-    def _holds(self, kept: _Kept) -> bool:
-        "Return whether a kept output is what the module would return now."
-        if kept.before != self.called or kept.reading not in (None, self.reading):
-            return False
-        same = all(self.codes[code // len(KINDS)] == code for code in kept.inside)
-        return same and _versions(kept.output) == kept.versions
-
-    def _compute(self, forward: Callable, args: tuple, kwargs: dict) -> Any:
-        "Compute a module and keep its output, unless it changes its inputs in place."
-        position = self.position
-        before = self.called.copy()
-        versions = _versions((args, kwargs))
-        self.position += 1
-        output = forward(*args, **kwargs)
-        if _versions((args, kwargs)) != versions:
-            return output
-        inside = self.called[len(before) :]
-        analog = any(self._is_analog(code) for code in self.called)
-        reading = self.reading if analog else None
-        entry = _Kept(before, inside, reading, output, _versions(output), self.position)
-        self.kept[position, analog] = entry
-        return output
-
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #0975ee34
-class _Switch(nn.Module):
-    "Compute a layer in one of several kinds."
-
-    def __init__(self, number: int, layers: Mapping[str, nn.Module], run: _Pass):
-        super().__init__()
-        self.number = number
-        self.layers = nn.ModuleDict({f"as_{kind}": layer for kind, layer in layers.items()})
-        self.run = run
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        "Return what the layer returns."
-        kind = KINDS[self.run.enter(self.number)]
-        return self.layers[f"as_{kind}"](*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:  # of the layer, such as `out_channels`
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            layers: Any = self._modules["layers"]
-            return getattr(next(iter(layers.values())), name)
-
-
-class _SwitchedNetwork:
-    "A network whose layers can be of any kind in each pass."
-
-    def __init__(
-        self,
-        model: nn.Module,
-        chip: Any,
-        ranges: Mapping[str, tuple[float, float]],
-        kinds: Sequence[str],
-        chips: Mapping[str, Any] | None,
-    ):
-        self.names = layer_names(model)
-        self.run = _Pass(self.names)
-        made = {}
-        for kind in kinds:
-            everywhere = Placement(dict.fromkeys(map(_as_pattern, self.names), kind))
-            made[kind] = place_with_ranges(model, everywhere, chip, ranges, chips)
-        self.layers = [{k: m.get_submodule(n) for k, m in made.items()} for n in self.names]
-        self.model = made[kinds[0]].eval()
-        self._put_switches(placeable_layers(model))
-        self.model.eval()
-
-    def _put_switches(self, layers: Mapping[nn.Module, Sequence[str]]) -> None:
-        "Put a switch in the place of each layer, and make every module ask the pass."
-        for i, names in enumerate(layers.values()):
-            switch = _Switch(i, self.layers[i], self.run)
-            for name in names:
-                self.model.set_submodule(name, switch)
-        inside = tuple(f"{name}." for names in layers.values() for name in names)
-        for name, module in list(self.model.named_modules()):
-            if not name.startswith(inside):
-                given: Any = module
-                given.forward = partial(self.run.call, given.forward)
-
-    def install(self, i: int, states: States) -> None:
-        "Give the i-th layer its devices."
-        layer = self.layers[i]["analog"]
-        for m, tiles in zip(_fast_layers(self.names[i], layer), states, strict=True):
-            m.tile_states = tiles
-
-
-def _as_pattern(name: str) -> str:
-    "Return a name as a pattern that matches it alone."
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #659364e7
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #0dc5f611
 MAX_STATES = 2**28  # numbers of all repetitions' devices that are kept at a time: 1 GB
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    "Switch off PyTorch's fused path of encoder layers, which goes around their layers."
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def shuffled(data: Any, seed: int) -> tuple[Any, Tensor]:
@@ -305,7 +102,7 @@ def _hits(model: nn.Module, inputs: Any, targets: Tensor, get_output: Callable |
     metric.update(output_tensor(call_model(model, inputs), get_output), targets)
     return round(float(metric.compute()) * len(targets) / 100)
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #23161aa6
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #2648966b
 class PlacementMeasurer:
     """Measure placements of one trained network on one chip, over repeated programmings.
 
@@ -346,7 +143,7 @@ class PlacementMeasurer:
             self.ranges = int8_ranges(model, calibration)
         self.model = model
         self._count_macs(chip, chips)
-        self._network = _SwitchedNetwork(model, chip, self.ranges, self.kinds, chips)
+        self._network = SwitchedNetwork(model, chip, self.ranges, self.kinds, chips)
         self._states: dict[tuple[int, int], list[States]] = {}  # by layer and repetition
         self._right: dict[tuple[str, ...], np.ndarray] = {}  # hits (n_rep, times, batches)
         self._learn_order(batch_size)
@@ -369,7 +166,7 @@ class PlacementMeasurer:
         kinds = (self.kinds[0],) * len(self.names)
         run.start(kinds, (0,))
         run.reuse = False
-        with torch_seed(0), _plain_attention():
+        with torch_seed(0), without_fused_attention():
             if batch_size is None:
                 batch_size = auto_batch_size(self._network.model, self.examples.inputs)
             self.examples.batch_size = check_number("batch_size", batch_size, low=1, integer=True)
@@ -406,7 +203,7 @@ class PlacementMeasurer:
         "Return a placement with the most frequent kind as its default."
         default = max(self.kinds, key=list(kinds).count)
         pairs = zip(self.names, kinds, strict=True)
-        return Placement({_as_pattern(n): k for n, k in pairs if k != default}, default)
+        return Placement({as_pattern(n): k for n, k in pairs if k != default}, default)
 
     def measure(
         self,
@@ -459,7 +256,7 @@ class PlacementMeasurer:
             leave=False,
         )  # fmt: skip
         network = self._network.model
-        with bar, torch_seed(self.seed), _plain_attention(), eval_mode(network):
+        with bar, torch_seed(self.seed), without_fused_attention(), eval_mode(network):
             for first in range(0, n_rep, self._at_once):
                 chips = range(first, min(first + self._at_once, n_rep))
                 self._keep_only(chips)
@@ -511,7 +308,7 @@ class PlacementMeasurer:
                 self._states[i, chip] = list(program_layer(name, layer, seed, self.times))
             self._network.install(i, self._states[i, chip][j])
 
-# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #7d872daa
+# %% ../../nbs/search_algorithms/160_placement_measure.ipynb #2738bebc
 @torch.no_grad()
 def measure_afresh(
     model: nn.Module,  # as in `PlacementMeasurer`
@@ -536,7 +333,7 @@ def measure_afresh(
         if placement.kind(*names) == "analog"
     }
     acc: list[list[float]] = []
-    with torch_seed(seed), _plain_attention(), _seeded_layers(analog) as start:
+    with torch_seed(seed), without_fused_attention(), _seeded_layers(analog) as start:
         for chip_seed in spawn_seeds(seed, n_rep):
             devices = {n: program_layer(n, m, chip_seed, times) for n, m in analog.items()}
             acc.append([])
@@ -554,7 +351,7 @@ def measure_afresh(
 @contextmanager
 def _seeded_layers(layers: Mapping[str, nn.Module]) -> Iterator[Callable[..., None]]:
     "Seed the noise of each call of a layer in this block; yields what begins a batch."
-    run = _Pass(list(layers))
+    run = NetworkPass(list(layers))
 
     def before(i: int) -> Callable:
         def hook(*_: Any) -> None:

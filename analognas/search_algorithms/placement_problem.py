@@ -20,7 +20,6 @@ from analognas.core import (
     MONTH,
     ConfigError,
     DriftRecord,
-    Placement,
     check_choice,
     check_number,
     import_optional,

@@ -193,7 +193,6 @@ class Fit:
     augment: Augment | bool  # changes the examples; False: they stay
     progress: bool
     checkpoint: Checkpoint
-    before_step: Callable[[], None] | None = None  # called before each batch
 
     def run(self, model: nn.Module, inputs: Any, targets: Tensor, name: str) -> None:
         """Train on examples of a name.
@@ -238,8 +237,6 @@ class Fit:
     ) -> Tensor:
         "Train one batch and return its loss."
         some = take_rows(inputs, batch)
-        if self.before_step is not None:
-            self.before_step()
         if self.augment:
             some = self.augment(some)  # type: ignore[operator]
         loss = self.objective(model, some, targets[batch])

@@ -125,15 +125,21 @@ def as_choose(
 def step_placements(
     model: nn.Module,  # analog
     placement: Placement | Sequence[str] | None,  # None: all layers are analog at every step
-) -> Iterator[Callable[[], None] | None]:  # to be called before each step
+    objective: Callable[..., Tensor],  # what training makes small, of model, inputs and targets
+) -> Iterator[Any]:  # the same, which first sets the placement of the step
     "Train under a placement, or random ones, in this block."
     if placement is None:
-        yield None
+        yield objective
         return
     steps = StepPlacements(model)
     names = list(steps.units)
     choose = as_choose(placement, names)
+
+    def placed(*args: Any) -> Tensor:
+        steps.set(choose(names))
+        return objective(*args)
+
     try:
-        yield lambda: steps.set(choose(names))
+        yield placed
     finally:
         steps.end()

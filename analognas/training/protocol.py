@@ -195,7 +195,6 @@ def _fit(
     progress: bool,
     checkpoint: Checkpoint | None,
     objective: Objective,
-    before_step: Callable[[], None] | None = None,
 ) -> None:
     "Train in place, on the model's device, by a phase's part of a protocol."
     device = next(model.parameters()).device
@@ -203,8 +202,7 @@ def _fit(
     epochs, batch_size = _budget(protocol, phase)
     augment = _augment(data, protocol) if epochs else False
     kept = checkpoint or Checkpoint()
-    how = (phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
-    fit = Fit(*how, before_step)
+    fit = Fit(phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
     fit.run(model, inputs, targets, name)
 
 
@@ -253,18 +251,12 @@ def train_hardware_aware(
     loss: Loss | None = None,  # of outputs and targets; None: cross entropy
     optimizer: MakeOptimizer | None = None,  # as in `train_digital`
     get_output: Callable[[Any], Tensor] | None = None,  # as in `measure_drift`
-    # temperature of the digital network's softened outputs, which are targets too; None: they
-    # are not
+    # temperature of the digital network's softened outputs as more targets; None: without them
     distillation: float | None = None,
     distillation_weight: float = 0.5,  # of those targets, 0 to 1; 1: the data's are not used
-    # which layers are analog in training: a placement, kinds such as ("analog", "int8") that every
-    # step draws from, or None for all
-    placement: Placement | Sequence[str] | None = None,
+    placement: Placement | Sequence[str] | None = None,  # in training; or kinds to draw from
 ) -> nn.Module:  # an analog network, in evaluation mode
-    """Convert to analog layers and continue training with the chip's noise in the forward pass.
-
-    With a placement, layers that are digital in it are computed so in training; the network that
-    is returned has all layers on tiles, and `place` puts it where the placement says."""
+    "Convert to analog layers and continue training with the chip's noise in the forward pass."
     objective = Objective(loss, get_output)
     if distillation is not None:
         objective = Objective(loss, get_output, model, distillation, distillation_weight)
@@ -274,9 +266,8 @@ def train_hardware_aware(
         if has_kit_tiles(analog):
             make = kit_optimizer(optimizer or _sgd(protocol, HARDWARE_AWARE, AnalogSGD))
             checkpoint = drop_file(checkpoint)
-        how = (protocol, HARDWARE_AWARE, progress, checkpoint, objective)
-        with step_placements(analog, placement) as before_step:
-            _fit(analog, make, data, *how, before_step)
+        with step_placements(analog, placement, objective) as placed:
+            _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, placed)
     return analog
 
 # %% ../../nbs/training/20_protocol.ipynb #dc63a5a5

@@ -9,11 +9,8 @@ from torch import nn
 
 from analognas.analog import to_analog
 from analognas.core import DAY, MONTH, SECOND, ConfigError, HardwareConfig, Placement
-from analognas.search_algorithms.placement_measure import (
-    PlacementMeasurer,
-    derived_seed,
-    measure_afresh,
-)
+from analognas.search_algorithms.placement_measure import PlacementMeasurer, measure_afresh
+from analognas.search_algorithms.placement_pass import derived_seed
 
 TIMES = (SECOND, DAY, MONTH)
 

@@ -45,9 +45,8 @@ def trained(net, data, placement, seed=0):
 
 def test_step_in_floating_point_has_the_gradients_of_the_digital_network(net, data):
     analog = to_analog(net)
-    with step_placements(analog, Placement(default="float")) as before_step:
-        before_step()
-        analog(data[0]).square().sum().backward()
+    with step_placements(analog, Placement(default="float"), lambda: analog(data[0])) as outputs:
+        outputs().square().sum().backward()
     net(data[0]).square().sum().backward()
     assert torch.allclose(analog.conv.weight.grad, net.conv.weight.grad, atol=1e-4)
     inner = analog.lstm.tiles["hh_l0"].weight.grad
@@ -57,9 +56,8 @@ def test_step_in_floating_point_has_the_gradients_of_the_digital_network(net, da
 def test_step_in_int8_is_near_the_placed_network(net, data):
     x = data[0]
     analog = to_analog(net)
-    with step_placements(analog, Placement(default="int8")) as before_step:
-        before_step()
-        in_training = analog(x)
+    with step_placements(analog, Placement(default="int8"), lambda: analog(x)) as outputs:
+        in_training = outputs()
     placed = place(net, Placement(default="int8"), None, x)
     assert int8_ranges(net, x)["conv"] == pytest.approx((float(x.min()), float(x.max())))
     assert torch.allclose(in_training, placed(x), atol=0.05)
