@@ -1,4 +1,4 @@
-"""Lessons 4 to 8 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
+"""Lessons 4 to 9 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
 
 import base64
 import json
