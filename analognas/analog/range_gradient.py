@@ -16,9 +16,12 @@ from torch import Tensor
 
 from analognas.analog.compiled import (
     REORDERED,
-    as_groups_view,
+    as_flat,
     compiled,
+    group_parts,
     has_cpu_kernel,
+    run_parts,
+    split_range,
     workspace,
 )
 from analognas.analog.converters import (
@@ -81,6 +84,34 @@ def _accumulate_scale_grads(gy, codes, step, bound, out):
                 out[p] += total
 
 
+@compiled()
+def _mask_loop(saturated, gy, out):
+    "Copy a flat array, with 0 where the ADC clipped."
+    for i in range(gy.size):
+        out[i] = gy[i]
+        if saturated[i]:
+            out[i] = 0
+
+
+def mask_saturated(
+    gy: Tensor,  # gradient of the digital outputs (N, outputs, ...)
+    saturated: Tensor | None,  # where the ADC clipped, of the same shape; None: nowhere
+) -> Tensor:  # of the currents; `gy` itself if nothing was clipped
+    "Return the gradient with 0 where the ADC clipped."
+    if saturated is None:
+        return gy
+    if not has_cpu_kernel(gy):
+        return torch.where(saturated, 0.0, gy)  # `masked_fill` would change the layout
+    gy = match_memory_format(gy, saturated)
+    out = torch.empty_like(gy)
+    where, gradients, masked = (as_flat(v) for v in (saturated, gy, out))
+    run_parts(
+        lambda part: _mask_loop(where[part], gradients[part], masked[part]),
+        split_range(gradients.size),
+    )
+    return out
+
+
 def grad_scale(
     gy: Tensor,  # gradient of the digital outputs (N, outputs, ...)
     codes: Tensor,  # the ADC's, of the same shape
@@ -90,12 +121,17 @@ def grad_scale(
     "Return term 1 without alpha: the sum of `gy` times the ADC's output."
     if not has_cpu_kernel(gy) or not c.adc_rounds:
         return group_dot(gy, adc_values(codes.to(gy.dtype), c), groups)
-    g = as_groups_view(match_memory_format(gy, codes), groups)
-    number = g.dtype.type
-    out = np.zeros(groups)
-    own_codes = as_groups_view(codes, groups)
-    _accumulate_scale_grads(g, own_codes, number(c.out_step), number(c.out_bound), out)
-    return torch.from_numpy(out)
+    parts = group_parts(groups, match_memory_format(gy, codes), codes)
+    number = parts[0][0].dtype.type
+    step = number(c.out_step)
+    bound = number(c.out_bound)
+
+    def sums(part: list[np.ndarray]) -> np.ndarray:
+        out = np.zeros(groups)
+        _accumulate_scale_grads(*part, step, bound, out)
+        return out
+
+    return torch.from_numpy(sum(run_parts(sums, parts)))
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #a9fd76fb
 CLIP_CHUNK = 2**23  # copies' gradients computed at a time, to bound the memory: 32 MB in float32
@@ -134,10 +170,11 @@ def _clip_stats_torch(
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6ef1508f
 @compiled(REORDERED)
-def _accumulate_input_grads(x, r, gx, where, out):
+def _accumulate_input_grads(x, r, gx, first, where, out):
     """Add term 2's sum to `out` (groups,), and list clipped positions in `where`.
 
-    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner)."""
+    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
+    position `first` of the whole."""
     found = 0
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
@@ -158,7 +195,7 @@ def _accumulate_input_grads(x, r, gx, where, out):
                 if clips:
                     for i in range(xs.size):
                         if abs(xs[i]) >= r[g]:
-                            where[found] = (o * x.shape[1] + g) * x.shape[2] + start + i
+                            where[found] = first + (o * x.shape[1] + g) * x.shape[2] + start + i
                             found += 1
                             gs[i] = 0
     return found
@@ -212,18 +249,34 @@ def _pixels(gy: Tensor) -> Tensor:
     return gy.permute(0, 2, 3, 1)
 
 
-def _clip_stats_loops(
-    x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
-) -> ClipStats:
-    "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
-    dot, grad, count = np.zeros((3, op.groups))
-    buffer = workspace(x, torch.int64).as_strided((x.numel(),), (1,)).numpy()
-    inputs = as_groups_view(x, op.groups)
-    found = _accumulate_input_grads(inputs, r.numpy(), as_groups_view(gx, op.groups), buffer, dot)
+def _find_clipped(
+    x: Tensor, r: Tensor, gx: Tensor, groups: int
+) -> tuple[np.ndarray, list[np.ndarray]]:  # term 2's sums (groups,), and positions by parts
+    "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
+    ranges = r.numpy()
+    buffer = as_flat(workspace(x, torch.int64))
+    parts = group_parts(groups, x, gx)
+    ends = np.cumsum([inputs.size for inputs, _ in parts])
+
+    def search(i: int) -> tuple[np.ndarray, np.ndarray]:
+        inputs, gradients = parts[i]
+        first = ends[i] - inputs.size
+        dot = np.zeros(groups)
+        where = buffer[first : ends[i]]
+        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, dot)
+        return dot, where[:found]
+
+    dots, where = zip(*run_parts(search, range(len(parts))), strict=True)
+    return sum(dots), [*where]
+
+
+def _sum_copies(
+    where: list[np.ndarray], x: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
+) -> np.ndarray:  # (2, groups): term 3's sums, and the numbers of copies
+    "Sum over the copies of the inputs at flat positions."
     rows, cols = input_axes(op, x.shape)
-    _accumulate_clip_grads(
-        buffer[:found],
-        as_groups_view(x, 1).reshape(-1),
+    settings = (
+        as_flat(x),
         (*x.shape, 1, 1)[:4],
         not x.is_contiguous(),
         _pixels(gy).contiguous().numpy(),
@@ -231,10 +284,25 @@ def _clip_stats_loops(
         kernel_mask(tile, x.dtype, x.device).reshape(-1, rows.kernel, cols.kernel).numpy(),
         output_positions(rows, x.device).numpy(),
         output_positions(cols, x.device).numpy(),
-        grad,
-        count,
     )
-    return ClipStats(torch.from_numpy(dot), torch.from_numpy(grad), torch.from_numpy(count))
+
+    def sums(positions: np.ndarray) -> np.ndarray:
+        grad_and_count = np.zeros((2, op.groups))
+        _accumulate_clip_grads(positions, *settings, *grad_and_count)
+        return grad_and_count
+
+    return sum(run_parts(sums, where))
+
+
+def _clip_stats_loops(
+    x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
+) -> ClipStats:
+    "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
+    dot, where = _find_clipped(x, r, gx, op.groups)
+    grad_and_count = np.zeros((2, op.groups))
+    if any(positions.size for positions in where):
+        grad_and_count = _sum_copies(where, x, gy, w, tile, op)
+    return ClipStats(*(torch.from_numpy(sums) for sums in (dot, *grad_and_count)))
 
 
 def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
