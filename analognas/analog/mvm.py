@@ -126,16 +126,18 @@ def mvm_gradients(
     levels = x  # their shape is enough for the input's gradient
     if want_w:
         levels = dac(x, r, c, reuse_buffer=True)
-    known = gx
-    gx, gw = op.backward(passed, levels, scaled, known is None and (want_x or want_r), want_w)
-    if known is not None:
-        gx = known
+    # without it the range's gradient is cheaper, but for a DAC that clips within the range
+    need_x = want_x or want_r and not full_range_passes(c, x.dtype)
+    new_gx, gw = op.backward(passed, levels, scaled, gx is None and need_x, want_w)
+    if gx is None:
+        gx = new_gx
     if gw is not None:
         gw.mul_(_per_output(output_scale(scale, r), w))
     gr = None
     if want_r:
-        assert gx is not None
-        stats, gx = clip_stats(x, r, _through_dac(gx, x, r, c), passed, scaled, tile, op)
+        if gx is not None:
+            gx = _through_dac(gx, x, r, c)
+        stats, gx = clip_stats(x, r, gx, passed, scaled, tile, op)
         term_1 = _scale_term(gy, codes, scale, op, c)
         gr = range_gradient(term_1, stats, x, r, tile, op, c, rule)
     elif want_x:
