@@ -118,7 +118,7 @@ def workspace(
     dtype: torch.dtype,
 ) -> Tensor:  # of the shape and layout of `x`, uninitialised
     "Return a buffer that is valid until this thread's next call with the same `dtype`."
-    buffers = _kept.__dict__
+    buffers: dict[Any, Tensor] = _kept.__dict__
     memory = buffers.get(dtype)
     if memory is None or memory.numel() < x.numel():
         memory = torch.empty(x.numel(), dtype=dtype)

@@ -174,9 +174,8 @@ def dac(
     else:
         out = torch.empty_like(x)
     number = numpy_type(x.dtype)
-    if r is None:
-        ranges = np.ones(1, number)
-    else:
+    ranges: np.ndarray = np.ones(1, number)
+    if r is not None:
         ranges = r.detach().numpy()
     step = number(c.inp_step)
     top = number(_largest_level(r, c, x.dtype))

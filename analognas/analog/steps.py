@@ -129,11 +129,11 @@ class _StepMVM(torch.autograd.Function):
         if r is not None:
             of_range = gx
         records.add(gy, x, codes, saturated, of_range)
+        of_input = None
         if ctx.needs_input_grad[0]:
-            gx = input_gradient(gx, x, r, ctx.c)
-        else:
-            gx = None
-        return gx, gy.new_zeros(()), None, None, None
+            assert gx is not None
+            of_input = input_gradient(gx, x, r, ctx.c)
+        return of_input, gy.new_zeros(()), None, None, None
 
 # %% ../../nbs/analog/72_steps.ipynb #85ce7db3
 class _BlockSteps:
