@@ -280,7 +280,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
         objectives: Sequence[str] = ("acc_1d", "params"),
         nb_evaluations: int = 200,  # how many architectures to measure
         nb_start: int = 20,  # of these, measured before the first model
-        batch_size: int = 5,  # measured together between two models
+        batch_size: int = 10,  # measured together between two models
         acquisition: str = "ehvi",  # "ehvi": in closed form; "nehvi": BoTorch's qLogNEHVI
         # a value of each objective, in its unit; None: from what is evaluated
         reference: Mapping[str, float] | None = None,

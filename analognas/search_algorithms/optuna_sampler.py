@@ -14,7 +14,6 @@ import numpy as np
 from ..core import ConfigError, check_choice, import_optional
 from ..evaluators.base_evaluator import Evaluator
 from .base import BudgetedOptimizer, Limits, Proposals, check_count
-from .constraints import QUANTITIES
 from .ea_optimized import sample_unseen
 from .history import History, Trial
 from analognas.search_algorithms.pareto import (
