@@ -6,6 +6,7 @@
 __all__ = ['MultiObjectiveBOptimizer']
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #95a93fb5
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -211,17 +212,35 @@ class Round:
 def choose_noisy(found: Round, n: int, seed: int) -> list[int]:
     "Return the positions of n candidates that qLogNEHVI chooses one by one."
     import torch
+    from linear_operator.utils.warnings import NumericalWarning
+
+    rows = found.screen(N_SCREENED)
+    new = torch.tensor(found.inputs_new[rows])[:, None]  # (candidates, 1, columns)
+    chosen: list[int] = []
+    with warnings.catch_warnings(), torch.no_grad():
+        # pending architectures that resemble each other need jitter, which is added
+        warnings.simplefilter("ignore", NumericalWarning)
+        acquisition = _noisy_acquisition(found, seed)
+        for _ in range(min(n, len(rows))):
+            value = acquisition(new).numpy() + found.log_feasibility[rows]
+            value[chosen] = -np.inf
+            chosen.append(int(value.argmax()))
+            acquisition.set_X_pending(new[chosen, 0])
+    return rows[chosen].tolist()
+
+
+def _noisy_acquisition(found: Round, seed: int) -> Any:
+    "Return BoTorch's qLogNEHVI of a round."
+    import torch
     from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
     from botorch.models import ModelListGP
     from botorch.sampling import SobolQMCNormalSampler
 
-    rows = found.screen(N_SCREENED)
-    new = torch.tensor(found.inputs_new[rows])[:, None]  # (candidates, 1, columns)
     compiled = logei._load_attempted
     logei._load_attempted = True  # otherwise BoTorch compiles C++ in the middle of the first search
     try:
-        acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
+        return logei.qLogNoisyExpectedHypervolumeImprovement(
             ModelListGP(*found.models.values()),
             torch.zeros(len(found.reference), dtype=torch.double),
             torch.tensor(found.inputs[found.feasible]),
@@ -231,15 +250,6 @@ def choose_noisy(found: Round, n: int, seed: int) -> list[int]:
         )
     finally:
         logei._load_attempted = compiled
-    log_feasible = found.log_feasibility[rows]
-    chosen: list[int] = []
-    for _ in range(min(n, len(rows))):
-        with torch.no_grad():
-            value = acquisition(new).numpy() + log_feasible
-        value[chosen] = -np.inf
-        chosen.append(int(value.argmax()))
-        acquisition.set_X_pending(new[chosen, 0])
-    return rows[chosen].tolist()
 
 
 def _gains_of_samples(found: Round) -> Any:
