@@ -14,6 +14,7 @@ from .errors import (
 from .files import cache_dir, read_json, write_atomic, write_json
 from .hardware import G_MAX_LIMIT, G_MIN, IDEAL_BITS, PRESETS, HardwareConfig
 from .processes import pid_exists, process_realm, process_start
+from .protocol import Protocol
 from .records import (
     DATASETS,
     DAY,
@@ -55,6 +56,7 @@ __all__ = [
     "HardwareConfig",
     "InfeasibleError",
     "MissingExtraError",
+    "Protocol",
     "StoreUnavailableError",
     "as_rng",
     "check_choice",
