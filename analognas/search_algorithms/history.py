@@ -17,6 +17,7 @@ from ..core import InfeasibleError, warn_renamed
 from ..evaluators.base_evaluator import Prediction, Predictions, as_predictions
 from .constraints import QUANTITIES, Constraints, static_quantities
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import config_frame
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #55205365
 START_ROUNDS = 100  # rounds of sampling after which a few architectures are enough
@@ -165,15 +166,6 @@ def worst_prediction(predictions: Sequence[Prediction]) -> Prediction:
         max(p.std_1d for p in predictions),
         False,
     )
-
-
-def config_frame(configs: Sequence[Mapping]) -> pd.DataFrame:
-    "Return configs as a table; None among categories stays None, where pandas would write NaN."
-    table = pd.DataFrame(list(configs), dtype=object)
-    for name in table.columns:
-        if not any(value is None for value in table[name]):
-            table[name] = table[name].infer_objects()
-    return table
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #8833ca80
 class History:

@@ -22,7 +22,7 @@ from ..core import ConfigError, FileFormatError, read_json, write_atomic
 from ..core.storage import Heartbeat, TaskStore
 from ..core.task_file import TaskTable
 from ..evaluators.base_evaluator import Prediction
-from .history import config_frame
+from ..search_spaces.configs import config_frame
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #662a84e2
 # whose evaluation a row is

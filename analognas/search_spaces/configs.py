@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..core import ConfigError, check_choice
 from .hyperparameter import SCOPES, Hyperparameter
@@ -310,6 +311,15 @@ def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
         else:
             names.append(h.name)
     return names
+
+
+def config_frame(configs: Sequence[Mapping]) -> pd.DataFrame:
+    "Return configs as a table; None among categories stays None, where pandas would write NaN."
+    table = pd.DataFrame(list(configs), dtype=object)
+    for name in table.columns:
+        if not any(value is None for value in table[name]):
+            table[name] = table[name].infer_objects()
+    return table
 
 
 def encode_columns(
