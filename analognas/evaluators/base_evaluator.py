@@ -253,8 +253,8 @@ class Evaluator(ABC):
         if self.warns_of_ignored and names and tuple(names) != self.ignored:
             warnings.warn(
                 f"The labels of this {type(self).__name__} never varied {', '.join(names)}: its "
-                "predictions do not depend on it. Measure (MeasuredEvaluator), or collect labels of "
-                "this space and fit an evaluator to them.",
+                "predictions do not depend on it. Measure (MeasuredEvaluator), or collect labels "
+                "of this space and fit an evaluator to them.",
                 IgnoredHyperparameterWarning,
                 stacklevel=4,
             )

@@ -186,7 +186,7 @@ class MeasuredEvaluator(Evaluator):
         return label_set(name, self.store, self.space)
 
     def get_evaluator_stat(self) -> dict:
-        "Return the protocol, and how many architectures were measured in how many epochs and hours."
+        "Return the protocol, and how many architectures took how many epochs and hours."
         done = self.store.rows() if self.space is not None else []
         stat = super().get_evaluator_stat() | {
             "protocol": asdict(self.protocol),

@@ -28,7 +28,8 @@ def measure_winner(
     """Return the `Measurement` of an architecture, its settings, and the trained weights.
 
     What the config chooses of its training and its chip takes the place of the protocol's and the
-    chip's values. The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
+    chip's values. The weights are those of the hardware-aware training, as the bytes of a
+    `state_dict` file."""
     import torch  # here, because a search needs neither torch nor aihwkit
 
     from analognas.analog.convert import digital_state_dict

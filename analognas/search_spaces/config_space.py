@@ -66,8 +66,8 @@ class ConfigSpace:
     `search_space="resnet-like"` starts with the 22 hyperparameters of AnalogNAS, `"custom"` with
     none; both can be changed with `add_hyperparameter`, `add_hyperparameter_range` and
     `remove_hyperparameter`. A custom space has `network`, a function `(config, input_dim, classes)
-    -> torch.nn.Module`, or a `NetworkFamily` in place of the name. `add_training_hyperparameter` and
-    `add_hardware_hyperparameter` let a search choose fields of `Protocol` and `HardwareConfig`.
+    -> torch.nn.Module`, or a `NetworkFamily` in place of the name. With
+    `add_training_hyperparameter` and `add_hardware_hyperparameter` it chooses more than networks.
 
     Unknown names, values and types raise `ConfigError`, which names them and what is allowed."""
 
@@ -192,7 +192,7 @@ class ConfigSpace:
         "Add a hyperparameter that is a field of a record."
         listed = options.pop("range", None)
         values = None if listed is None else tuple(listed)
-        self._add(Hyperparameter(name, type, values, *ends, scope=scope, **options))
+        self._add(Hyperparameter(name, type, values, *ends, **options | {"scope": scope}))
 
     def remove_hyperparameter(self, name: str) -> None:
         "Remove a hyperparameter. Those with a condition on it become unconditional."

@@ -53,7 +53,12 @@ def worker(folder):
         evaluator(folder), nb_iter=3, population_size=5, max_nb_param=None, T_AVM=None
     )
     return Worker(
-        space(), optimizer, runs=1, seed=3, run_dir=Path(folder) / "run", progress=False,
+        space(),
+        optimizer,
+        runs=1,
+        seed=3,
+        run_dir=Path(folder) / "run",
+        progress=False,
         baseline=False,
     )
 

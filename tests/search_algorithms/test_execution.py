@@ -161,7 +161,7 @@ def test_failed_ones_stay_failed_until_they_are_opened_again(tmp_path):
     assert d.directory.evaluations.reopen() == 1
     again = search(d)
     assert evaluator.calls == 1
-    whole = search(driver(tmp_path / "whole", ParamsEvaluator(), SerialExecutor(), chunksize=1))
+    whole = search(driver(tmp_path / "whole", FailsAt(()), SerialExecutor(), chunksize=1))
     assert again.history.equals(whole.history)
 
 
