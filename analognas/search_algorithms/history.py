@@ -21,7 +21,8 @@ from ..search_spaces.configs import config_frame
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #55205365
 START_ROUNDS = 100  # rounds of sampling after which a few architectures are enough
-MAX_DRAWS = 100_000  # draws before a search gives up on finding a single one
+MAX_DRAWS = 50_000  # draws before a search gives up on finding a single one
+LATER_BATCH = 2_048  # draws at a time after those rounds; many at once are checked faster
 
 
 def sample_satisfying(
@@ -37,14 +38,17 @@ def sample_satisfying(
     Raises `InfeasibleError` if none was found in `max_draws`."""
     found: list[dict] = []
     best: dict[str, float] = {}  # of each limited quantity
+    size = max(n, 32)
     drawn = 0
     while len(found) < n and drawn < max_draws:
-        batch = space.sample_arch_uniformly(max(n, 32), rng)
+        batch = space.sample_arch_uniformly(size, rng)
         drawn += len(batch)
         satisfied = constraints.satisfied_by_config(space, batch)
         found += [config for config, ok in zip(batch, satisfied, strict=True) if ok]
-        if found and drawn >= START_ROUNDS * len(batch):
-            break
+        if drawn >= START_ROUNDS * max(n, 32):
+            size = LATER_BATCH
+            if found:
+                break
         if not found:
             best = _better(best, space, batch, constraints)
     if found or not n:

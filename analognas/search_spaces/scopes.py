@@ -39,24 +39,6 @@ def _try_chip(name: str, value: Any) -> None:
             errors.append(e)
     raise errors[0]
 
-
-@dataclass(frozen=True)
-class Scope:
-    "Describe what the hyperparameters of a scope are fields of."
-
-    record: type  # a dataclass
-    try_value: Callable[[str, Any], None]  # raises `ConfigError` for a value that it refuses
-
-    @property
-    def kinds(self) -> dict[str, Any]:
-        "Return the types of the fields, by name."
-        found = {f.name: f.type for f in fields(self.record) if f.name not in NOT_CHOSEN}
-        return {name: bool if kind is Any else kind for name, kind in found.items()}
-
-
-# Without the architecture, whose hyperparameters the family knows.
-FIELDS = {TRAINING: Scope(Protocol, _try_protocol), HARDWARE: Scope(HardwareConfig, _try_chip)}
-
 # %% ../../nbs/search_spaces/14_scopes.ipynb #990ae975
 def _is_kind(value: Any, kind: type) -> bool:
     "Return whether a value has the type of a field; a whole number is a float, too."
@@ -72,26 +54,52 @@ def _tried_values(h: Hyperparameter) -> Sequence:
     return (h.min_value, h.max_value)
 
 
+@dataclass(frozen=True)
+class Scope:
+    "Describe what the hyperparameters of a scope are fields of."
+
+    record: type  # a dataclass
+    try_value: Callable[[str, Any], None]  # raises `ConfigError` for a value that it refuses
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        "Return the types of the fields, by name."
+        found = {f.name: f.type for f in fields(self.record) if f.name not in NOT_CHOSEN}
+        return {name: bool if kind is Any else kind for name, kind in found.items()}
+
+    def check(self, h: Hyperparameter) -> None:
+        "Raise `ConfigError` unless a hyperparameter is a field and the record takes all its values."
+        kind = self.kinds[check_choice(f"{h.scope} hyperparameter", h.name, self.kinds)]
+        if kind is int and h.values is None:
+            raise ConfigError(
+                f"{h.name!r} is a whole number: its type must be 'discrete'; got ({h})."
+            )
+        for value in _tried_values(h):
+            if not _is_kind(value, kind):
+                raise ConfigError(
+                    f"{h.name!r} of the {h.scope} must be of type {kind.__name__}; got {value!r}."
+                )
+            try:
+                self.try_value(h.name, value)
+            except ConfigError as e:
+                raise ConfigError(f"{h.name!r} cannot be {value!r}: {e}") from e
+
+
+# What checks the hyperparameters of a scope. A further one needs an entry here, a name in `SCOPES`
+# and a part in `ConfigParts`. The architecture has none: the family knows its hyperparameters.
+CHECKED_SCOPES = {
+    TRAINING: Scope(Protocol, _try_protocol),
+    HARDWARE: Scope(HardwareConfig, _try_chip),
+}
+
+
 def check_field(h: Hyperparameter) -> None:
     """Raise `ConfigError` unless a hyperparameter is a field of its scope's record, and the record
     takes all its values.
 
     Hyperparameters of the architecture are not checked."""
-    if h.scope == ARCHITECTURE:
-        return
-    scope = FIELDS[h.scope]
-    kind = scope.kinds[check_choice(f"{h.scope} hyperparameter", h.name, scope.kinds)]
-    if kind is int and h.values is None:
-        raise ConfigError(f"{h.name!r} is a whole number: its type must be 'discrete'; got ({h}).")
-    for value in _tried_values(h):
-        if not _is_kind(value, kind):
-            raise ConfigError(
-                f"{h.name!r} of the {h.scope} must be of type {kind.__name__}; got {value!r}."
-            )
-        try:
-            scope.try_value(h.name, value)
-        except ConfigError as e:
-            raise ConfigError(f"{h.name!r} cannot be {value!r}: {e}") from e
+    if h.scope != ARCHITECTURE:
+        CHECKED_SCOPES[h.scope].check(h)
 
 # %% ../../nbs/search_spaces/14_scopes.ipynb #a7ee9e31
 @dataclass(frozen=True)
