@@ -68,7 +68,7 @@ class Scope:
         return {name: bool if kind is Any else kind for name, kind in found.items()}
 
     def check(self, h: Hyperparameter) -> None:
-        "Raise `ConfigError` unless a hyperparameter is a field and the record takes all its values."
+        "Raise `ConfigError` unless a hyperparameter is a field that takes all its values."
         kind = self.kinds[check_choice(f"{h.scope} hyperparameter", h.name, self.kinds)]
         if kind is int and h.values is None:
             raise ConfigError(

@@ -1,4 +1,6 @@
-"""A measured search that chooses networks, training and chip together, in a process of its own which a test kills. `python co_search.py FOLDER` begins it, or goes on with it."""
+"""A measured search that chooses networks, training and chip together, in a process which a test kills.
+
+`python co_search.py FOLDER` begins it, or goes on with it."""
 
 import sys
 from pathlib import Path
