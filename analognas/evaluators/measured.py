@@ -144,11 +144,12 @@ class MeasuredEvaluator(Evaluator):
     def recipe(self, config: Mapping) -> Protocol:
         "Return the protocol by which a config is measured."
         protocol = self.space.split(config).protocol(self.protocol)
-        shares = {
-            name: math.ceil(self.epoch_share * getattr(protocol, name))
-            for name in ("epochs", "hwa_epochs")
-        }
-        return replace(protocol, **shares)
+        epochs = self._share_of(protocol.epochs)
+        return replace(protocol, epochs=epochs, hwa_epochs=self._share_of(protocol.hwa_epochs))
+
+    def _share_of(self, epochs: int) -> int:
+        "Return how many of some epochs are trained."
+        return math.ceil(round(self.epoch_share * epochs, 9))  # 0.7 * 10 is above 7 otherwise
 
     def epochs(self, configs: Sequence[Mapping]) -> np.ndarray:
         "Return how many epochs each of n configs is trained, both trainings together, shape (n,)."

@@ -35,6 +35,7 @@ from analognas.evaluators.base_evaluator import (
 )
 from .rank_model import ScoreRegressor, RankNormalizer, RankModel
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import only
 from ..search_spaces.scopes import HARDWARE, TRAINING
 from ..training.labels import TARGETS, LabelSet
 
@@ -385,7 +386,7 @@ class SurrogateEvaluator(Evaluator):
         names = self._fitted.get_hyperparameters()
         if len(self.space) != len(names):
             self.space.columns(configs)  # raises `ConfigError` for a bad config
-            configs = [{name: config[name] for name in names} for config in configs]
+            configs = [only(config, names) for config in configs]
         return self._fitted.features(configs)[1]
 
     def get_evaluator_stat(self) -> dict:

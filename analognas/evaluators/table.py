@@ -13,6 +13,7 @@ import numpy as np
 from ..core import ConfigError, check_choice
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import only
 from ..search_spaces.nasbench201 import NASBench201Space, load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
 from ..search_spaces.scopes import HARDWARE, TRAINING
@@ -68,7 +69,7 @@ class TableEvaluator(Evaluator):
 
     def _predict(self, configs: Sequence[Mapping]):
         names = self._known_space.get_hyperparameters()
-        known = [{name: config[name] for name in names} for config in configs]
+        known = [only(config, names) for config in configs]
         keys = [self._known_space.key(config) for config in known]
         unknown = [k for k in keys if k not in self._values]
         if unknown:

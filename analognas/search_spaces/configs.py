@@ -313,6 +313,11 @@ def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
     return names
 
 
+def only(config: Mapping, names: Iterable[str]) -> dict:
+    "Return some hyperparameters of a config."
+    return {name: config[name] for name in names}
+
+
 def config_frame(configs: Sequence[Mapping]) -> pd.DataFrame:
     "Return configs as a table; None among categories stays None, where pandas would write NaN."
     table = pd.DataFrame(list(configs), dtype=object)

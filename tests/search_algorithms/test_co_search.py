@@ -202,6 +202,14 @@ def test_fidelity_is_a_share_of_the_epochs_that_a_config_chooses(tmp_path):
     config = table.iloc[0][plain.get_hyperparameters()].to_dict()
     recipe = rungs.evaluators[0].recipe(config)
     assert recipe.epochs == -(-config["epochs"] // 3)
+    some = MeasuredEvaluator(data, quick, tmp_path / "c", progress=False, epoch_share=0.7).bind(
+        plain
+    )
+    ten = replace(quick, epochs=10)
+    some.protocol = ten
+    names = ["hidden", "hwa_epochs", "hwa_lr"]
+    some.space = plain.without(["epochs"])
+    assert some.recipe({name: config[name] for name in names}).epochs == 7
     with pytest.raises(ConfigError, match="epoch_share"):
         MeasuredEvaluator(data, quick, epoch_share=1.5)
 
