@@ -22,6 +22,7 @@ from .hardware import (
 )
 from .placement import Placement
 from .processes import pid_exists, process_realm, process_start
+from .protocol import Protocol
 from .records import (
     DATASETS,
     DAY,
@@ -64,6 +65,7 @@ __all__ = [
     "InfeasibleError",
     "MissingExtraError",
     "Placement",
+    "Protocol",
     "StoreUnavailableError",
     "as_rng",
     "check_choice",
