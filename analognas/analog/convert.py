@@ -17,6 +17,7 @@ from typing import Any
 from aihwkit.exceptions import TorchTileConfigError
 from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
 from aihwkit.simulator.configs import InferenceRPUConfig
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -29,9 +30,11 @@ from analognas.analog.coverage import (
     NAMED,
     analog_class,
     has_own_forward,
+    is_matrix,
     keep_digital,
     pytorch_kind,
     unsupported_feature,
+    weight_names,
 )
 from .exchange import from_aihwkit, to_aihwkit
 from .hardware import create_rpu_config
@@ -87,13 +90,28 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def _without_parametrizations(module: Any) -> list[str]:
     "Turn the weights of `torch.nn.utils.parametrize` into parameters; returns their names."
-    values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+    values = {}
+    for name, originals in module.parametrizations.items():
+        trained = any(p.requires_grad for p in originals.parameters())
+        values[name] = nn.Parameter(getattr(module, name).detach().clone(), trained)
     del module._modules["parametrizations"]
     # PyTorch's remove_parametrizations would change the class, which the copied network shares
     module.__class__ = type(module).__mro__[1]
     for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value))
+        module.register_parameter(name, value)
     return list(values)
+
+
+def _without_hook(module: Any, hook: Any) -> list[str]:
+    "Turn a weight of the old `weight_norm` or `spectral_norm` into a parameter; returns its name."
+    removers = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
+    if type(hook) not in removers:
+        return []
+    parts = [p for name, p in module._parameters.items() if name.startswith(f"{hook.name}_")]
+    trained = any(p.requires_grad for p in parts)
+    removers[type(hook)](module, hook.name)
+    module._parameters[hook.name].requires_grad_(trained)
+    return [hook.name]
 
 
 def _materialise(module: Any, where: str) -> None:
@@ -104,15 +122,29 @@ def _materialise(module: Any, where: str) -> None:
     if parametrize.is_parametrized(module):
         done += _without_parametrizations(module)
     for hook in list(module._forward_pre_hooks.values()):
-        if isinstance(hook, WeightNorm):
-            remove_weight_norm(module, hook.name)
-            done.append(hook.name)
-        elif isinstance(hook, SpectralNorm):
-            remove_spectral_norm(module, hook.name)
-            done.append(hook.name)
+        done += _without_hook(module, hook)
     module.training = training
     if done:
         log.info("%s: the parametrised %s became a parameter", where, ", ".join(done))
+
+
+def _check_weights(weights: Mapping[str, Any], module: nn.Module, where: str) -> None:
+    "Raise `ConfigError` for a weight that is missing, or no parameter, or not of real numbers."
+    for name, value in weights.items():
+        if value is None and "bias" in name:
+            continue
+        if value is None:
+            what = "missing"
+        elif name not in module._parameters:
+            what = "no parameter"
+        elif not value.is_floating_point():
+            what = f"of the type {value.dtype}"
+        else:
+            continue
+        raise ConfigError(
+            f"{where} cannot go on tiles, because its {name} is {what}. Name it in digital= to "
+            "leave it digital."
+        )
 
 # %% ../../nbs/analog/80_convert.ipynb #f5be5e01
 def _prefix(name: str) -> str:
@@ -224,10 +256,17 @@ class _Conversion:
         if digital_kind is None or has_own_forward(module, digital_kind):
             self._name_parameters(module)
             return self._inside(module)
-        _materialise(module, self._where(module))
+        where = self._where(module)
+        _materialise(module, where)
+        names = weight_names(module, digital_kind)
+        weights = {name: getattr(module, name, None) for name in names}
+        _check_weights(weights, module, where)
+        if any(w is not None and w.numel() == 0 for w in weights.values()):
+            keep_digital(module, f"{BY_NATURE}: it has inputs or outputs of size 0")
+            return module
         if digital_kind in COMPOSED_KINDS:
             return self._composed(analog_class(digital_kind), module, config)
-        return on_tiles(module, digital_kind, config, self._where(module))
+        return on_tiles(module, digital_kind, config, where)
 
     def _composed(self, kind: Any, module: nn.Module, config: Any) -> nn.Module:
         "Return a recurrent or attention layer with its matrices on tiles."
@@ -237,8 +276,8 @@ class _Conversion:
         return kind(module, config, make)
 
     def _name_parameters(self, module: nn.Module) -> None:
-        "Note it if all parameters of a module itself are named as digital."
-        own = [name for name, _ in module.named_parameters(recurse=False)]
+        "Note it if all matrices among a module's own parameters are named as digital."
+        own = [name for name, p in module.named_parameters(recurse=False) if is_matrix(p)]
         named = [self._names_parameter(module, name) for name in own]
         if own and all(named):
             keep_digital(module, NAMED)
@@ -287,6 +326,7 @@ def _as_kind(module: nn.Module, kind: Any) -> nn.Module:
     return plain
 
 # %% ../../nbs/analog/80_convert.ipynb #a3c97cbe
+@torch.inference_mode(False)
 def to_analog(
     model: nn.Module,  # a digital network, or an analog one that moves to another chip
     rpu_config: Any = None,  # the chip, from `create_rpu_config` or aihwkit; None: preset "pcm"

@@ -37,6 +37,7 @@ def _is_on_tiles(module: nn.Module) -> bool:
     return isinstance(module, AnalogLayerBase) and hasattr(module, "analog_module")
 
 # %% ../../nbs/analog/90_programming.ipynb #be596687
+@torch.inference_mode(False)
 @torch.no_grad()
 def program(
     model: nn.Module,  # from `to_analog`
@@ -55,6 +56,7 @@ def program(
             tile.program_weights()
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def drift(
     model: nn.Module,  # programmed

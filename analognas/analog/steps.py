@@ -20,6 +20,7 @@ from .devices import TileState
 from .layers import AnalogLinear
 from .mvm import AnalogMVM, analog_mvm
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
+from .weights import raw
 
 # %% ../../nbs/analog/72_steps.ipynb #d8054923
 @dataclass
@@ -177,6 +178,11 @@ class StepTiles:
         "Map (N, C) to (N, O)."
         if self.layer.training:
             self.inputs.append(x)
+        with raw():
+            return add_bias(self._all_blocks(x), self.layer.bias)
+
+    def _all_blocks(self, x: Tensor) -> Tensor:
+        "Map (N, C) to (N, O), without the bias."
         rows: dict[int, Tensor] = {}
         for steps in self.blocks:
             b = steps.block
@@ -186,7 +192,7 @@ class StepTiles:
             if b.j in rows:
                 y = rows[b.j] + y
             rows[b.j] = y
-        return add_bias(self.layer._concatenated(rows), self.layer.bias)
+        return self.layer._concatenated(rows)
 
     @torch.no_grad()
     def end(self) -> None:
