@@ -1,6 +1,7 @@
 """What people do to networks and their weights besides calling them: the answer is from the chip, or
 a refusal by name, or a line of the report."""
 
+import copy
 import warnings
 
 import pytest
@@ -184,6 +185,26 @@ def test_embeddings_of_a_tied_weight_are_activations(between, digital):
     tokens = torch.arange(7).view(7, 1)
     with torch.no_grad():
         assert analog(tokens).shape == (7, 1, 7)
+
+
+# ---- autocast ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 3), nn.Conv2d(6, 3, 3, 2, 1), nn.GRU(6, 3)])
+def test_tiles_keep_their_precision_under_autocast(layer):
+    analog = to_analog(layer, create_rpu_config(out_noise=0.0, modifier_std=0.0)).train()
+    shape = (4, 6, 5, 5) if isinstance(layer, nn.Conv2d) else (4, 2, 6)
+    x = torch.randn(shape)
+    found = []
+    for enabled in (True, False):
+        net = copy.deepcopy(analog)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = net(x)
+        y = y[0] if isinstance(y, tuple) else y
+        y.square().sum().backward()
+        found.append([y, *(p.grad for p in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
 
 
 # ---- inference mode ------------------------------------------------------------------------------
