@@ -1,14 +1,18 @@
-"""Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab.
+"""Every notebook runs from top to bottom in a fresh kernel, as it would in JupyterLab; kernels are
+forked, see `forked_kernels`.
 
 The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in
 JupyterLab itself. So do the notebook that cross-validates every learner on every label set (what it
 says of the shipped weights is tested in tests/evaluators/test_pretrained.py) and the one that trains
 the baselines of the bench."""
 
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from forked_kernels import ForkedKernel
+from jupyter_client.provisioning import local_provisioner
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,5 +44,7 @@ def test_the_notebooks_are_found():
 def test_notebook_runs(path, tmp_path, monkeypatch):
     # a kernel starts where the client says; nothing may depend on the working directory
     monkeypatch.chdir(tmp_path)
+    if sys.platform == "linux":  # elsewhere a fork of a process with these libraries is not safe
+        monkeypatch.setattr(local_provisioner, "launch_kernel", ForkedKernel)
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from .base_layer import eager_only
 from .layers import AnalogLayer, AnalogLinear
 from .steps import step_tiles
 from ..core import ConfigError
@@ -212,7 +213,7 @@ class AnalogRecurrent(GateTiles):
     ):
         super().__init__(digital, rpu_config, make_layer)
 
-    @torch.compiler.disable
+    @eager_only
     def forward(
         self,
         input: Tensor | PackedSequence,  # noqa: A002 (PyTorch's name)
@@ -350,7 +351,7 @@ class AnalogRecurrentCell(GateTiles):
         if not isinstance(digital, AnalogRecurrentCell):
             self.mode = _cell_mode(digital)
 
-    @torch.compiler.disable
+    @eager_only
     def forward(
         self,
         input: Tensor,  # noqa: A002 (PyTorch's name): (N, inputs) or (inputs,)

@@ -1,0 +1,71 @@
+"""What a panel says of its predictions: from which labels they are, whether they are borrowed, what is out of range."""
+
+import numpy as np
+
+from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.testing import FunctionEvaluator
+from analognas.widgets.evaluator_context import N_REFERENCE, estimate, find_context
+
+SPACE = ConfigSpace("digits")
+
+
+def constant(measured=False, family=None):
+    "Predict 80 %, 2 points and 0.5 points for each architecture."
+    return FunctionEvaluator(
+        lambda configs, space: np.tile([80.0, 2.0, 0.5], (len(configs), 1)),
+        measured=measured,
+        family=family,
+    )
+
+
+def test_labels_of_this_dataset_are_named_with_their_number():
+    evaluator = XGBoostEvaluator()
+    context = find_context(SPACE, evaluator)
+    assert context.reliable
+    assert f"{context.evaluator.about['rows']:,} labels measured on digits" in context.source
+    assert 0 < len(context.reference) <= N_REFERENCE and context.reference.shape[1] == 3
+
+
+def test_the_given_evaluator_is_not_changed():
+    evaluator = XGBoostEvaluator()
+    before = dict(vars(evaluator))
+    find_context(SPACE, evaluator)
+    assert vars(evaluator) == before
+
+
+def test_labels_of_another_dataset_are_said_to_be_borrowed(recwarn):
+    context = find_context(ConfigSpace("VWW"), XGBoostEvaluator())
+    assert not context.reliable
+    assert context.source.startswith("Borrowed: the evaluator was fitted without labels of VWW")
+    assert not recwarn.list  # a warning of a thread would appear under any cell
+
+
+def test_an_evaluator_that_does_not_fit_gives_its_reason_and_no_number():
+    context = find_context(SPACE, constant(family="nasbench201"))
+    assert context.source.startswith("No prediction. This evaluator predicts for 'nasbench201'")
+    assert context.evaluator is None and context.reference.shape == (0, 3)
+    assert estimate(context, SPACE, SPACE.sample_arch(0)) is None
+
+
+def test_other_evaluators_are_measured_or_predicted():
+    assert find_context(SPACE, constant()).source == "Predicted: FunctionEvaluator."
+    assert find_context(SPACE, constant(measured=True)).source == "Measured: FunctionEvaluator."
+    found = estimate(find_context(SPACE, constant()), SPACE, SPACE.sample_arch(0))
+    assert found.values.tolist() == [80.0, 2.0, 0.5] and found.interval is None
+    assert estimate(find_context(SPACE, ParamsEvaluator()), SPACE, SPACE.sample_arch(0)) is not None
+
+
+def test_an_estimate_lies_in_its_interval_and_names_what_is_out_of_range():
+    context = find_context(SPACE)
+    inside = next(
+        config
+        for config in SPACE.sample_arch_uniformly(50, rng=0)
+        if not context.evaluator.query(config).extrapolated
+    )
+    found = estimate(context, SPACE, inside)
+    assert found.out_of_range == ""
+    assert (found.interval[0] <= found.values).all() and (found.values <= found.interval[1]).all()
+    wide = SPACE.with_value(inside, "R1", 16) | {"out_channel0": 64, "B1": 5}
+    assert "(fitted on " in estimate(context, SPACE, wide).out_of_range
