@@ -6,7 +6,9 @@
 __all__ = []
 
 # %% ../../nbs/analog/68_base_layer.ipynb #3253a907
+import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -55,6 +57,25 @@ def _check_no_transform(x: Tensor) -> None:
         reason = "torch.export cannot record"
     if reason is not None:
         raise ConfigError(f"{reason} an analog layer: it draws noise and reads values.")
+
+
+def eager_only(function: Callable) -> Callable:
+    """Keep a function out of what `torch.compile` records, as `torch.compiler.disable` does.
+
+    That one imports the compiler, which takes as long as all of PyTorch, also where nothing is
+    ever compiled."""
+    not_recorded = None
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal not_recorded
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if not_recorded is None:
+            not_recorded = torch.compiler.disable(function, reason="analog tiles are simulated")
+        return not_recorded(*args, **kwargs)
+
+    return call
 
 
 def add_bias(y: Tensor, bias: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ __all__ = ['to_analog', 'digital_state_dict', 'to_aihwkit', 'from_aihwkit', 'con
 import copy
 import difflib
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -406,7 +407,12 @@ def digital_state_dict(
     for key, value in model.state_dict().items():
         if not (inside and key.startswith(inside)):
             state[key] = value
-    return {key: value.detach().clone() for key, value in state.items()}
+    result: OrderedDict[str, Any] = OrderedDict()
+    for key, value in state.items():
+        result[key] = value.detach().clone()
+    # versions of the modules, which some of torchvision's ask for when they load
+    vars(result)["_metadata"] = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return result
 
 # %% ../../nbs/analog/80_convert.ipynb #5894424d
 __getattr__ = renamed(

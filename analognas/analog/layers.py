@@ -9,11 +9,10 @@ __all__ = ['AnalogLinear', 'AnalogConv1d', 'AnalogConv2d', 'AnalogConv3d', 'Anal
 # %% ../../nbs/analog/70_layers.ipynb #f64be434
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base_layer import AnalogLayer, add_bias
+from .base_layer import AnalogLayer, add_bias, eager_only
 from .operations import ConvOp, LinearOp
 from .weights import raw
 from ..core import ConfigError
@@ -30,12 +29,12 @@ class AnalogLinear(AnalogLayer):
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
         super().__init__(digital, rpu_config, LinearOp(), share)
 
-    @torch.compiler.disable(reason="analog tiles are simulated as they are")
+    @eager_only
     def forward(self, x: Tensor) -> Tensor:
         "Map (..., inputs) to (..., outputs)."
         return self.linear(x, self.bias)
 
-    @torch.compiler.disable(reason="analog tiles are simulated as they are")
+    @eager_only
     def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
         "Map (..., inputs) to (..., outputs), with this bias."
         y = self.without_bias(x.reshape(-1, x.shape[-1]))
@@ -101,7 +100,7 @@ class _Convolution(_OverPixels):
         super().__init__(digital, rpu_config, op, share)
         self.padded_first = first  # as `F.pad` takes it; None: nothing
 
-    @torch.compiler.disable(reason="analog tiles are simulated as they are")
+    @eager_only
     def forward(self, x: Tensor) -> Tensor:
         "Map (N, C, ...), or (C, ...)."
         _check_input(self, x)
@@ -213,7 +212,7 @@ class _TransposedConvolution(_OverPixels):
             groups = self.op.groups
             return weight.view(groups, weight.shape[0] // groups, -1).transpose(1, 2)
 
-    @torch.compiler.disable(reason="analog tiles are simulated as they are")
+    @eager_only
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         "Map (N, C, ...), or (C, ...)."
         _check_input(self, x)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/testing/28_tensors.ipynb #e03f021c
+# %% ../../nbs/testing/28_tensors.ipynb #e6a8aa0e
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from ..analog.convert import digital_state_dict
 from ..analog.layers import AnalogLayer
 from ..analog.noise import torch_seed
 
-# %% ../../nbs/testing/28_tensors.ipynb #6e131691
+# %% ../../nbs/testing/28_tensors.ipynb #950f1d83
 def map_tensors(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
     "Return arguments or results with a function applied to each tensor."
     if isinstance(value, Tensor):
@@ -57,7 +57,7 @@ def strided(x: Tensor) -> Tensor:
         return x.repeat_interleave(2)[::2] if x.ndim else x
     return x.transpose(0, -1).contiguous().transpose(0, -1)
 
-# %% ../../nbs/testing/28_tensors.ipynb #facd9bc9
+# %% ../../nbs/testing/28_tensors.ipynb #bf1ea1be
 NEGLIGIBLE = 1e-3
 
 
@@ -87,7 +87,7 @@ def check_close(want: Sequence[Tensor], got: Sequence[Tensor], bound: float, wor
         found = difference(a, b, NEGLIGIBLE)
         assert found <= bound, f"{words}: tensor {i} differs by {found:.2g} of its largest value"
 
-# %% ../../nbs/testing/28_tensors.ipynb #5a75ca20
+# %% ../../nbs/testing/28_tensors.ipynb #17e04f2f
 def call(net: nn.Module, inputs: Any) -> Any:
     "Call a network with a tensor, a tuple of arguments or a mapping; always with the same seed."
     with torch_seed(0):
