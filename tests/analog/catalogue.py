@@ -606,22 +606,8 @@ def squeezenet():
     return torchvision("SqueezeNet")("1_1", 5, 0.0)
 
 
-def googlenet():
-    return torchvision("GoogLeNet")(5, True, init_weights=False, dropout=0.0, dropout_aux=0.0)
-
-
 def mnasnet():
     return torchvision("MNASNet")(0.35, 5, 0.0)
-
-
-def segmentation():
-    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
-
-    return lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
-
-
-def maxvit():
-    return torchvision("MaxVit")((32, 32), 8, 2, [8, 8], [1, 1], 4, 0.0, num_classes=5)
 
 
 IMAGES = randn(2, 3, 32, 32)
@@ -639,17 +625,7 @@ add("RegNet", regnet, IMAGES, **NO_AIHWKIT)
 add("VGG", vgg, randn(2, 3, 8, 8))
 add_slow("ResNeXt", resnet, IMAGES, **NO_AIHWKIT)
 add_slow("SqueezeNet", squeezenet, randn(2, 3, 48, 48))
-add_slow("GoogLeNet", googlenet, randn(2, 3, 64, 64))
 add_slow("MNASNet", mnasnet, IMAGES, **NO_AIHWKIT)
-add_slow("LRASPP", segmentation, randn(2, 3, 64, 64), **NO_AIHWKIT)
-add_slow("MaxVit", maxvit, IMAGES, digital=("*relative_position_bias_table",), **NO_AIHWKIT)
-add_slow("resnet18", lambda: torchvision("resnet18")(num_classes=5), IMAGES)
-add_slow(
-    "mobilenet_v3_small",
-    lambda: torchvision("mobilenet_v3_small")(num_classes=5, dropout=0.0),
-    IMAGES,
-    **NO_AIHWKIT,
-)
 
 
 # ---- models of Hugging Face, tiny ones without downloads
@@ -938,5 +914,23 @@ def images_of(dataset):
 
 add("Cell1", cell(5), IMAGES)
 add("Cell2", cell(1), IMAGES)
-for dataset in ("CIFAR-10", "KWS", "VWW"):
-    add_slow(f"ResNetOf{dataset.replace('-', '')}", of_space(dataset), images_of(dataset))
+add_slow("ResNetOfKWS", of_space("KWS"), images_of("KWS"))
+
+
+# ---- whole models, of which only the most important checks are run
+def big(name, make, make_inputs=IMAGES, **options):
+    "Add a model of millions of weights."
+    BIG[name] = Case(make, make_inputs, options, slow=True)
+
+
+BIG: dict[str, Case] = {}
+big("resnet18", lambda: torchvision("resnet18")(num_classes=5))
+big("mobilenet_v3_small", lambda: torchvision("mobilenet_v3_small")(num_classes=5))
+big("efficientnet_b0", lambda: torchvision("efficientnet_b0")(num_classes=5))
+big("ResNetOfCIFAR10", of_space("CIFAR-10"))
+big(
+    "swin_t",
+    lambda: torchvision("swin_t")(num_classes=5),
+    digital=("*relative_position_bias_table",),
+)
+big("convnext_tiny", lambda: torchvision("convnext_tiny")(num_classes=5))

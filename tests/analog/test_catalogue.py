@@ -5,7 +5,7 @@ import copy
 
 import pytest
 import torch
-from catalogue import CASES
+from catalogue import BIG, CASES
 from torch.utils.checkpoint import checkpoint
 
 from analognas.analog.convert import conversion_report, to_analog
@@ -18,7 +18,7 @@ from analognas.testing.tensors import call, largest_difference, map_real, real_t
 
 def suite(name):
     "A test class for one case."
-    case = CASES[name]
+    case = (CASES | BIG)[name]
     methods = {
         "make": lambda self: case.make(),
         "make_inputs": lambda self: case.make_inputs(),
@@ -33,6 +33,16 @@ globals().update({kind.__name__: kind for kind in SUITES.values()})
 
 def test_the_catalogue_has_at_least_sixty_modules_and_models():
     assert len(CASES) >= 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BIG)
+def test_whole_models_are_on_the_chip(name):
+    subject = suite(name)()
+    subject.compares_training = False  # dropped paths draw random numbers
+    subject.test_every_matrix_is_on_tiles_or_named()
+    subject.test_huge_noise_moves_the_output()
+    subject.test_the_ideal_chip_computes_what_the_digital_network_does()
 
 
 def by_speed(names):
