@@ -196,6 +196,7 @@ EXTRAS = {
     "bench": ("analognasbench", "optuna"),
     "bo": ("botorch",),
     "moo": ("pymoo", "moocore"),
+    "optuna": ("optuna",),
     "distributed": ("dask", "distributed"),
     "audio": ("librosa", "soundfile"),
     "lessons": ("torchvision", "mnist1d"),

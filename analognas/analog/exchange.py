@@ -32,6 +32,7 @@ from analognas.analog.layers import (
     AnalogConv3d,
     AnalogLayer,
     AnalogLinear,
+    split_padding,
 )
 from .tiles import TileBlock
 from ..core import ConfigError
@@ -117,6 +118,7 @@ def _copy_from_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> Non
     fast.forget_step()
 
 # %% ../../nbs/analog/78_exchange.ipynb #afd1e1c7
+@torch.inference_mode(False)
 def swap(model: nn.Module, kind: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
     "Copy a network, and replace each layer of a kind by what `make` makes of it."
     model = copy.deepcopy(model)
@@ -178,9 +180,7 @@ def _to_aihwkit_layer(layer: Any) -> nn.Module:
         aihwkit_layer = AihwkitLinear(inp, out, bias, rpu_config=config)
     else:
         _check_convolution(layer)
-        padding = layer.padding
-        if isinstance(padding, str):
-            padding = layer.op.padding[-layer.dims :]
+        padding, _ = split_padding(layer)
         geometry = (layer.kernel_size, layer.stride, padding, layer.dilation)
         channels = (layer.in_channels, layer.out_channels)
         kind = _CONVOLUTIONS[type(layer)]

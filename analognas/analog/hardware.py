@@ -170,6 +170,23 @@ def create_rpu_config(
     rpu_config.drift_compensation = _drift_compensation(hardware)
     return rpu_config
 
+# %% ../../nbs/analog/10_hardware.ipynb #8ef56347
+def find_config(
+    # a preset's name, `HardwareConfig`, an `rpu_config` of aihwkit, or None for preset "pcm"
+    chip: Any,
+) -> Any:  # an `rpu_config`
+    "Return the chip as aihwkit describes it. Raises `ConfigError` for anything else."
+    if chip is None:
+        return create_rpu_config()
+    if isinstance(chip, str | HardwareConfig):
+        return create_rpu_config(chip)
+    if not hasattr(chip, "tile_class"):
+        raise ConfigError(
+            "A chip is a preset's name, a HardwareConfig or an rpu_config of aihwkit; got "
+            f"{type(chip).__name__}."
+        )
+    return chip
+
 # %% ../../nbs/analog/10_hardware.ipynb #e0f4d12b
 __getattr__ = renamed(
     __name__,

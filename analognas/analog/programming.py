@@ -35,6 +35,7 @@ def _is_on_tiles(module: nn.Module) -> bool:
     return isinstance(module, AnalogLayer) or is_aihwkit_layer(module)
 
 # %% ../../nbs/analog/90_programming.ipynb #be596687
+@torch.inference_mode(False)
 @torch.no_grad()
 def program(
     model: nn.Module,  # from `to_analog`
@@ -53,6 +54,7 @@ def program(
             tile.program_weights()
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def drift(
     model: nn.Module,  # programmed

@@ -74,13 +74,15 @@ def linear_on_tiles(linear: Any, rpu_config: Any, make_layer: MakeLayer) -> nn.M
 
 
 def digital_linear(layer: Any) -> nn.Linear:
-    """Return the digital layer of an analog one: the same parameters, or copies of aihwkit's.
+    """Return the linear layer of an analog or int8 one: its parameters, or copies of aihwkit's.
 
     A layer that is digital, as in a block of `digital_layers`, is returned as it is."""
     if isinstance(layer, nn.Linear):
         return layer
     if isinstance(layer, AnalogLayer):
         layer.sync()
+        return as_linear(layer.weight, layer.bias)
+    if not hasattr(layer, "get_weights"):  # not aihwkit's
         return as_linear(layer.weight, layer.bias)
     weight, bias = layer.get_weights()
     if bias is not None:
@@ -90,7 +92,7 @@ def digital_linear(layer: Any) -> nn.Linear:
 
 def trained_parameter(layer: nn.Module, kind: str) -> Any:
     "Return `weight` or `bias` of an analog layer: the parameter itself, or a copy of aihwkit's."
-    if isinstance(layer, AnalogLayer):
+    if isinstance(layer, AnalogLayer) or not hasattr(layer, "get_weights"):
         return getattr(layer, kind)
     return getattr(digital_linear(layer), kind)
 

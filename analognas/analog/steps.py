@@ -26,6 +26,7 @@ from analognas.analog.mvm import (
 )
 from .range_gradient import mask_saturated
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
+from .weights import raw
 
 # %% ../../nbs/analog/72_steps.ipynb #d8054923
 @dataclass
@@ -192,8 +193,17 @@ class StepTiles:
 
     def __call__(self, x: Tensor) -> Tensor:
         "Map (N, C) to (N, O)."
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self(x.to(self.layer.weight.dtype))
         if self.layer.training:
             self.inputs.append(x)
+        with raw():
+            return add_bias(self._all_blocks(x), self.layer.bias)
+
+    def _all_blocks(self, x: Tensor) -> Tensor:
+        "Map (N, C) to (N, O), without the bias."
         rows: dict[int, Tensor] = {}
         for steps in self.blocks:
             b = steps.block
@@ -203,7 +213,7 @@ class StepTiles:
             if b.j in rows:
                 y = rows[b.j] + y
             rows[b.j] = y
-        return add_bias(self.layer._concatenated(rows), self.layer.bias)
+        return self.layer._concatenated(rows)
 
     @torch.no_grad()
     def end(self) -> None:

@@ -386,7 +386,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
         new = {key: config for key, config in zip(keys, pool, strict=True) if key not in known}
         if new:
             configs = list(new.values())
-            zeros = {name: np.zeros(len(new)) for name in self.objectives}
+            zeros = {name: [0.0] * len(new) for name in self.objectives}
             chip = self.constraints.chip
             values = objective_values(history.space, configs, zeros, self.objectives, chip)
             losses = values * objective_signs(self.objectives)

@@ -86,10 +86,11 @@ def make_sampler(sampler: str | Callable, options: Mapping[str, Any], seed: int)
             "sampler must be a name in optuna.samplers, or a class or function that takes seed, "
             f"such as lambda seed: TPESampler(seed=seed); got {sampler!r}."
         )
+    make: Any = sampler
     if isinstance(sampler, str):
-        sampler = getattr(samplers, check_choice("sampler", sampler, sampler_names()))
+        make = getattr(samplers, check_choice("sampler", sampler, sampler_names()))
     try:
-        made = sampler(seed=seed, **options)
+        made = make(seed=seed, **options)
     except TypeError as error:
         raise ConfigError(f"{sampler_name(sampler)} cannot be made: {error}.") from error
     if not isinstance(made, samplers.BaseSampler):

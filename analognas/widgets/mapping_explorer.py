@@ -88,7 +88,7 @@ def _plot_month(estimate: MappingEstimate, ax: Axes) -> None:
     low = next(low for low in (90, 80, 50, 0) if least >= low)  # the figure should not jump
     ax.set_ylim(low - (100 - low) / 50, 100)
     ax.legend(loc="lower left", fontsize=7)
-    ax.xaxis.label.set_size(8)
+    ax.xaxis.label.set_fontsize(8)
 
 
 # Left, bottom, width, height of the parts, shares of the figure: a layout engine would take as
@@ -329,6 +329,7 @@ class MappingExplorer(Panel):
         points = search.result.points
         options = [(_point_text(point), point.kinds) for point in points]
         self._front.options = [(f"{len(points)} mappings: pick one", None), *options]
+        seconds = search.result.seconds
         self.set_status(
-            f"Found {len(points)} mappings in {search.result.seconds:.0f} s: pick one from the front."
+            f"Found {len(points)} mappings in {seconds:.0f} s: pick one from the front."
         )
