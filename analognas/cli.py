@@ -84,7 +84,7 @@ def add_search(subparsers) -> None:
         "--optimizer",
         default="ea_optimized",
         help="ea_optimized, ea, regularized_evolution, local_search, nsga2, "
-        "predictor_guided, bo or random_search",
+        "predictor_guided, bo, mobo, optuna or random_search",
     )
     search.add_argument("--iterations", type=int, default=50, help="generations")
     search.add_argument("--population", type=int, default=50, help="architectures in a generation")

@@ -196,8 +196,10 @@ EXTRAS = {
     "bench": ("analognasbench", "optuna"),
     "bo": ("botorch",),
     "moo": ("pymoo", "moocore"),
+    "optuna": ("optuna",),
     "distributed": ("dask", "distributed"),
     "audio": ("librosa", "soundfile"),
+    "lessons": ("torchvision", "mnist1d"),
     "lab": ("voila",),
     "browser": ("playwright", "pytest_playwright"),
 }  # extra -> the modules it brings

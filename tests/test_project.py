@@ -492,6 +492,7 @@ def test_constraints_meet_the_requirements():
         + wanted["bench"]
         + wanted["bo"]
         + wanted["distributed"]
+        + wanted["lessons"]
         + wanted["moo"]
         + wanted["dev"]
     ):

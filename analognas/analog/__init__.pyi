@@ -1,4 +1,5 @@
 from .attention import AnalogMultiheadAttention as AnalogMultiheadAttention
+from .calibration import calibrate_input_ranges as calibrate_input_ranges
 from .characterize import (
     conductance_data as conductance_data,
     device_drift_data as device_drift_data,

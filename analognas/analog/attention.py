@@ -134,13 +134,15 @@ class AnalogMultiheadAttention(nn.Module):
     ):
         super().__init__()
         linear = _projections(digital)
-        linear["out_proj"] = digital.out_proj
+        out_proj: nn.Linear = digital.out_proj
         if isinstance(digital, AnalogMultiheadAttention):
-            linear["out_proj"] = digital_linear(digital.out_proj)
+            out_proj = digital_linear(digital.out_proj)
         take_over(self, digital, _DROPPED)
         for name, projection in linear.items():
             layer = linear_on_tiles(projection, rpu_config, make_layer)
             setattr(self, name, layer.train(self.training))
+        layer = linear_on_tiles(out_proj, rpu_config, make_layer)
+        self.out_proj = layer.train(digital.out_proj.training)  # type: ignore[assignment]
 
     def forward(
         self,

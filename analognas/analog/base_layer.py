@@ -133,6 +133,10 @@ class AnalogLayer(MappedLayer):
 
         Raises `ConfigError` for another number of inputs."""
         _check_no_transform(x)
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):  # tiles compute in the precision of their weights
+            with torch.autocast(kind, enabled=False):
+                return self.without_bias(x.to(self.weight.dtype))
         inputs = self.channels * self.op.groups
         if x.shape[1] != inputs:
             raise ConfigError(f"This layer takes {inputs} inputs; got {x.shape[1]}.")
@@ -256,7 +260,8 @@ class AnalogLayer(MappedLayer):
         """Set a tile's range from data, in the first batches.
 
         It becomes the running mean of a multiple of the unfolded input's standard deviation."""
-        if self.input_range is None:
+        recomputed = torch._C._current_graph_task_id() != -1  # by activation checkpointing
+        if self.input_range is None or recomputed:
             return
         batches = self.range_batches[b.i, b.j]
         if self._needs_no_data(x, batches):

@@ -177,3 +177,47 @@ def check_lengths(inputs: Any, targets: Tensor) -> None:
         raise ConfigError(
             f"Inputs and labels must be equally many and not empty; got {n} and {len(targets)}."
         )
+
+# %% ../../nbs/analog/94_batches.ipynb #7d43688b
+def _inputs_of(batch: Any) -> Any:
+    "Return the inputs of a batch that may have targets."
+    if isinstance(batch, Tensor):
+        return batch
+    if isinstance(batch, Mapping):
+        return {k: v for k, v in batch.items() if k != "labels"}
+    if isinstance(batch, tuple | list) and len(batch) == 1:
+        return batch[0]
+    return _as_pair(batch)[0]
+
+
+def _is_loader(data: Any) -> bool:
+    "Return whether data are batches, and not one set of inputs."
+    return not isinstance(data, Tensor) and not _is_pair(data)
+
+
+def count_batches(
+    data: Any,  # as in `input_batches`
+    batch_size: int,
+) -> int | None:
+    "Return how many batches `input_batches` yields; None for a loader without a length."
+    if not _is_loader(data):
+        return -(-len(input_tensors(_inputs_of(data))[0]) // batch_size)
+    if hasattr(data, "__len__"):
+        return len(data)
+    return None
+
+
+def input_batches(
+    data: Any,  # inputs, (inputs, targets), a dict, or a loader of these
+    batch_size: int,  # inputs at a time; the batches of a loader stay as they are
+) -> Iterator[Any]:
+    "Yield the inputs of one batch after the other. Raises `ConfigError` for other data."
+    if not _is_loader(data):
+        inputs = _inputs_of(data)
+        for i in range(0, len(input_tensors(inputs)[0]), batch_size):
+            yield take_rows(inputs, slice(i, i + batch_size))
+    elif isinstance(data, Iterable):
+        for batch in data:
+            yield _inputs_of(batch)
+    else:
+        raise ConfigError(f"Data must be tensors or a loader; got {type(data).__name__}.")

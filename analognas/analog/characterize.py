@@ -21,9 +21,11 @@ from aihwkit.inference.noise.base import BaseNoiseModel
 from aihwkit.inference.noise.hermes import HermesNoiseModel
 from torch import Tensor, nn
 
+from .batches import call_model
+from .calibration import fast_layers, watch_tiles
 from .converters import ConverterConfig, dac, per_channel
 from .hardware import create_rpu_config
-from .layers import AnalogConv2d, AnalogLayer
+from .layers import AnalogLayer
 from .measure import eval_mode
 from .noise import torch_seed
 from .programming import DeviceArray, analog_layers
@@ -273,11 +275,10 @@ def _tile_values(
     layer: AnalogLayer,
     x: Tensor,  # (N, inputs, ...)
     converters: ConverterConfig,
-) -> tuple[Tensor, Tensor, Tensor]:  # each flat
-    "Return absolute inputs, weights and sums of all tiles, as shares of their ranges."
+) -> tuple[np.ndarray, np.ndarray]:  # each flat
+    "Return absolute inputs and sums of all tiles, as shares of their ranges."
     grouped = x.view(len(x), layer.op.groups, -1, *x.shape[2:])
     inputs = []
-    weights = []
     sums = []
     for k, block in enumerate(layer.blocks):
         part = grouped[:, :, block.channels].flatten(1, 2)
@@ -286,13 +287,17 @@ def _tile_values(
         if layer.input_range is not None:
             input_range = layer.input_range[block.i, block.j]
             bound = per_channel(input_range, part)
-        w = _tile_weight(layer, k)
-        kernel = as_kernel(w, block, layer.op.kernel)
+        kernel = as_kernel(_tile_weight(layer, k), block, layer.op.kernel)
         products = layer.op.forward(dac(part, input_range, converters), kernel)
         inputs.append((part / bound).abs().flatten())
-        weights.append(w.abs().flatten())
         sums.append((products / converters.out_bound).abs().flatten())
-    return torch.cat(inputs), torch.cat(weights), torch.cat(sums)
+    return torch.cat(inputs).cpu().numpy(), torch.cat(sums).cpu().numpy()
+
+
+def _mean_weight(layer: AnalogLayer) -> float:
+    "Return the mean absolute weight of all tiles, normalised."
+    weights = [_tile_weight(layer, k).abs().flatten() for k in range(len(layer.blocks))]
+    return float(torch.cat(weights).cpu().numpy().mean())
 
 
 def _tile_weight(layer: AnalogLayer, k: int) -> Tensor:  # (groups, rows, cols), normalised
@@ -322,8 +327,8 @@ def _mean_input_range(layer: AnalogLayer) -> float:
     return float(layer.input_range.mean())
 
 
-def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict[str, Any]:
-    "Return one layer's row of `range_data`."
+def _converters(name: str, layer: AnalogLayer) -> ConverterConfig:
+    "Return a layer's converters; raise `ConfigError` if they have no range."
     converters = ConverterConfig.from_io(layer.rpu_config.forward)
     bounds = [converters.inp_bound, converters.out_bound]
     if converters.perfect or not np.isfinite(bounds).all():
@@ -331,18 +336,24 @@ def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict[str, Any]:
             f"{name} has converters without a range: nothing is clipped, and there is no range to "
             "be used."
         )
-    if not isinstance(layer, AnalogConv2d):
-        x = x.reshape(-1, x.shape[-1])
-    elif x.ndim == 3:  # one input without a batch
-        x = x.unsqueeze(0)
-    inputs, weights, sums = (v.cpu().numpy() for v in _tile_values(layer, x, converters))
+    return converters
+
+
+def _range_row(
+    name: str,
+    layer: AnalogLayer,
+    calls: list[tuple[np.ndarray, np.ndarray]],  # of each, from `_tile_values`
+) -> dict[str, Any]:
+    "Return one layer's row of `range_data`."
+    converters = _converters(name, layer)
+    inputs, sums = (np.concatenate(parts) for parts in zip(*calls, strict=True))
     adc_used = _quantile(sums)
     return {
         "layer": name,
         "input_range": _mean_input_range(layer),
         "dac_used": _quantile(inputs),
         "inputs_clipped": float((inputs > 1).mean()),
-        "weight_mean": float(weights.mean()),
+        "weight_mean": _mean_weight(layer),
         "adc_used": adc_used,
         "sums_clipped": float((sums > 1).mean()),
         "adc_levels": _adc_levels(adc_used, converters),
@@ -352,34 +363,27 @@ def _range_row(name: str, layer: AnalogLayer, x: Tensor) -> dict[str, Any]:
 @torch.no_grad()
 def range_data(
     network: nn.Module,  # analog, of fast layers; programmed or not
-    x: Tensor,  # some inputs of it, (N, ...); a few dozen are enough
+    x: Any,  # some inputs of it, (N, ...), or a tuple or dict of these; a few dozen are enough
     seed: int = 0,  # of the noise in the inputs of later layers
 ) -> pd.DataFrame:  # a row per layer, in the order in which they are used
     """Return how layers use their ranges.
 
     `input_range` is in units of the input, `adc_levels` a count of ADC steps, the others shares
-    from 0 to 1. Raises `ConfigError` for layers on aihwkit's tiles and for converters without a
-    range."""
-    layers = analog_layers(network)
-    slow = [name for name, layer in layers.items() if not isinstance(layer, AnalogLayer)]
-    if slow:
-        raise ConfigError(
-            f"Ranges are known of fast analog layers; {', '.join(slow)} run on aihwkit's tiles."
-        )
-    names = {layer: name or "the layer" for name, layer in layers.items()}
-    rows: list[dict] = []
+    from 0 to 1. Inputs are those of the tiles: a convolution's after padding with anything but
+    zeros, a recurrent layer's at all steps. Raises `ConfigError` for layers on aihwkit's tiles, for
+    converters without a range, for NaN, and if no layer is used."""
+    layers = fast_layers(network)
+    calls: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def record(layer: Any, args: tuple) -> None:
-        rows.append(_range_row(names[layer], layer, args[0]))
+    def record(name: str, layer: AnalogLayer, inputs: Tensor) -> None:
+        values = _tile_values(layer, inputs, _converters(name, layer))
+        calls.setdefault(name, []).append(values)
 
-    hooks = [layer.register_forward_pre_hook(record) for layer in layers.values()]
-    try:
-        with eval_mode(network), torch_seed(seed):
-            network(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return pd.DataFrame(rows)
+    with eval_mode(network), torch_seed(seed), watch_tiles(layers, record):
+        call_model(network, x)
+    if not calls:
+        raise ConfigError("No layer received an input: x has no rows.")
+    return pd.DataFrame([_range_row(name, layers[name], found) for name, found in calls.items()])
 
 # %% ../../nbs/analog/120_characterize.ipynb #af1126e3
 # By layer: of each tile, the weights that it holds, (groups, rows, cols), and the factor of its

@@ -6,10 +6,13 @@
 __all__ = []
 
 # %% ../../nbs/analog/20_compiled.ipynb #04f74afa
+import ctypes
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,21 +66,34 @@ def has_cpu_kernel(x: Tensor) -> bool:
     precision."""
     if getattr(_without_loops, "on", False):
         return False
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.is_cpu and x.dtype in (torch.float32, torch.float64)
 
 
 def as_dense(x: Tensor) -> Tensor:
     """Return `x` itself if it is contiguous or channels_last, else a copy in the nearer of the two.
 
     Some channels of a channels_last image stay channels_last."""
+    if x.is_contiguous():
+        return x
     if x.ndim <= 2:
         return x.contiguous()
     last = x.movedim(1, -1)
-    if x.is_contiguous() or last.is_contiguous():
+    if last.is_contiguous():
         return x
     if last.stride(-1) == 1:
         return last.contiguous().movedim(-1, 1)
     return x.contiguous()
+
+
+def as_flat(
+    x: Tensor,  # dense
+) -> np.ndarray:  # one-dimensional, the same memory in its own order
+    "View the memory of a tensor as a flat array."
+    if x.requires_grad:
+        x = x.detach()
+    if x.is_contiguous():
+        return x.numpy().reshape(-1)
+    return x.as_strided((x.numel(),), (1,)).numpy()
 
 
 def as_groups_view(
@@ -85,17 +101,13 @@ def as_groups_view(
     groups: int,  # into which the channels fall; C for single channels
 ) -> np.ndarray:  # (outer, groups, inner), the same memory in its own order
     "View the memory of `x` as an array whose element [:, g] belongs to the g-th group of channels."
-    x = x.detach()
-    in_order = x
-    if not x.is_contiguous():
-        in_order = x.movedim(1, -1)
     outer = 1
     if groups > 1:
-        outer = len(x)
+        outer = x.shape[0]
         if not x.is_contiguous():
             outer = x.numel() // x.shape[1]
     inner = x.numel() // max(outer * groups, 1)
-    return in_order.view(outer, groups, inner).numpy()
+    return as_flat(x).reshape(outer, groups, inner)
 
 # %% ../../nbs/analog/20_compiled.ipynb #9ddc11a4
 _kept = threading.local()
@@ -106,16 +118,121 @@ def workspace(
     dtype: torch.dtype,
 ) -> Tensor:  # of the shape and layout of `x`, uninitialised
     "Return a buffer that is valid until this thread's next call with the same `dtype`."
-    memory = getattr(_kept, str(dtype), None)
+    buffers: dict[Any, Tensor] = _kept.__dict__
+    memory = buffers.get(dtype)
     if memory is None or memory.numel() < x.numel():
         memory = torch.empty(x.numel(), dtype=dtype)
-        setattr(_kept, str(dtype), memory)
-    return memory[: x.numel()].as_strided(x.shape, x.stride())
+        buffers[dtype] = memory
+    return memory.as_strided(x.shape, x.stride())
 
 
 def free_workspace() -> None:
     "Release this thread's buffers."
     _kept.__dict__.clear()
+
+# %% ../../nbs/analog/20_compiled.ipynb #c7dd5fd3
+PART = 2**17  # numbers: enough to outweigh the start of a part, some ten microseconds
+
+
+def split_range(
+    size: int,  # of the range
+    weight: int = 1,  # numbers that belong to each of its positions
+    multiple: int = 1,  # parts start at multiples of this
+) -> list[slice]:
+    "Cut 0 to `size` into parts of about `PART` numbers."
+    count = size * weight // PART
+    if count < 2:
+        return [slice(0, size)]
+    step = -(-size // (count * multiple)) * multiple
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def group_parts(
+    groups: int,  # of channels
+    *tensors: Tensor,  # (N, C, ...), dense, of one shape and layout
+) -> list[list[np.ndarray]]:  # for each part the arrays (outer, groups, inner) of all tensors
+    "Cut the views of `as_groups_view` into parts without gaps."
+    arrays = [as_groups_view(x, groups) for x in tensors]
+    outer, _, inner = arrays[0].shape
+    if arrays[0].size < 2 * PART:
+        return [arrays]
+    if groups == 1:
+        return [[a[:, :, part] for a in arrays] for part in split_range(inner)]
+    return [[a[part] for a in arrays] for part in split_range(outer, groups * inner)]
+
+# %% ../../nbs/analog/20_compiled.ipynb #f441a7d3
+class _Parts:
+    "Compute the parts of a task; several threads may do so at once."
+
+    def __init__(self, task: Callable, parts: Sequence):
+        self.task = task
+        self.results = [None] * len(parts)
+        self.left = iter([*enumerate(parts)])  # Python's lock lets each thread take another one
+        self.error: BaseException | None = None
+
+    def work(self) -> None:
+        "Compute parts until none is left. An error is kept, since none passes through C."
+        try:
+            for i, part in self.left:
+                self.results[i] = self.task(part)
+        except BaseException as error:  # noqa: BLE001 (raised again by `run_parts`)
+            self.error = error
+
+
+_running: dict[int, _Parts] = {}  # by a number that C can carry
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+def _work(number: int) -> None:
+    "Take part in a task, called by a thread of OpenMP."
+    _running[number].work()
+
+
+def _find_openmp() -> Any:
+    "Return `GOMP_parallel` of the OpenMP library that PyTorch uses; None if there is none."
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        # the symbol is looked up in what PyTorch's library was linked with, too
+        on_all_threads = ctypes.CDLL(str(library)).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    on_all_threads.argtypes = (type(_work), ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    on_all_threads.restype = None
+    return on_all_threads
+
+
+_on_all_threads = _find_openmp()
+
+
+def _stay_alone() -> None:
+    "Use one thread from now on."
+    global _on_all_threads
+    _on_all_threads = None
+
+
+os.register_at_fork(after_in_child=_stay_alone)
+
+
+def run_parts(
+    task: Callable[[Any], Any],  # calls a compiled loop; not PyTorch
+    parts: Sequence[Any],
+) -> list:  # what `task` returns for each part
+    "Call a function for each part, on as many threads as PyTorch uses."
+    if len(parts) == 1:
+        return [task(parts[0])]
+    threads = min(len(parts), torch.get_num_threads())
+    if threads == 1 or _on_all_threads is None:
+        return [task(part) for part in parts]
+    shared = _Parts(task, parts)
+    number = id(shared)
+    _running[number] = shared
+    try:
+        _on_all_threads(_work, number, threads, 0)
+    finally:
+        del _running[number]
+    if shared.error is not None:
+        raise shared.error
+    return shared.results
 
 # %% ../../nbs/analog/20_compiled.ipynb #ce6d5688
 __getattr__ = renamed(__name__, {"by_loop": "has_cpu_kernel", "forget_scratch": "free_workspace"})

@@ -8,13 +8,15 @@ __all__ = ['to_analog', 'digital_state_dict', 'to_aihwkit', 'from_aihwkit', 'con
 # %% ../../nbs/analog/80_convert.ipynb #104f5364
 import copy
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from aihwkit.exceptions import TorchTileConfigError
+from aihwkit.exceptions import ConfigError as AihwkitConfigError
 from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
 from aihwkit.simulator.configs import InferenceRPUConfig
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -27,12 +29,14 @@ from analognas.analog.coverage import (
     NAMED,
     analog_class,
     has_own_forward,
+    is_matrix,
     keep_digital,
     pytorch_kind,
     unsupported_feature,
+    weight_names,
 )
-from .exchange import from_aihwkit, to_aihwkit
-from .hardware import create_rpu_config
+from .exchange import from_aihwkit, to_aihwkit, without_programming
+from .hardware import find_config
 from .layers import AnalogLayer, AnalogLinear
 from .mapping import is_own_tensor
 from .recurrent import GateTiles
@@ -86,13 +90,28 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def _without_parametrizations(module: Any) -> list[str]:
     "Turn the weights of `torch.nn.utils.parametrize` into parameters; returns their names."
-    values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+    values = {}
+    for name, originals in module.parametrizations.items():
+        trained = any(p.requires_grad for p in originals.parameters())
+        values[name] = nn.Parameter(getattr(module, name).detach().clone(), trained)
     del module._modules["parametrizations"]
     # PyTorch's remove_parametrizations would change the class, which the copied network shares
     module.__class__ = type(module).__mro__[1]
     for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value))
+        module.register_parameter(name, value)
     return list(values)
+
+
+def _without_hook(module: Any, hook: Any) -> list[str]:
+    "Turn a weight of the old `weight_norm` or `spectral_norm` into a parameter; returns its name."
+    removers = {WeightNorm: remove_weight_norm, SpectralNorm: remove_spectral_norm}
+    if type(hook) not in removers:
+        return []
+    parts = [p for name, p in module._parameters.items() if name.startswith(f"{hook.name}_")]
+    trained = any(p.requires_grad for p in parts)
+    removers[type(hook)](module, hook.name)
+    module._parameters[hook.name].requires_grad_(trained)
+    return [hook.name]
 
 
 def _materialise(module: Any, where: str) -> None:
@@ -103,15 +122,29 @@ def _materialise(module: Any, where: str) -> None:
     if parametrize.is_parametrized(module):
         done += _without_parametrizations(module)
     for hook in list(module._forward_pre_hooks.values()):
-        if isinstance(hook, WeightNorm):
-            remove_weight_norm(module, hook.name)
-            done.append(hook.name)
-        elif isinstance(hook, SpectralNorm):
-            remove_spectral_norm(module, hook.name)
-            done.append(hook.name)
+        done += _without_hook(module, hook)
     module.training = training
     if done:
         log.info("%s: the parametrised %s became a parameter", where, ", ".join(done))
+
+
+def _check_weights(weights: Mapping[str, Any], module: nn.Module, where: str) -> None:
+    "Raise `ConfigError` for a weight that is missing, or no parameter, or not of real numbers."
+    for name, value in weights.items():
+        if value is None and "bias" in name:
+            continue
+        if value is None:
+            what = "missing"
+        elif name not in module._parameters:
+            what = "no parameter"
+        elif not value.is_floating_point():
+            what = f"of the type {value.dtype}"
+        else:
+            continue
+        raise ConfigError(
+            f"{where} cannot go on tiles, because its {name} is {what}. Name it in digital= to "
+            "leave it digital."
+        )
 
 # %% ../../nbs/analog/80_convert.ipynb #f5be5e01
 def _prefix(name: str) -> str:
@@ -201,10 +234,17 @@ class _Conversion:
         if digital_kind is None or has_own_forward(module, digital_kind):
             self._name_parameters(module)
             return self._inside(module)
-        _materialise(module, self._where(module))
+        where = self._where(module)
+        _materialise(module, where)
+        names = weight_names(module, digital_kind)
+        weights = {name: getattr(module, name, None) for name in names}
+        _check_weights(weights, module, where)
+        if any(w is not None and w.numel() == 0 for w in weights.values()):
+            keep_digital(module, f"{BY_NATURE}: it has inputs or outputs of size 0")
+            return module
         if digital_kind in COMPOSED_KINDS:
             return self._composed(analog_class(digital_kind), module, config)
-        return on_tiles(module, digital_kind, config, self._where(module))
+        return on_tiles(module, digital_kind, config, where)
 
     def _composed(self, kind: Any, module: nn.Module, config: Any) -> nn.Module:
         "Return a recurrent or attention layer with its matrices on tiles."
@@ -214,8 +254,8 @@ class _Conversion:
         return kind(module, config, make)
 
     def _name_parameters(self, module: nn.Module) -> None:
-        "Note it if all parameters of a module itself are named as digital."
-        own = [name for name, _ in module.named_parameters(recurse=False)]
+        "Note it if all matrices among a module's own parameters are named as digital."
+        own = [name for name, p in module.named_parameters(recurse=False) if is_matrix(p)]
         named = [self._names_parameter(module, name) for name in own]
         if own and all(named):
             keep_digital(module, NAMED)
@@ -228,7 +268,7 @@ class _Conversion:
 
 def _digital_of_aihwkit(layer: nn.Module) -> nn.Module:
     "Return the digital layer of one on aihwkit's tiles."
-    return convert_to_digital(copy.deepcopy(layer)).train(layer.training)
+    return convert_to_digital(without_programming(layer)).train(layer.training)
 
 
 def _linear_on_aihwkit(linear: nn.Module, config: Any, where: str) -> nn.Module:
@@ -248,7 +288,7 @@ def on_tiles(module: Any, kind: Any, config: Any, where: str) -> nn.Module:
         if not is_aihwkit_layer(layer):
             raise NotImplementedError(f"it has no {kind.__name__}")
         return layer.train(module.training)
-    except (TorchTileConfigError, ValueError, NotImplementedError) as e:
+    except (AihwkitConfigError, ValueError, NotImplementedError) as e:
         raise ConfigError(
             "Neither the fast layers nor aihwkit's tiles can simulate "
             f"{where} ({reason}): {e}. Name it in digital= to leave it digital."
@@ -264,9 +304,11 @@ def _as_kind(module: nn.Module, kind: Any) -> nn.Module:
     return plain
 
 # %% ../../nbs/analog/80_convert.ipynb #a3c97cbe
+@torch.inference_mode(False)
 def to_analog(
     model: nn.Module,  # a digital network, or an analog one that moves to another chip
-    rpu_config: Any = None,  # the chip, from `create_rpu_config` or aihwkit; None: preset "pcm"
+    # the chip: a preset's name, `HardwareConfig`, `create_rpu_config`'s or aihwkit's; None: "pcm"
+    rpu_config: Any = None,
     *,
     digital: Iterable[str] = (),  # names or patterns of modules that stay digital
     chips: Mapping[str, Any] | None = None,  # other chips, by name or pattern of the module
@@ -275,15 +317,16 @@ def to_analog(
     """Copy a network, and put its layers on tiles.
 
     Linear layers, convolutions, recurrent layers and attention become analog; shared modules and
-    parameters stay shared. Raises `ConfigError` where that is impossible."""
+    parameters stay shared. Raises `ConfigError` where that is impossible.
+
+    Not simulated on fast tiles: stuck devices and yield, IR drop, and weights or inputs that are
+    cut into bits. The notebook of this module lists what aihwkit's tiles simulate of these."""
     _check_convertible(model)
-    config = rpu_config
-    if rpu_config is None:
-        config = create_rpu_config()
+    config = find_config(rpu_config)
     if isinstance(digital, str):
         digital = (digital,)
     model = _copied(model)
-    own_chips = copy.deepcopy(dict(chips or {}))
+    own_chips = {k: copy.deepcopy(find_config(chip)) for k, chip in (chips or {}).items()}
     conversion = _Conversion(model, copy.deepcopy(config), digital, own_chips)
     model = conversion.convert(model)
     for name, module in model.named_modules():
@@ -323,7 +366,7 @@ def _digital_values(layer: Any) -> dict[str, Tensor] | None:
     if isinstance(layer, AnalogLayer):
         return {k: v for k, v in layer.state_dict().items() if not is_own_tensor(k)}
     if is_aihwkit_layer(layer):
-        return convert_to_digital(copy.deepcopy(layer)).state_dict()
+        return convert_to_digital(without_programming(layer)).state_dict()
     return None
 
 # %% ../../nbs/analog/80_convert.ipynb #cf30670c
@@ -343,7 +386,12 @@ def digital_state_dict(
     for key, value in model.state_dict().items():
         if not (inside and key.startswith(inside)):
             state[key] = value
-    return {key: value.detach().clone() for key, value in state.items()}
+    result: OrderedDict[str, Any] = OrderedDict()
+    for key, value in state.items():
+        result[key] = value.detach().clone()
+    # versions of the modules, which some of torchvision's ask for when they load
+    vars(result)["_metadata"] = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return result
 
 # %% ../../nbs/analog/80_convert.ipynb #5894424d
 __getattr__ = renamed(

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from analognas.analog.compiled import (
     as_dense,
-    as_groups_view,
+    as_flat,
     compiled,
+    group_parts,
     has_cpu_kernel,
+    run_parts,
+    split_range,
     workspace,
 )
 from .noise import BLOCK, add_normal_, add_to_block, draw_key, normal_table
@@ -83,8 +86,8 @@ def per_channel(
     x: Tensor,  # (N, C, ...)
 ) -> Tensor:  # (1, C or 1, 1, ...): to multiply x with
     "Return one value for each channel, or for all channels of a group."
-    if len(v) not in (1, x.shape[1]):
-        v = v.repeat_interleave(x.shape[1] // len(v))
+    if v.shape[0] not in (1, x.shape[1]):
+        v = v.repeat_interleave(x.shape[1] // v.shape[0])
     return v.view(1, -1, *(1,) * (x.ndim - 2))
 
 # %% ../../nbs/analog/40_converters.ipynb #dd043f68
@@ -130,17 +133,30 @@ def _dac_torch(x: Tensor, r: Tensor | None, c: ConverterConfig) -> Tensor:
 
 # %% ../../nbs/analog/40_converters.ipynb #cc594311
 @compiled()
+def _level(v, r, step, top):
+    "Return the level of one activation."
+    v = np.rint(v / r / step) * step
+    if v < -top:
+        v = -top
+    if v > top:
+        v = top
+    return v
+
+
+@compiled()
 def _dac_loop(x, r, step, top, out):
     "Compute `dac` of (outer, groups, inner) with one range for each group."
+    if x.shape[2] == 1:  # neighbours in memory have ranges that are neighbours, too
+        for o in range(x.shape[0]):
+            channels = x[o].reshape(-1)
+            levels = out[o].reshape(-1)
+            for g in range(channels.size):
+                levels[g] = _level(channels[g], r[g], step, top)
+        return
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
             for i in range(x.shape[2]):
-                v = np.rint(x[o, g, i] / r[g] / step) * step
-                if v < -top:
-                    v = -top
-                if v > top:
-                    v = top
-                out[o, g, i] = v
+                out[o, g, i] = _level(x[o, g, i], r[g], step, top)
 
 # %% ../../nbs/analog/40_converters.ipynb #2cefcc1e
 def dac(
@@ -153,22 +169,24 @@ def dac(
     if c.perfect or not c.inp_step or not has_cpu_kernel(x):
         return _dac_torch(x, r, c)
     x = as_dense(x)
-    number = _numpy_type(x.dtype)
-    ranges: np.ndarray = np.ones(1, number)
-    if r is not None:
-        ranges = r.detach().numpy()
     if reuse_buffer:
         out = workspace(x, x.dtype)
     else:
         out = torch.empty_like(x)
-    inputs = as_groups_view(x, len(ranges))
-    levels = as_groups_view(out, len(ranges))
-    top = _largest_level(r, c, x.dtype)
-    _dac_loop(inputs, ranges, number(c.inp_step), number(top), levels)
+    number = numpy_type(x.dtype)
+    ranges: np.ndarray = np.ones(1, number)
+    if r is not None:
+        ranges = r.detach().numpy()
+    step = number(c.inp_step)
+    top = number(_largest_level(r, c, x.dtype))
+    run_parts(
+        lambda part: _dac_loop(part[0], ranges, step, top, part[1]),
+        group_parts(ranges.size, x, out),
+    )
     return out
 
 
-def _numpy_type(dtype: torch.dtype) -> type:
+def numpy_type(dtype: torch.dtype) -> type:
     "Return NumPy's type of single or double precision."
     if dtype == torch.float32:
         return np.float32
@@ -255,18 +273,20 @@ def _apply_adc_torch(
 
 # %% ../../nbs/analog/40_converters.ipynb #60fff2ac
 @compiled()
-def _adc_loop(y, factor, step, bound, inside, top, codes, std, table, key0, key1):
-    """Apply the ADC to flat arrays, in place; `codes` is filled unless it is empty.
+def _adc_loop(y, first, factor, step, bound, inside, top, codes, std, table, key0, key1):
+    """Apply the ADC to flat arrays that begin at position `first` of the whole, in place.
 
-    Returns where the ADC clipped, an empty array if nowhere."""
+    `codes` is filled unless it is empty. Returns where the ADC clipped, an empty array if
+    nowhere."""
     saturated = np.zeros(0, np.bool_)
     words = np.empty((4, BLOCK // 8), np.uint32)
+    clipped = False
     for start in range(0, y.size, BLOCK):
         part = y[start : start + BLOCK]
         part_codes = codes[start : start + BLOCK]
         near = np.int32(0)
         if std:
-            add_to_block(part, start, table, std, key0, key1, words)
+            add_to_block(part, first + start, table, std, key0, key1, words)
         for i in range(part.size):
             near += np.int32(abs(part[i]) >= bound - step)
         if near and saturated.size == 0:
@@ -276,6 +296,7 @@ def _adc_loop(y, factor, step, bound, inside, top, codes, std, table, key0, key1
             v = code * step
             if near:
                 saturated[start + i] = abs(v) > inside
+                clipped |= abs(v) > inside
                 if v < -bound:
                     v = -bound
                 if v > bound:
@@ -287,32 +308,54 @@ def _adc_loop(y, factor, step, bound, inside, top, codes, std, table, key0, key1
             part[i] = v * factor
             if part_codes.size:
                 part_codes[i] = code
-    return saturated
+    if clipped:
+        return saturated
+    return saturated[:0]
 
 # %% ../../nbs/analog/40_converters.ipynb #7b08a441
-def _run_adc_loop(y: Tensor, codes: Tensor, single: float, c: ConverterConfig) -> np.ndarray:
-    "Call the loop on dense tensors; returns where the ADC clipped, flat, empty if nowhere."
-    flat = as_groups_view(y, 1).reshape(-1)
-    number = flat.dtype.type
+_NO_KEY = (np.uint64(0), np.uint64(0))
+
+
+@cache
+def _adc_numbers(c: ConverterConfig, dtype: torch.dtype) -> tuple:
+    "Return step, bound, the largest value that passes a gradient, and largest code, for the loop."
+    number = numpy_type(dtype)
     bound = number(c.out_bound)
     inside = bound
     if not clamp_passes_at_bound():
         inside = np.nextafter(bound, number(0))
-    key = (np.uint64(0), np.uint64(0))
+    return number(c.out_step), bound, inside, number(adc_code_dtype(c, dtype)[1])
+
+
+def _run_adc_loop(y: Tensor, codes: Tensor, single: float, c: ConverterConfig) -> Tensor | None:
+    "Call the loop on dense tensors; returns where the ADC clipped, None if nowhere."
+    flat = as_flat(y)
+    flat_codes = as_flat(codes)
+    number = flat.dtype.type
+    key = _NO_KEY
     if c.out_noise:
         key = draw_key()
-    return _adc_loop(
-        flat,
-        number(single),
-        number(c.out_step),
-        bound,
-        inside,
-        number(adc_code_dtype(c, y.dtype)[1]),
-        as_groups_view(codes, 1).reshape(-1),
-        number(c.out_noise),
-        normal_table(y.dtype).numpy(),
-        *key,
+    settings = (number(c.out_noise), normal_table(y.dtype).numpy(), *key)
+    numbers = (number(single), *_adc_numbers(c, y.dtype))
+    parts = split_range(flat.size, multiple=BLOCK)
+    saturated = run_parts(
+        lambda part: _adc_loop(flat[part], part.start, *numbers, flat_codes[part], *settings),
+        parts,
     )
+    if not any(found.size for found in saturated):
+        return None
+    return _whole_mask(saturated, parts, y)
+
+
+def _whole_mask(masks: list[np.ndarray], parts: list[slice], y: Tensor) -> Tensor:
+    "Return the masks of all parts as one tensor of the shape and layout of `y`."
+    whole = masks[0]
+    if len(masks) > 1:
+        whole = np.zeros(y.numel(), np.bool_)
+        for mask, part in zip(masks, parts, strict=True):
+            if mask.size:
+                whole[part] = mask
+    return torch.from_numpy(whole).as_strided(y.shape, y.stride())
 
 # %% ../../nbs/analog/40_converters.ipynb #744d9225
 def apply_adc_(
@@ -324,21 +367,20 @@ def apply_adc_(
     "Add the noise of reading, round, clip, and multiply with the digital factor."
     if not c.adc_rounds or not has_cpu_kernel(y) or as_dense(y) is not y:
         return _apply_adc_torch(y, factor, c, for_training)
-    coded = y[:0]
+    dtype = adc_code_dtype(c, y.dtype)[0]
     if for_training:
-        coded = y
-    codes = torch.empty_like(coded, dtype=adc_code_dtype(c, y.dtype)[0])
+        codes = torch.empty_like(y, dtype=dtype)
+    else:
+        codes = torch.empty(0, dtype=dtype)
     single = 1.0
-    if len(factor) == 1:
+    if factor.shape[0] == 1:
         single = float(factor)
     saturated = _run_adc_loop(y, codes, single, c)
-    if len(factor) > 1:
+    if factor.shape[0] > 1:
         y.mul_(per_channel(factor, y))
     if not for_training:
         return ADCOutput(y)
-    if not saturated.any():
-        return ADCOutput(y, codes)
-    return ADCOutput(y, codes, torch.from_numpy(saturated).as_strided(y.shape, y.stride()))
+    return ADCOutput(y, codes, saturated)
 
 # %% ../../nbs/analog/40_converters.ipynb #cadc18ca
 __getattr__ = renamed(

@@ -9,6 +9,7 @@ __all__ = []
 import re
 from typing import Any
 
+from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
 from aihwkit.simulator.parameters.enums import (
     AnalogMVType,
@@ -145,9 +146,29 @@ def has_own_forward(module: nn.Module, kind: type[nn.Module]) -> bool:
     return any(getattr(type(module), name) is not getattr(kind, name) for name in names)
 
 
+def weight_names(module: Any, kind: type[nn.Module]) -> list[str]:
+    "Return the names of the weights and biases that go on tiles."
+    if issubclass(kind, nn.RNNBase):
+        return [*module._flat_weights_names]
+    if issubclass(kind, nn.RNNCellBase):
+        return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    if not issubclass(kind, nn.MultiheadAttention):
+        return ["weight", "bias"]
+    if module._qkv_same_embed_dim:
+        return ["in_proj_weight", "in_proj_bias"]
+    return ["q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"]
+
+
 def analog_class(kind: type[nn.Module]) -> Any:
     "Return the class of the fast layer of a kind."
     return _ALL_KINDS.get(kind, TransposedLinear)
+
+
+def is_aihwkit_layer(module: nn.Module) -> bool:
+    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
+    if not isinstance(module, AnalogLayerBase):
+        return False
+    return hasattr(module, "analog_module") or hasattr(module, "array")  # one tile, or several
 
 # %% ../../nbs/analog/77_coverage.ipynb #dbed447c
 BY_NATURE = "digital by nature"
@@ -156,6 +177,11 @@ _REASON = "_why_digital"  # the attribute for a reason that cannot be seen from 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase, nn.RMSNorm)
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, nn.PReLU)
 _NORM_NAME = re.compile(r"Norm(\dd)?$", re.IGNORECASE)
+
+
+def is_matrix(parameter: nn.Parameter) -> bool:
+    "Return whether a parameter has two dimensions or more."
+    return sum(n > 1 for n in parameter.shape) > 1
 
 
 def keep_digital(module: nn.Module, reason: str) -> None:
@@ -168,12 +194,13 @@ def digital_reason(module: nn.Module) -> str:
     name = type(module).__name__
     if _REASON in vars(module):
         return vars(module)[_REASON]
-    if isinstance(module, _NORMS + _LOOKUPS) or _NORM_NAME.search(name):
+    vectors = not any(is_matrix(p) for p in module.parameters(recurse=False))
+    if isinstance(module, _NORMS + _LOOKUPS) or vectors and _NORM_NAME.search(name):
         return BY_NATURE
     if pytorch_kind(module) is not None:
         return f"its class {name} has a forward pass of its own"
     if isinstance(module, _WITHOUT_TILES):
         return f"there is no analog {name}"
-    if all(sum(n > 1 for n in p.shape) < 2 for p in module.parameters(recurse=False)):
+    if vectors:
         return f"{BY_NATURE}: {name} has vectors only"
     return f"{name} uses parameters itself"

@@ -173,8 +173,11 @@ class DeviceArray:
         if exact_reference:
             return self.readout @ self.target.T
         c = ConverterConfig.from_io(self.config.forward)
+        out_scale = 1.0
+        if not c.perfect:
+            out_scale = self.config.forward.out_scale
         y = dac(self.readout, None, c) @ self.current.T
-        return apply_adc_(y, y.new_ones(1), c).y
+        return apply_adc_(y, y.new_full((1,), out_scale), c).y
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
         "Move or convert the tensors, but not those of a noise model that computes with NumPy."

@@ -13,27 +13,39 @@ from typing import Any
 import torch
 from aihwkit.nn import AnalogConv1d as AihwkitConv1d
 from aihwkit.nn import AnalogConv2d as AihwkitConv2d
+from aihwkit.nn import (
+    AnalogConv1dMapped,
+    AnalogConv2dMapped,
+    AnalogConv3dMapped,
+    AnalogLinearMapped,
+)
 from aihwkit.nn import AnalogConv3d as AihwkitConv3d
 from aihwkit.nn import AnalogLinear as AihwkitLinear
 from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import Tensor, nn
 
-from .coverage import ANALOG_KINDS, unsupported_feature
+from .coverage import ANALOG_KINDS, is_aihwkit_layer, unsupported_feature
 from analognas.analog.layers import (
     AnalogConv1d,
     AnalogConv2d,
     AnalogConv3d,
     AnalogLayer,
     AnalogLinear,
+    split_padding,
 )
 from .tiles import TileBlock
 from ..core import ConfigError
 
 # %% ../../nbs/analog/78_exchange.ipynb #89df0403
+def _tiled(layer: Any) -> Any:
+    "Return what holds the tiles and the bias of aihwkit's layer: the layer itself if it is mapped."
+    return getattr(layer, "analog_module", layer)
+
+
 def _aihwkit_tiles(layer: AnalogLayerBase) -> list[list]:
     "Return aihwkit's tiles of a layer, [part of the inputs][part of the outputs]."
-    module = layer.analog_module
+    module: Any = _tiled(layer)
     if hasattr(module, "array"):
         return [list(row) for row in module.array]
     return [[module]]
@@ -57,7 +69,7 @@ def _digital_pairs(
         if fast.out_scaling is not None:
             pairs.append((fast.out_scale(b).flatten(), tile.out_scaling_alpha))
     if fast.bias is not None:
-        pairs.append((fast.bias, aihwkit_layer.analog_module.bias))
+        pairs.append((fast.bias, _tiled(aihwkit_layer).bias))
     return pairs
 
 
@@ -75,6 +87,23 @@ def _copy_to_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> None:
         theirs.data.copy_(ours)
 
 
+def _trained_weights(tile: Any) -> Tensor:
+    "Return the weights of aihwkit's tile: if it is programmed, those that were to be programmed."
+    if tile.programmed_weights is None or tile.reference_combined_weights is None:
+        return tile.tile.get_weights()
+    return tile.reference_combined_weights
+
+
+@torch.no_grad()
+def without_programming(layer: Any) -> Any:
+    "Return a copy of aihwkit's layer with its trained weights."
+    layer = copy.deepcopy(layer)
+    for tile in layer.analog_tiles():
+        if getattr(tile, "programmed_weights", None) is not None:
+            tile.tile.set_weights(_trained_weights(tile))
+    return layer
+
+
 @torch.no_grad()
 def _copy_from_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> None:
     "Copy weights, scales, ranges and bias from aihwkit's layer of the same shape."
@@ -83,12 +112,13 @@ def _copy_from_aihwkit(fast: AnalogLayer, aihwkit_layer: AnalogLayerBase) -> Non
         tile = _tile_of(aihwkit_layer, b)
         scale = fast.part_scale(b)[0]
         scale.copy_(tile.get_mapping_scales().view(-1, 1).expand_as(scale))
-        w[b.rows, b.cols] = tile.tile.get_weights().to(w) * scale
+        w[b.rows, b.cols] = _trained_weights(tile).to(w) * scale
     for ours, theirs in _digital_pairs(fast, aihwkit_layer):
         ours.copy_(theirs)
     fast.forget_step()
 
 # %% ../../nbs/analog/78_exchange.ipynb #afd1e1c7
+@torch.inference_mode(False)
 def swap(model: nn.Module, kind: Any, make: Callable[[Any], nn.Module]) -> nn.Module:
     "Copy a network, and replace each layer of a kind by what `make` makes of it."
     model = copy.deepcopy(model)
@@ -96,7 +126,7 @@ def swap(model: nn.Module, kind: Any, make: Callable[[Any], nn.Module]) -> nn.Mo
     for name, module in list(model.named_modules(remove_duplicate=False)):
         if not isinstance(module, kind):
             continue
-        if kind is AnalogLayerBase and not hasattr(module, "analog_module"):
+        if kind is AnalogLayerBase and not is_aihwkit_layer(module):
             continue  # a container of aihwkit's, not a layer
         if module not in made:
             made[module] = make(module).train(module.training)
@@ -116,6 +146,9 @@ _DIGITAL: dict[Any, Any] = {
     AihwkitConv1d: nn.Conv1d,
     AihwkitConv2d: nn.Conv2d,
     AihwkitConv3d: nn.Conv3d,
+    AnalogConv1dMapped: nn.Conv1d,
+    AnalogConv2dMapped: nn.Conv2d,
+    AnalogConv3dMapped: nn.Conv3d,
 }
 
 
@@ -147,9 +180,7 @@ def _to_aihwkit_layer(layer: Any) -> nn.Module:
         aihwkit_layer = AihwkitLinear(inp, out, bias, rpu_config=config)
     else:
         _check_convolution(layer)
-        padding = layer.padding
-        if isinstance(padding, str):
-            padding = layer.op.padding[-layer.dims :]
+        padding, _ = split_padding(layer)
         geometry = (layer.kernel_size, layer.stride, padding, layer.dilation)
         channels = (layer.in_channels, layer.out_channels)
         kind = _CONVOLUTIONS[type(layer)]
@@ -160,7 +191,7 @@ def _to_aihwkit_layer(layer: Any) -> nn.Module:
 
 def _untrained_digital(aihwkit_layer: Any) -> Any:
     "Return an untrained digital layer of the shape of aihwkit's."
-    bias = bool(aihwkit_layer.bias)
+    bias = _tiled(aihwkit_layer).bias is not None
     if isinstance(aihwkit_layer, AihwkitLinear):
         return nn.Linear(aihwkit_layer.in_features, aihwkit_layer.out_features, bias)
     conv = aihwkit_layer
@@ -168,16 +199,33 @@ def _untrained_digital(aihwkit_layer: Any) -> Any:
     return _DIGITAL[type(conv)](conv.in_channels, conv.out_channels, *geometry, bias=bias)
 
 
+_FROM_AIHWKIT = (AihwkitLinear, AnalogLinearMapped, *_DIGITAL)
+
+
+def _check_cut(fast: AnalogLayer, aihwkit_layer: Any) -> None:
+    "Raise `ConfigError` if the matrix is cut into other tiles."
+    ours = [tuple(fast.part(b).shape[1:]) for b in fast.blocks]
+    tiles = [tile for row in _aihwkit_tiles(aihwkit_layer) for tile in row]
+    theirs = [(tile.out_size, tile.in_size) for tile in tiles]
+    if ours != theirs:
+        kind = type(aihwkit_layer).__name__
+        raise ConfigError(
+            f"{kind} cuts its matrix between channels, into tiles of {theirs}; the fast layers cut "
+            f"it into {ours}."
+        )
+
+
 def _from_aihwkit_layer(aihwkit_layer: Any) -> AnalogLayer:
     "Return the fast layer of aihwkit's."
     tile = next(aihwkit_layer.analog_tiles())
     reason = unsupported_feature(tile.rpu_config)
-    if reason is None and type(aihwkit_layer) not in (AihwkitLinear, *_DIGITAL):
+    if reason is None and type(aihwkit_layer) not in _FROM_AIHWKIT:
         reason = type(aihwkit_layer).__name__
     if reason is not None:
         raise ConfigError(f"The fast layers do not cover {reason}.")
     digital = _untrained_digital(aihwkit_layer).to(tile.tile.get_weights().dtype)
     layer = ANALOG_KINDS[type(digital)](digital, tile.rpu_config, share=True)
+    _check_cut(layer, aihwkit_layer)
     _copy_from_aihwkit(layer, aihwkit_layer)
     return layer
 
@@ -187,13 +235,19 @@ def to_aihwkit(
 ) -> nn.Module:  # a new network of aihwkit's layers
     """Copy a network onto aihwkit's own tiles.
 
-    Programming and drift are not copied. Raises `ConfigError` for a layer that aihwkit does not
-    have, such as a grouped convolution."""
+    Recurrent and attention layers keep PyTorch's interface and get aihwkit's linear layers inside.
+    Of a programmed network the trained weights are copied, not programming and drift. Raises
+    `ConfigError` for a layer that aihwkit does not have, such as a grouped or transposed
+    convolution."""
     return swap(model, AnalogLayer, _to_aihwkit_layer)
 
 
 def from_aihwkit(
     model: nn.Module,  # of aihwkit's analog layers
 ) -> nn.Module:  # a new network of fast layers
-    "Copy an aihwkit network onto fast layers. Raises `ConfigError` for layers they do not cover."
+    """Copy an aihwkit network onto fast layers.
+
+    aihwkit's recurrent networks keep their cells and get fast linear layers inside. Of a programmed
+    network the weights that were to be programmed are copied. Raises `ConfigError` for layers and
+    settings that the fast layers do not cover."""
     return swap(model, AnalogLayerBase, _from_aihwkit_layer)

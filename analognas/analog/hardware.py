@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analognas.core import ConfigError, HardwareConfig, renamed
 
 if TYPE_CHECKING:
+    from aihwkit.inference.compensation.base import BaseDriftCompensation
     from aihwkit.inference.noise.base import BaseNoiseModel
     from aihwkit.simulator.configs import TorchInferenceRPUConfig
 
@@ -123,6 +124,21 @@ def _check_noise_model(noise_model: Any, changes: dict[str, Any]) -> None:
             f"A noise_model of your own brings its own {', '.join(twice)}; give one or the other."
         )
 
+# %% ../../nbs/analog/10_hardware.ipynb #885efe09
+def _drift_compensation(hardware: HardwareConfig) -> "BaseDriftCompensation | None":
+    "Return aihwkit's drift compensation; None where there is none."
+    from aihwkit.inference.compensation import drift
+
+    kinds: dict[bool | str, Any] = {
+        True: drift.GlobalDriftCompensation,
+        "exact_reference": drift.GlobalDriftCompensationWithExactReference,
+        "per_column": drift.PerColumnDriftCompensation,
+    }
+    kind = kinds.get(hardware.drift_compensation)
+    if kind is None:
+        return None
+    return kind()
+
 # %% ../../nbs/analog/10_hardware.ipynb #2659ffd8
 def create_rpu_config(
     # settings of the chip, or the name of a preset: "pcm", "hermes", "reram" or "ideal"
@@ -135,7 +151,6 @@ def create_rpu_config(
     """Return aihwkit's description of a chip.
 
     Raises `ConfigError` for an unknown preset or setting and for a value out of range."""
-    from aihwkit.inference import GlobalDriftCompensation
     from aihwkit.simulator.configs import TorchInferenceRPUConfig
 
     if isinstance(preset, HardwareConfig):
@@ -152,10 +167,25 @@ def create_rpu_config(
     _set_weights(rpu_config, hardware)
     _set_mapping(rpu_config, hardware)
     rpu_config.noise_model = noise_model
-    rpu_config.drift_compensation = None
-    if hardware.drift_compensation:
-        rpu_config.drift_compensation = GlobalDriftCompensation()
+    rpu_config.drift_compensation = _drift_compensation(hardware)
     return rpu_config
+
+# %% ../../nbs/analog/10_hardware.ipynb #8ef56347
+def find_config(
+    # a preset's name, `HardwareConfig`, an `rpu_config` of aihwkit, or None for preset "pcm"
+    chip: Any,
+) -> Any:  # an `rpu_config`
+    "Return the chip as aihwkit describes it. Raises `ConfigError` for anything else."
+    if chip is None:
+        return create_rpu_config()
+    if isinstance(chip, str | HardwareConfig):
+        return create_rpu_config(chip)
+    if not hasattr(chip, "tile_class"):
+        raise ConfigError(
+            "A chip is a preset's name, a HardwareConfig or an rpu_config of aihwkit; got "
+            f"{type(chip).__name__}."
+        )
+    return chip
 
 # %% ../../nbs/analog/10_hardware.ipynb #e0f4d12b
 __getattr__ = renamed(

@@ -9,7 +9,6 @@ __all__ = ['AnalogLinear', 'AnalogConv1d', 'AnalogConv2d', 'AnalogConv3d', 'Anal
 # %% ../../nbs/analog/70_layers.ipynb #f64be434
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -92,7 +91,7 @@ class _Convolution(_OverPixels):
 
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
         given: Any = digital
-        zeros, first = _split_padding(given)
+        zeros, first = split_padding(given)
         geometry = (given.kernel_size, given.stride, zeros, given.dilation)
         kernel, stride, padding, dilation = (
             _last_two(*v) for v in zip(geometry, (1, 1, 0, 1), strict=True)
@@ -145,7 +144,7 @@ def _last_two(
     return height, width
 
 
-def _split_padding(digital: Any) -> tuple[tuple[int, ...], list[int] | None]:
+def split_padding(digital: Any) -> tuple[tuple[int, ...], list[int] | None]:
     "Return what the convolution pads itself, by dimension, and what is padded first."
     none = (0,) * len(digital.kernel_size)
     if digital.padding == "valid":
@@ -185,7 +184,7 @@ class AnalogConv3d(_Convolution):
 
     def __init__(self, digital: nn.Module, rpu_config: Any, share: bool = False):
         super().__init__(digital, rpu_config, share)
-        self.depth_padding = _split_padding(digital)[0][0]
+        self.depth_padding = split_padding(digital)[0][0]
 
     def _convolved(self, x: Tensor) -> Tensor:
         if self.depth_padding:

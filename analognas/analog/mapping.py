@@ -101,7 +101,12 @@ class MappedLayer(nn.Module):
 
     def _guard(self) -> None:
         "Make a product with the weight go to the tiles, and notice changes from now on."
-        weight = self._parameters["weight"]
+        weight: Any = self._parameters["weight"]
+        if weight.is_inference():
+            raise ConfigError(
+                f"The weight of {self.where} was made in torch.inference_mode, where PyTorch does "
+                "not count changes: copy or load the network outside."
+            )
         guard(weight, self)
         self._own_weight = id(weight)
         self._remember()
@@ -274,16 +279,38 @@ class MappedLayer(nn.Module):
     # ---- copying, moving, saving ---------------------------------------------------------------
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
-        "Add a parameter, as PyTorch does; another `weight` is mapped anew when it is used."
+        """Add a parameter, as PyTorch does; another `weight` is mapped anew when it is used.
+
+        Raises `ConfigError` for what pruning and weight norms replace the weight by."""
+        if name.startswith("weight_") and "blocks" in self.__dict__:
+            self._refuse_to_lose_weight()
         super().register_parameter(name, param)
         if name == "weight" and param is not None and "blocks" in self.__dict__:
             self._guard()
             self._synced = -1
 
+    def __delattr__(self, name: str) -> None:  # torch.nn.utils.parametrize
+        if name == "weight":
+            self._refuse_to_lose_weight()
+        super().__delattr__(name)
+
+    def _refuse_to_lose_weight(self) -> None:
+        "Raise `ConfigError`: another weight would be computed for each call."
+        raise ConfigError(
+            f"{self.where} is on tiles and keeps its weight: prune or parametrise the digital "
+            "network, before the conversion."
+        )
+
     def _apply(self, fn, recurse: bool = True):  # .to(), .double(), .cuda()
         self.sync()
+
+        def moved(value: Tensor) -> Tensor:
+            if value.ndim == 4 != self.weight.ndim:  # `scale` has no channels that could come last
+                return fn(value.flatten(1)).view(value.shape)
+            return fn(value)
+
         with raw():
-            super()._apply(fn, recurse)
+            super()._apply(moved, recurse)
         self._guard()
         for b, state in zip(self.blocks, self.tile_states or (), strict=False):
             state.apply(fn)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .compiled import as_dense
+from .compiled import as_dense, has_cpu_kernel
 from .converters import ADCOutput, ConverterConfig, apply_adc_, dac, normalize_input
 from .operations import Op, TileKernel
 from analognas.analog.range_gradient import (
@@ -20,6 +20,7 @@ from analognas.analog.range_gradient import (
     full_range_passes,
     grad_scale,
     mask_clipped,
+    mask_saturated,
     range_gradient,
 )
 from ..core import renamed
@@ -32,8 +33,8 @@ def output_scale(
     "Return the factor of the ADC's output: the scale of the weights times the input range."
     if r is None:
         return scale
-    if len(r) not in (1, len(scale)):
-        r = r.repeat_interleave(len(scale) // len(r))
+    if r.shape[0] not in (1, scale.shape[0]):
+        r = r.repeat_interleave(scale.shape[0] // r.shape[0])
     return scale * r
 
 # %% ../../nbs/analog/60_mvm.ipynb #29cc5246
@@ -65,14 +66,14 @@ def _read(
 # %% ../../nbs/analog/60_mvm.ipynb #d77d4ece
 def _per_output(v: Tensor, w: Tensor) -> Tensor:
     "Return (1,), (groups,) or (outputs,) in a shape that multiplies a kernel."
-    if len(v) not in (1, len(w)):
-        v = v.repeat_interleave(len(w) // len(v))
+    if v.shape[0] not in (1, w.shape[0]):
+        v = v.repeat_interleave(w.shape[0] // v.shape[0])
     return v.view(-1, *(1,) * (w.ndim - 1))
 
 
 def _scale_term(gy: Tensor, codes: Tensor, scale: Tensor, op: Op, c: ConverterConfig) -> Tensor:
     "Return term 1 of the range's gradient, (groups,)."
-    by_output = grad_scale(gy, codes, len(scale), c) * scale
+    by_output = grad_scale(gy, codes, scale.shape[0], c) * scale
     return by_output.view(op.groups, -1).sum(1)
 
 
@@ -87,7 +88,66 @@ def _through_dac(gx: Tensor, x: Tensor, r: Tensor | None, c: ConverterConfig) ->
         s = (s / c.inp_step).round_() * c.inp_step
     return gx * (s.abs() <= c.inp_bound)
 
+
+def input_gradient(
+    gx: Tensor,  # gradient of the inputs as if none were clipped
+    x: Tensor,  # activations (N, C, ...)
+    r: Tensor | None,  # input range (groups,); None: no range
+    c: ConverterConfig,
+) -> Tensor:
+    "Return the gradient of the inputs: 0 where they were clipped."
+    gx = _through_dac(gx, x, r, c)
+    if r is None:
+        return gx
+    if r.shape[0] == 1 and has_cpu_kernel(x):  # elsewhere to read the range would wait
+        limit = float(r)
+        return torch.ops.aten.hardtanh_backward(gx, x, -limit, limit)
+    return mask_clipped(gx, normalize_input(x, r))
+
 # %% ../../nbs/analog/60_mvm.ipynb #57b23b33
+def scaled_weights(w: Tensor, scale: Tensor) -> Tensor:
+    "Return normalised weights times the digital factor, as the operation's kernel."
+    return w * _per_output(scale, w)
+
+
+def mvm_gradients(
+    saved: tuple,  # x, w, r, scale, codes, saturated: of the forward pass
+    settings: tuple,  # tile, op, c, rule: the last arguments of `AnalogMVM`
+    wanted: tuple,  # whether of inputs, of weights, of the range
+    gy: Tensor,  # gradient of the digital outputs
+    gx: Tensor | None = None,  # of the inputs as if none were clipped, if known; overwritten
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    "Return the gradients of inputs, weights and range that are wanted."
+    x, w, r, scale, codes, saturated = saved
+    tile, op, c, rule = settings
+    want_x, want_w, want_r = wanted
+    passed = mask_saturated(gy, saturated)
+    scaled = scaled_weights(w, scale)
+    levels = x  # their shape is enough for the input's gradient
+    if want_w:
+        levels = dac(x, r, c, reuse_buffer=True)
+    # without it the range's gradient is cheaper, but for a DAC that clips within the range
+    need_x = want_x or want_r and not full_range_passes(c, x.dtype)
+    new_gx, gw = op.backward(passed, levels, scaled, gx is None and need_x, want_w)
+    if gx is None:
+        gx = new_gx
+    if gw is not None:
+        gw.mul_(_per_output(output_scale(scale, r), w))
+    gr = None
+    if want_r:
+        if gx is not None:
+            gx = _through_dac(gx, x, r, c)
+        stats, gx = clip_stats(x, r, gx, passed, scaled, tile, op)
+        term_1 = _scale_term(gy, codes, scale, op, c)
+        gr = range_gradient(term_1, stats, x, r, tile, op, c, rule)
+    elif want_x:
+        assert gx is not None
+        gx = input_gradient(gx, x, r, c)
+    if not want_x:
+        gx = None
+    return gx, gw, gr
+
+
 class AnalogMVM(torch.autograd.Function):
     "Compute `analog_mvm` with aihwkit's gradients for activations, weights and input range."
 
@@ -117,28 +177,10 @@ class AnalogMVM(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
-        x, w, r, scale, codes, saturated = ctx.saved_tensors
-        c = ctx.c
-        want_x, want_w, want_r = ctx.needs_input_grad[:3]
-        gy = gradients[0]
-        passed = gy
-        if saturated is not None:
-            passed = torch.where(saturated, 0.0, gy)  # `masked_fill` would change the layout
-        w = w * _per_output(scale, w)
-        levels = dac(x, r, c, reuse_buffer=True)
-        gx, gw = ctx.op.backward(passed, levels, w, want_x or want_r, want_w)
-        if gw is not None:
-            gw.mul_(_per_output(output_scale(scale, r), w))
-        gr = None
-        if gx is not None:
-            gx = _through_dac(gx, x, r, c)
-            if want_r:
-                stats, gx = clip_stats(x, r, gx, passed, w, ctx.tile, ctx.op)
-                term_1 = _scale_term(gy, codes, scale, ctx.op, c)
-                gr = range_gradient(term_1, stats, x, r, ctx.tile, ctx.op, c, ctx.rule)
-            elif r is not None:
-                gx = mask_clipped(gx, normalize_input(x, r))
-        return (gx if want_x else None), gw, gr, None, None, None, None, None
+        settings = (ctx.tile, ctx.op, ctx.c, ctx.rule)
+        wanted = ctx.needs_input_grad[:3]
+        gx, gw, gr = mvm_gradients(ctx.saved_tensors, settings, wanted, gradients[0])
+        return gx, gw, gr, None, None, None, None, None
 
 # %% ../../nbs/analog/60_mvm.ipynb #cb238f0d
 __getattr__ = renamed(

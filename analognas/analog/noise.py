@@ -17,7 +17,14 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-from .compiled import as_dense, as_groups_view, compiled, has_cpu_kernel
+from analognas.analog.compiled import (
+    as_dense,
+    as_flat,
+    compiled,
+    has_cpu_kernel,
+    run_parts,
+    split_range,
+)
 
 # %% ../../nbs/analog/30_noise.ipynb #7d919199
 # PyTorch's generators belong to the whole process: two such blocks at once would mix their
@@ -106,11 +113,11 @@ def add_to_block(y, first, table, std, key0, key1, words):
 
 
 @compiled()
-def _add_normal(y, table, std, key0, key1):
-    "Add noise to a flat array, block by block."
+def _add_normal(y, first, table, std, key0, key1):
+    "Add noise to a flat array, block by block; it begins at position `first` of the whole."
     words = np.empty((4, BLOCK // 8), np.uint32)
     for start in range(0, y.size, BLOCK):
-        add_to_block(y[start : start + BLOCK], start, table, std, key0, key1, words)
+        add_to_block(y[start : start + BLOCK], first + start, table, std, key0, key1, words)
 
 
 def draw_key() -> tuple[np.uint64, np.uint64]:
@@ -128,6 +135,10 @@ def add_normal_(
     Draws from PyTorch's global generator (on a CPU: one seed a call)."""
     if not has_cpu_kernel(y) or as_dense(y) is not y:
         return y.add_(torch.randn_like(y), alpha=std)
-    flat = as_groups_view(y, 1).reshape(-1)
-    _add_normal(flat, normal_table(y.dtype).numpy(), flat.dtype.type(std), *draw_key())
+    flat = as_flat(y)
+    settings = (normal_table(y.dtype).numpy(), flat.dtype.type(std), *draw_key())
+    run_parts(
+        lambda part: _add_normal(flat[part], part.start, *settings),
+        split_range(flat.size, multiple=BLOCK),
+    )
     return y

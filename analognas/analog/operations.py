@@ -193,4 +193,4 @@ def unfolded_size(x: Tensor, tile: TileKernel, op: Op) -> int:
 
     Those that are not copies are padding."""
     positions = math.prod(axis.outputs for axis in input_axes(op, x.shape))
-    return len(x) * positions * tile.size
+    return x.shape[0] * positions * tile.size

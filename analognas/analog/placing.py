@@ -25,12 +25,12 @@ from analognas.analog.coverage import (
     keep_digital,
     pytorch_kind,
 )
-from .hardware import create_rpu_config
+from .hardware import find_config
 from .int8 import Bounds, as_int8, observe_ranges
 from .layers import AnalogLayer
 from .recurrent import GateTiles, as_linear
 from .report import is_aihwkit_layer
-from ..core import ConfigError, HardwareConfig, Placement
+from ..core import ConfigError, Placement
 
 # %% ../../nbs/analog/104_placing.ipynb #2761d3e2
 def _is_layer(module: nn.Module) -> bool:
@@ -164,17 +164,6 @@ def _keep_ranges(old: AnalogLayer, new: AnalogLayer) -> None:
 
 # %% ../../nbs/analog/104_placing.ipynb #9ddd1d12
 PLACED_FLOAT = "placed as float"
-
-
-def find_config(
-    chip: Any,  # a preset's name, `HardwareConfig`, an `rpu_config`, or None for preset "pcm"
-) -> Any:  # an `rpu_config`
-    "Return the chip as aihwkit describes it."
-    if chip is None:
-        return create_rpu_config()
-    if isinstance(chip, str | HardwareConfig):
-        return create_rpu_config(chip)
-    return chip
 
 
 def place_with_ranges(

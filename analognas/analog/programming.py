@@ -9,9 +9,9 @@ __all__ = ['analog_layers', 'program', 'drift', 'reset_programming']
 from typing import Any
 
 import torch
-from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import nn
 
+from .coverage import is_aihwkit_layer
 from .devices import DeviceArray as DeviceArray
 from .devices import TileState
 from .layers import AnalogLayer
@@ -32,11 +32,10 @@ def analog_layers(
 
 def _is_on_tiles(module: nn.Module) -> bool:
     "Return whether a module is a fast layer or one of aihwkit's, and not a container of these."
-    if isinstance(module, AnalogLayer):
-        return True
-    return isinstance(module, AnalogLayerBase) and hasattr(module, "analog_module")
+    return isinstance(module, AnalogLayer) or is_aihwkit_layer(module)
 
 # %% ../../nbs/analog/90_programming.ipynb #be596687
+@torch.inference_mode(False)
 @torch.no_grad()
 def program(
     model: nn.Module,  # from `to_analog`
@@ -55,6 +54,7 @@ def program(
             tile.program_weights()
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def drift(
     model: nn.Module,  # programmed

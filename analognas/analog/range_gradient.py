@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #b7552e6a
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,12 @@ from torch import Tensor
 
 from analognas.analog.compiled import (
     REORDERED,
-    as_groups_view,
+    as_flat,
     compiled,
+    group_parts,
     has_cpu_kernel,
+    run_parts,
+    split_range,
     workspace,
 )
 from analognas.analog.converters import (
@@ -61,10 +64,27 @@ def group_dot(a: Tensor, b: Tensor, groups: int) -> Tensor:
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #80a14b92
 @compiled(REORDERED)
+def _accumulate_rows(gy, codes, step, bound, out):
+    "Compute `_accumulate_scale_grads` of (outer, groups, 1): neighbours in memory are channels."
+    for o in range(gy.shape[0]):
+        g = gy[o].reshape(-1)
+        q = codes[o].reshape(-1)
+        for p in range(g.size):
+            v = gy.dtype.type(q[p]) * step
+            if v < -bound:
+                v = -bound
+            if v > bound:
+                v = bound
+            out[p] += g[p] * v
+
+
+@compiled(REORDERED)
 def _accumulate_scale_grads(gy, codes, step, bound, out):
     """Add to `out` (groups,) the sum over (outer, group, inner) of gy times the ADC's values.
 
     A thousand numbers at a time, for precision's sake."""
+    if gy.shape[2] == 1:
+        return _accumulate_rows(gy, codes, step, bound, out)
     for o in range(gy.shape[0]):
         for p in range(gy.shape[1]):
             for start in range(0, gy.shape[2], 1024):
@@ -81,6 +101,53 @@ def _accumulate_scale_grads(gy, codes, step, bound, out):
                 out[p] += total
 
 
+@compiled()
+def _mask_loop(saturated, gy, out):
+    "Copy a flat array, with 0 where the ADC clipped."
+    for i in range(gy.size):
+        out[i] = gy[i]
+        if saturated[i]:
+            out[i] = 0
+
+
+def mask_saturated(
+    gy: Tensor,  # gradient of the digital outputs (N, outputs, ...)
+    saturated: Tensor | None,  # where the ADC clipped, of the same shape; None: nowhere
+) -> Tensor:  # of the currents; `gy` itself if nothing was clipped
+    "Return the gradient with 0 where the ADC clipped."
+    if saturated is None:
+        return gy
+    if not has_cpu_kernel(gy):
+        return torch.where(saturated, 0.0, gy)  # `masked_fill` would change the layout
+    gy = match_memory_format(gy, saturated)
+    out = torch.empty_like(gy)
+    where, gradients, masked = (as_flat(v) for v in (saturated, gy, out))
+    run_parts(
+        lambda part: _mask_loop(where[part], gradients[part], masked[part]),
+        split_range(gradients.size),
+    )
+    return out
+
+
+def _sum_products(
+    gy: Tensor,  # (N, outputs, ...), dense
+    codes: Tensor,  # of the same shape and layout
+    groups: int,  # of outputs
+    step: float,
+    bound: float,
+) -> Tensor:  # (groups,), in double precision
+    "Return the sums of `gy` times `codes` times `step`, clipped at `bound`."
+    parts = group_parts(groups, gy, codes)
+    number = parts[0][0].dtype.type
+
+    def sums(part: list[np.ndarray]) -> np.ndarray:
+        out = np.zeros(groups)
+        _accumulate_scale_grads(*part, number(step), number(bound), out)
+        return out
+
+    return torch.from_numpy(sum(run_parts(sums, parts)))
+
+
 def grad_scale(
     gy: Tensor,  # gradient of the digital outputs (N, outputs, ...)
     codes: Tensor,  # the ADC's, of the same shape
@@ -90,12 +157,8 @@ def grad_scale(
     "Return term 1 without alpha: the sum of `gy` times the ADC's output."
     if not has_cpu_kernel(gy) or not c.adc_rounds:
         return group_dot(gy, adc_values(codes.to(gy.dtype), c), groups)
-    g = as_groups_view(match_memory_format(gy, codes), groups)
-    number = g.dtype.type
-    out = np.zeros(groups)
-    own_codes = as_groups_view(codes, groups)
-    _accumulate_scale_grads(g, own_codes, number(c.out_step), number(c.out_bound), out)
-    return torch.from_numpy(out)
+    gy = match_memory_format(gy, codes)
+    return _sum_products(gy, codes, groups, c.out_step, c.out_bound)
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #a9fd76fb
 CLIP_CHUNK = 2**23  # copies' gradients computed at a time, to bound the memory: 32 MB in float32
@@ -134,10 +197,33 @@ def _clip_stats_torch(
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6ef1508f
 @compiled(REORDERED)
-def _accumulate_input_grads(x, r, gx, where, out):
-    """Add term 2's sum to `out` (groups,), and list clipped positions in `where`.
+def _accumulate_input_rows(x, r, gx, first, where, out):
+    "Compute `_accumulate_input_grads` of (outer, groups, 1): neighbours in memory are channels."
+    found = 0
+    for o in range(x.shape[0]):
+        xs = x[o].reshape(-1)
+        gs = gx[o].reshape(-1)
+        clips = np.int32(0)
+        for g in range(xs.size):
+            v = xs[g]
+            if v < -r[g]:
+                v = -r[g]
+            if v > r[g]:
+                v = r[g]
+            out[g] += gs[g] * v / r[g]
+            clips += np.int32(abs(xs[g]) >= r[g])
+        if clips:
+            for g in range(xs.size):
+                if abs(xs[g]) >= r[g]:
+                    where[found] = first + o * xs.size + g
+                    found += 1
+                    gs[g] = 0
+    return found
 
-    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner)."""
+
+@compiled(REORDERED)
+def _accumulate_input_blocks(x, r, gx, first, where, out):
+    "Compute `_accumulate_input_grads`, some numbers at a time."
     found = 0
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
@@ -158,10 +244,21 @@ def _accumulate_input_grads(x, r, gx, where, out):
                 if clips:
                     for i in range(xs.size):
                         if abs(xs[i]) >= r[g]:
-                            where[found] = (o * x.shape[1] + g) * x.shape[2] + start + i
+                            where[found] = first + (o * x.shape[1] + g) * x.shape[2] + start + i
                             found += 1
                             gs[i] = 0
     return found
+
+
+@compiled(REORDERED)
+def _accumulate_input_grads(x, r, gx, first, where, out):
+    """Add term 2's sum to `out` (groups,), and list clipped positions in `where`.
+
+    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
+    position `first` of the whole."""
+    if x.shape[2] == 1:
+        return _accumulate_input_rows(x, r, gx, first, where, out)
+    return _accumulate_input_blocks(x, r, gx, first, where, out)
 
 
 @compiled(REORDERED)
@@ -212,29 +309,64 @@ def _pixels(gy: Tensor) -> Tensor:
     return gy.permute(0, 2, 3, 1)
 
 
+def _find_clipped(
+    x: Tensor, r: Tensor, gx: Tensor, groups: int
+) -> tuple[np.ndarray, list[np.ndarray]]:  # term 2's sums (groups,), and positions by parts
+    "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
+    ranges = r.numpy()
+    buffer = as_flat(workspace(x, torch.int64))
+    parts = group_parts(groups, x, gx)
+    ends = np.cumsum([inputs.size for inputs, _ in parts])
+
+    def search(i: int) -> tuple[np.ndarray, np.ndarray]:
+        inputs, gradients = parts[i]
+        first = ends[i] - inputs.size
+        dot = np.zeros(groups)
+        where = buffer[first : ends[i]]
+        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, dot)
+        return dot, where[:found]
+
+    dots, where = zip(*run_parts(search, range(len(parts))), strict=True)
+    return sum(dots), [*where]
+
+
+def _sum_copies(
+    where: list[np.ndarray], x: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
+) -> np.ndarray:  # (2, groups): term 3's sums, and the numbers of copies
+    "Sum over the copies of the inputs at flat positions."
+    rows, cols = input_axes(op, x.shape)
+    columns = _columns(w, op)
+    pixels = _pixels(gy)
+    if columns.shape[1] > 4:  # outputs that are read together
+        pixels = pixels.contiguous()
+    settings = (
+        as_flat(x),
+        (*x.shape, 1, 1)[:4],
+        not x.is_contiguous(),
+        pixels.numpy(),
+        columns.numpy(),
+        kernel_mask(tile, x.dtype, x.device).reshape(-1, rows.kernel, cols.kernel).numpy(),
+        output_positions(rows, x.device).numpy(),
+        output_positions(cols, x.device).numpy(),
+    )
+
+    def sums(positions: np.ndarray) -> np.ndarray:
+        grad_and_count = np.zeros((2, op.groups))
+        _accumulate_clip_grads(positions, *settings, *grad_and_count)
+        return grad_and_count
+
+    return sum(run_parts(sums, where))
+
+
 def _clip_stats_loops(
     x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
 ) -> ClipStats:
     "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
-    dot, grad, count = np.zeros((3, op.groups))
-    buffer = workspace(x, torch.int64).as_strided((x.numel(),), (1,)).numpy()
-    inputs = as_groups_view(x, op.groups)
-    found = _accumulate_input_grads(inputs, r.numpy(), as_groups_view(gx, op.groups), buffer, dot)
-    rows, cols = input_axes(op, x.shape)
-    _accumulate_clip_grads(
-        buffer[:found],
-        as_groups_view(x, 1).reshape(-1),
-        (*x.shape, 1, 1)[:4],
-        not x.is_contiguous(),
-        _pixels(gy).contiguous().numpy(),
-        _columns(w, op).numpy(),
-        kernel_mask(tile, x.dtype, x.device).reshape(-1, rows.kernel, cols.kernel).numpy(),
-        output_positions(rows, x.device).numpy(),
-        output_positions(cols, x.device).numpy(),
-        grad,
-        count,
-    )
-    return ClipStats(torch.from_numpy(dot), torch.from_numpy(grad), torch.from_numpy(count))
+    dot, where = _find_clipped(x, r, gx, op.groups)
+    grad_and_count = np.zeros((2, op.groups))
+    if any(positions.size for positions in where):
+        grad_and_count = _sum_copies(where, x, gy, w, tile, op)
+    return ClipStats(*(torch.from_numpy(sums) for sums in (dot, *grad_and_count)))
 
 
 def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
@@ -245,19 +377,35 @@ def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
 def clip_stats(
     x: Tensor,  # activations (N, C, ...), dense
     r: Tensor,  # input range (groups,)
-    gx: Tensor,  # gradient of the unclipped inputs, the shape of `x`; overwritten
+    gx: Tensor | None,  # gradient of the unclipped inputs, the shape of `x`; overwritten
     gy: Tensor,  # gradient of the currents (N, outputs, ...)
     w: Tensor,  # weights (outputs, C / groups, *kernel)
     tile: TileKernel,  # which of them are on the tile
     op: Op,
-) -> tuple[ClipStats, Tensor]:  # and `gx`, 0 where the input was clipped
+) -> tuple[ClipStats, Tensor | None]:  # and `gx`, 0 where the input was clipped
     "Return the sums for terms 2 to 4, and the gradient of the input."
+    if gx is None:
+        return _clip_stats_forward(x, r, gy, w, tile, op), None
     if has_cpu_kernel(x):
         gx = match_memory_format(gx, x)
         return _clip_stats_loops(x, r, gx, gy, w, tile, op), gx
     s = normalize_input(x, r)
     dot = group_dot(gx, s, op.groups)
     return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op)), mask_clipped(gx, s)
+
+
+def _clip_stats_forward(
+    x: Tensor, r: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
+) -> ClipStats:
+    "Compute the sums without the inputs' gradient, which a network's first layer does not need."
+    s = normalize_input(x, r)
+    products = op.forward(s, w)
+    if not has_cpu_kernel(x):
+        dot = group_dot(gy, products, op.groups)
+        return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op))
+    dot = _sum_products(match_memory_format(gy, products), products, op.groups, 1.0, math.inf)
+    stats = _clip_stats_loops(x, r, match_memory_format(s, x), gy, w, tile, op)
+    return replace(stats, dot=dot)
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6c729dd1
 def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:

@@ -74,7 +74,11 @@ def linear_on_tiles(linear: Any, rpu_config: Any, make_layer: MakeLayer) -> nn.M
 
 
 def digital_linear(layer: Any) -> nn.Linear:
-    "Return the linear layer of an analog or int8 one: the same parameters, or aihwkit's copied."
+    """Return the linear layer of an analog or int8 one: its parameters, or copies of aihwkit's.
+
+    A layer that is digital, as in a block of `digital_layers`, is returned as it is."""
+    if isinstance(layer, nn.Linear):
+        return layer
     if isinstance(layer, AnalogLayer):
         layer.sync()
         return as_linear(layer.weight, layer.bias)

@@ -6,18 +6,26 @@
 __all__ = ['conversion_report']
 
 # %% ../../nbs/analog/79_report.ipynb #d494150c
+import html
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 import torch
-from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.flop_counter import FlopCounterMode
 
-from .coverage import digital_reason, unsupported_feature
+from analognas.analog.coverage import (
+    BY_NATURE,
+    digital_reason,
+    is_aihwkit_layer,
+    unsupported_feature,
+)
 from .layers import AnalogLayer
 from .noise import torch_seed
 
@@ -25,11 +33,6 @@ from .noise import torch_seed
 FAST = "fast tiles"
 AIHWKIT = "aihwkit's tiles"
 DIGITAL = "digital"
-
-
-def is_aihwkit_layer(module: nn.Module) -> bool:
-    "Return whether a module is a layer on aihwkit's tiles, and not a container of such."
-    return isinstance(module, AnalogLayerBase) and hasattr(module, "analog_module")
 
 
 def _row(name: str, module: Any) -> dict[str, Any] | None:
@@ -111,12 +114,25 @@ def _of_digital(model: nn.Module, counter: FlopCounterMode) -> dict[str, float]:
     "Return the multiplications of each module outside its submodules."
     root = type(model).__name__
     totals = {path: sum(ops.values()) / 2 for path, ops in counter.get_flop_counts().items()}
-    own = {}
-    for name, module in model.named_modules():
+    own = dict.fromkeys((name for name, _ in model.named_modules()), 0.0)
+    for name in own:
         path = f"{root}.{name}" if name else root
-        children = (f"{path}.{child}" for child, _ in module.named_children())
-        own[name] = totals.get(path, 0.0) - sum(totals.get(child, 0.0) for child in children)
+        count = totals.get(path, 0.0)
+        own[name] += count
+        if name and count:
+            own[_counted_around(name, root, totals)] -= count
     return own
+
+
+def _counted_around(name: str, root: str, totals: Mapping[str, float]) -> str:
+    """Return the module in whose total that of another is.
+
+    A list of modules is never called and has no total: it is the one around the list."""
+    while name:
+        name = name.rpartition(".")[0]
+        if f"{root}.{name}" in totals:
+            return name
+    return name
 
 
 @contextmanager
@@ -164,6 +180,219 @@ def count_macs(
             del digital[key]
     return digital | analog
 
+# %% ../../nbs/analog/79_report.ipynb #d9c83304
+_NUMBER = re.compile(r"\d+")
+_NO_NAME = "(itself)"  # the name of the network itself is empty
+
+
+def _around_numbers(name: str) -> list[tuple[str, str]]:
+    "Return what stands before and after each number in a name."
+    return [(name[: found.start()], name[found.end() :]) for found in _NUMBER.finditer(name)]
+
+
+def _possible_keys(table: pd.DataFrame) -> list[list[tuple]]:
+    "Return the keys that each row could have: one for each number in the name."
+    rest = table.drop(columns="name").itertuples(index=False, name=None)
+    options = []
+    for name, row in zip(table.name, rest, strict=True):
+        options.append([(*around, *row) for around in _around_numbers(name)])
+    return options
+
+
+def _group_keys(table: pd.DataFrame) -> list[tuple]:
+    "Return a key for each row; rows with the same key are alike."
+    options = _possible_keys(table)
+    count = Counter(chain.from_iterable(options))
+    chosen: list[tuple] = []
+    for (_, row), keys in zip(table.iterrows(), options, strict=True):
+        repeated = [key for key in keys if count[key] > 1]
+        if row.why == BY_NATURE:
+            chosen.append((BY_NATURE, row.type))
+        else:
+            chosen.append(next(iter(repeated), (row["name"],)))
+    return chosen
+
+
+def _span(numbers: list[int]) -> str:
+    "Return numbers as a shell's braces have them: `0..11`, or `1,3`."
+    if len(numbers) > 2 and numbers == [*range(numbers[0], numbers[-1] + 1)]:
+        return f"{numbers[0]}..{numbers[-1]}"
+    return ",".join(map(str, numbers))
+
+
+def _group_name(key: tuple, names: list[str]) -> str:
+    "Return one name for modules that are alike."
+    if len(names) == 1:
+        return names[0] or _NO_NAME
+    if key[0] == BY_NATURE:
+        return f"{names[0]} … {names[-1]}"
+    before, after = key[:2]
+    numbers = [int(name.removeprefix(before).removesuffix(after)) for name in names]
+    return f"{before}{{{_span(numbers)}}}{after}"
+
+
+def _place(where: str, why: str) -> str:
+    "Return where a module is computed, with the reason."
+    if not why or why.startswith(where):
+        return why or where
+    return f"{where}: {why}"
+
+# %% ../../nbs/analog/79_report.ipynb #f73be314
+_SUMS = ("parameters", "share", "tiles", "macs", "macs_share")
+_TITLES = {
+    "name": "module",
+    "number": "number",
+    "type": "type",
+    "place": "where",
+    "parameters": "parameters",
+    "share": "%",
+    "tiles": "tiles",
+    "macs": "MACs",
+    "macs_share": "% of MACs",
+}
+_TEXT = ("name", "type", "place")  # columns that begin on the left
+_COLUMNS = {"name", "type", "where", "why", "parameters", "share", "tiles"}
+_WITH_MACS = _COLUMNS | {"macs", "macs_share"}
+
+
+def _lines(table: pd.DataFrame) -> pd.DataFrame:
+    "Return a line for each group of modules that are alike."
+    groups: dict[tuple, list[int]] = {}
+    for i, key in enumerate(_group_keys(table)):
+        groups.setdefault(key, []).append(i)
+    lines = []
+    for key, rows in groups.items():
+        part = table.iloc[rows]
+        first = part.iloc[0]
+        line: dict[str, Any] = {"name": _group_name(key, part.name.tolist())}
+        line["number"] = len(part)
+        line["type"] = first.type.removeprefix("Analog")
+        line["place"] = _place(first["where"], first.why)
+        lines.append({**line, **_sums(part)})
+    columns = ["name", "number", "type", "place", *_sums(table)]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _sums(table: pd.DataFrame) -> dict[str, float]:
+    "Return the sums of the columns that can be added up."
+    return {name: table[name].sum() for name in _SUMS if name in table}
+
+
+def _places(lines: pd.DataFrame) -> pd.DataFrame:
+    "Return the sum of the lines for each place and reason, most parameters first."
+    sums = []
+    for place, part in lines.groupby("place", sort=False):
+        line: dict[str, Any] = {"place": place, "number": part.number.sum()}
+        sums.append({**line, **_sums(part)})
+    return pd.DataFrame(sums).sort_values("parameters", ascending=False, kind="stable")
+
+
+def _with_total(lines: pd.DataFrame) -> pd.DataFrame:
+    "Append the sum of all lines."
+    total: dict[str, Any] = {column: "" for column in _TEXT if column in lines}
+    total[lines.columns[0]] = "total"
+    total["number"] = lines.number.sum()
+    total |= _sums(lines)
+    return pd.concat([lines, pd.DataFrame([total])], ignore_index=True)
+
+
+def _cell(column: str, value: Any) -> str:
+    "Return a value as it is shown; zeros are left empty."
+    if column in _TEXT:
+        return value
+    if not value:
+        return ""
+    if column in ("share", "macs_share"):
+        return f"{100 * value:.1f}"
+    return f"{value:,.0f}"
+
+
+def _as_cells(lines: pd.DataFrame) -> list[list[str]]:
+    "Return titles and lines as text."
+    columns = [*lines.columns]
+    rows = [[_TITLES[column] for column in columns]]
+    for line in _with_total(lines).itertuples(index=False, name=None):
+        rows.append([_cell(column, value) for column, value in zip(columns, line, strict=True)])
+    return rows
+
+# %% ../../nbs/analog/79_report.ipynb #929c11a7
+def _as_text(lines: pd.DataFrame) -> str:
+    "Return lines and their sum as a table of text."
+    cells = _as_cells(lines)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [column in _TEXT for column in lines.columns]
+    rows = []
+    for row in cells:
+        padded = [
+            cell.ljust(width) if on_left else cell.rjust(width)
+            for cell, width, on_left in zip(row, widths, left, strict=True)
+        ]
+        rows.append("  ".join(padded).rstrip())
+    return "\n".join(rows)
+
+
+def _as_html(lines: pd.DataFrame) -> str:
+    "Return lines and their sum as a table."
+    columns = [*lines.columns]
+    titles, *rows, total = _as_cells(lines)
+    parts = [f"<thead>{_html_row(titles, columns, 'th')}</thead><tbody>"]
+    parts += [_html_row(row, columns, "td") for row in rows]
+    parts.append(f"{_html_row(total, columns, 'th')}</tbody>")
+    return f'<table class="dataframe">{"".join(parts)}</table>'
+
+
+def _html_row(cells: list[str], columns: list[str], tag: str) -> str:
+    "Return a row of a table; long names may be broken behind a dot."
+    inner = []
+    for cell, column in zip(cells, columns, strict=True):
+        style = "text-align:right;white-space:nowrap"
+        text = html.escape(cell)
+        if column in _TEXT:
+            style = "text-align:left"
+            text = text.replace(".", ".<wbr>")
+        inner.append(f'<{tag} style="{style}">{text}</{tag}>')
+    return f"<tr>{''.join(inner)}</tr>"
+
+
+_FEW = 8  # lines that need no sum above them
+_OPEN = 40  # lines that a notebook shows without a click
+
+
+class ConversionReport(pd.DataFrame):
+    """Be a table with a row for each module, and show modules that are alike as one line.
+
+    With other columns it is shown as an ordinary table."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        "What is selected or computed from the table is an ordinary one."
+        return pd.DataFrame
+
+    def _is_as_made(self) -> bool:
+        "Whether it has the columns of `conversion_report`, no more and no fewer."
+        return set(self.columns) in (_COLUMNS, _WITH_MACS)
+
+    def __repr__(self) -> str:
+        if not self._is_as_made():
+            return super().__repr__()
+        lines = _lines(self)
+        if len(lines) <= _FEW:
+            return _as_text(lines)
+        return f"{_as_text(_places(lines))}\n\n{_as_text(lines)}"
+
+    def _repr_html_(self) -> str:
+        if not self._is_as_made():
+            return pd.DataFrame(self)._repr_html_()
+        lines = _lines(self)
+        if len(lines) <= _FEW:
+            return _as_html(lines)
+        unfolded = " open" if len(lines) <= _OPEN else ""
+        title = f"{len(lines)} lines for {len(self)} modules"
+        return (
+            f"{_as_html(_places(lines))}"
+            f"<details{unfolded}><summary>{title}</summary>{_as_html(lines)}</details>"
+        )
+
 # %% ../../nbs/analog/79_report.ipynb #ad3e58d2
 def conversion_report(
     model: nn.Module,  # from `to_analog`
@@ -174,17 +403,19 @@ def conversion_report(
     Columns: `name`, `type`, `where` (fast tiles, aihwkit's tiles, digital, int8), `why`,
     `parameters`, their `share`, `tiles`. With `inputs` also `macs` (multiply-accumulate operations
     of one call) and `macs_share`; then modules without parameters that multiply activations have a
-    row too."""
-    rows = module_rows(model)
+    row too. Rows are in the order of `named_modules`; shown, modules that are alike share one."""
+    rows = {row["name"]: row for row in module_rows(model)}
     macs: dict[str, float] = {}
     if inputs is not None:
         macs = count_macs(model, inputs)
-        listed = {row["name"] for row in rows}
-        for name, count in macs.items():
-            if count > 0 and name not in listed:
-                rows.append(_products_row(name, model.get_submodule(name)))
+        rows = {
+            name: _products_row(name, model.get_submodule(name))
+            for name, count in macs.items()
+            if count > 0
+        } | rows
+    order = [name for name, _ in model.named_modules() if name in rows]
     columns = ["name", "type", "where", "why", "parameters", "tiles"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = ConversionReport([rows[name] for name in order], columns=columns)
     table.insert(5, "share", table.parameters / max(table.parameters.sum(), 1))
     if inputs is not None:
         table["macs"] = [macs.get(name, 0.0) for name in table.name]

@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../../nbs/analog/72_steps.ipynb #13a41bbd
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,8 +17,16 @@ from .base_layer import add_bias
 from .converters import ConverterConfig, per_channel
 from .devices import TileState
 from .layers import AnalogLinear
-from .mvm import AnalogMVM, analog_mvm
+from analognas.analog.mvm import (
+    AnalogMVM,
+    analog_mvm,
+    input_gradient,
+    mvm_gradients,
+    scaled_weights,
+)
+from .range_gradient import mask_saturated
 from .tiles import TileBlock, apply_weight_modifier, as_kernel
+from .weights import raw
 
 # %% ../../nbs/analog/72_steps.ipynb #d8054923
 @dataclass
@@ -27,7 +34,9 @@ class _StepRecords:
     "Collect what the steps leave during one backward pass."
 
     task: int = -1  # PyTorch's number of the backward pass
-    steps: list[tuple] = field(default_factory=list)  # gradient, input, codes, saturated
+    # gradient of outputs, input, codes, saturated; gradient of inputs as if none were clipped
+    steps: list[tuple] = field(default_factory=list)
+    scaled: Tensor | None = None  # the weights times the digital factor
 
     def add(self, *step: Tensor | None) -> None:
         "Keep a step; those of an earlier backward pass, which never asked for weights, go."
@@ -38,10 +47,14 @@ class _StepRecords:
         self.steps.append(step)
 
     def pop_batch(self) -> list[Tensor | None]:
-        "Return gradients, inputs, codes and saturated outputs of all steps as one batch."
-        gy, x, codes, saturated = zip(*self.steps, strict=True)
+        "Return what `add` got, of all steps as one batch."
+        gy, x, codes, saturated, gx = zip(*self.steps, strict=True)
         self.steps.clear()
-        return [torch.cat(gy), torch.cat(x), torch.cat(codes), _joined(saturated, codes)]
+        of_inputs = None
+        if gx[0] is not None:
+            of_inputs = torch.cat(gx)
+        joined = _joined(saturated, codes)
+        return [torch.cat(gy), torch.cat(x), torch.cat(codes), joined, of_inputs]
 
 
 def _joined(saturated: tuple, codes: tuple) -> Tensor | None:
@@ -80,19 +93,13 @@ class _SharedWeights(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
         if not ctx.records.steps:
             return None, None, None, None, None
-        gy, x, codes, saturated = ctx.records.pop_batch()
+        gy, x, codes, saturated, gx = ctx.records.pop_batch()
+        assert gy is not None
         w, r, scale = ctx.saved_tensors
         saved = (x, w, r, scale, codes, saturated)
-        _, gw, gr = _mvm_gradients(saved, ctx.settings, (False, *ctx.needs_input_grad[:2]), gy)
+        wanted = (False, *ctx.needs_input_grad[:2])
+        _, gw, gr = mvm_gradients(saved, ctx.settings, wanted, gy, gx)
         return gw, gr, None, None, None
-
-
-def _mvm_gradients(saved: tuple, settings: tuple, wanted: tuple, gy: Tensor) -> tuple:
-    "Return the gradients of input, weights and range of `AnalogMVM`."
-    tile, op, c, rule = settings
-    ctx = SimpleNamespace(saved_tensors=saved, tile=tile, op=op, c=c, rule=rule)
-    ctx.needs_input_grad = wanted
-    return AnalogMVM.backward(ctx, gy)[:3]
 
 
 class _StepMVM(torch.autograd.Function):
@@ -111,12 +118,23 @@ class _StepMVM(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
         gy = gradients[0]
-        saved = ctx.saved_tensors
-        x, _, _, _, codes, saturated = saved
-        ctx.records.add(gy, x, codes, saturated)
-        wanted = (ctx.needs_input_grad[0], False, False)
-        gx, _, _ = _mvm_gradients(saved, ctx.settings, wanted, gy)
-        return gx, gy.new_zeros(()), None, None, None
+        x, w, r, scale, codes, saturated = ctx.saved_tensors
+        records = ctx.records
+        gx = None
+        if ctx.needs_input_grad[0] or r is not None:  # the range's gradient needs it, too
+            if records.scaled is None:
+                records.scaled = scaled_weights(w, scale)
+            passed = mask_saturated(gy, saturated)
+            gx, _ = ctx.op.backward(passed, x, records.scaled, True, False)
+        of_range = None
+        if r is not None:
+            of_range = gx
+        records.add(gy, x, codes, saturated, of_range)
+        of_input = None
+        if ctx.needs_input_grad[0]:
+            assert gx is not None
+            of_input = input_gradient(gx, x, r, ctx.c)
+        return of_input, gy.new_zeros(()), None, None, None
 
 # %% ../../nbs/analog/72_steps.ipynb #85ce7db3
 class _BlockSteps:
@@ -175,8 +193,17 @@ class StepTiles:
 
     def __call__(self, x: Tensor) -> Tensor:
         "Map (N, C) to (N, O)."
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self(x.to(self.layer.weight.dtype))
         if self.layer.training:
             self.inputs.append(x)
+        with raw():
+            return add_bias(self._all_blocks(x), self.layer.bias)
+
+    def _all_blocks(self, x: Tensor) -> Tensor:
+        "Map (N, C) to (N, O), without the bias."
         rows: dict[int, Tensor] = {}
         for steps in self.blocks:
             b = steps.block
@@ -186,7 +213,7 @@ class StepTiles:
             if b.j in rows:
                 y = rows[b.j] + y
             rows[b.j] = y
-        return add_bias(self.layer._concatenated(rows), self.layer.bias)
+        return self.layer._concatenated(rows)
 
     @torch.no_grad()
     def end(self) -> None:

@@ -143,7 +143,10 @@ def apply_weight_modifier(
     modifier: Any,  # aihwkit's `WeightModifierParameter`, of one of the types in `MODIFIERS`
 ) -> Tensor:  # the same shape; its gradient is `w`'s
     "Return the weights that one forward pass of training uses."
+    draws = modifier.type in (WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL)
     if modifier.type in (WeightModifierType.NONE, WeightModifierType.COPY):
+        return w
+    if draws and modifier.std_dev == 0:  # without random numbers, dropout's stay PyTorch's
         return w
     with torch.no_grad():
         change = _modification(w, modifier)

@@ -34,7 +34,10 @@ _PRODUCTS = frozenset(
     )
 )
 _TIMES = frozenset(("mul", "__mul__", "__rmul__", "multiply"))
-_COPIES = frozenset(("detach", "clone"))  # deliberate ways around the tiles
+# Functions, by name, whose result is not the weight: deliberate ways around the tiles, and rows
+# that an embedding looks up.
+_UNMARKED = frozenset(("detach", "clone", "embedding", "embedding_bag"))
+_ELEMENTS = frozenset(("__getitem__", "select", "unbind"))
 _properties: Any = Tensor
 _GET_DATA = _properties.data.__get__
 _SET_DATA = _properties.data.__set__
@@ -45,6 +48,16 @@ def _is_product(func: Any) -> bool:
     "Return whether a function multiplies matrices or convolves."
     name = func.__name__
     return name.startswith("conv") or name in _PRODUCTS or name.rstrip("_") in _PRODUCTS
+
+
+def _is_other(func: Any, result: Any) -> bool:
+    "Return whether a result has no weights: a statistic, or a tensor of the same shape or device."
+    name = func.__name__
+    if name in _UNMARKED or name.startswith("new_") or name.endswith("_like"):
+        return True
+    if name == "__get__":
+        return func not in _GET_VIEW
+    return isinstance(result, Tensor) and result.ndim == 0 and name not in _ELEMENTS
 
 # %% ../../nbs/analog/65_weights.ipynb #0e9c09ae
 def _tensors(args: tuple, kwargs: dict) -> list:
@@ -95,9 +108,7 @@ def _call(func: Any, args: tuple, kwargs: dict) -> Any:
         _refuse(func, around[0])
     with raw():
         result = func(*args, **kwargs)
-        if around is None or func.__name__ in _COPIES:
-            return result
-        if func.__name__ == "__get__" and func not in _GET_VIEW:
+        if around is None or _is_other(func, result):
             return result
         layer, size = around
         if func.__name__ in _TIMES and isinstance(result, Tensor) and result.numel() > size:

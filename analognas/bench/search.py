@@ -31,17 +31,24 @@ from ..training.label_store import LabelStore
 CHECKPOINTS = (50, 100, 200)  # evaluations after which regret is read
 # samplers of Optuna (Akiba et al., KDD 2019)
 PEERS = {"optuna_tpe": "TPESampler", "optuna_gp": "GPSampler"}
+# optimizers of ours with other settings than the default
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mobo_nehvi": ("mobo", {"acquisition": "nehvi"}),
+    "optuna_motpe": ("optuna", {"objectives": ("acc_1d", "params")}),
+    "optuna_nsga2": ("optuna", {"objectives": ("acc_1d", "params"), "sampler": "NSGAIISampler"}),
+}
 
 
 def make_optimizer(
     name: str, truth: TableEvaluator, n: int, T_AVM: float | None = None
 ) -> Optimizer:
-    "Return one of our optimizers with a budget of n evaluations."
+    "Return one of our optimizers, or of `VARIANTS`, with a budget of n evaluations."
+    name, settings = VARIANTS.get(name, (name, {}))
     optimizer_class: Any = find_optimizer(name)
     if name == "ea_optimized":
         small = {"nb_iter": n // 10 - 1, "population_size": 10}
         return optimizer_class(truth, **small, max_nb_param=None, T_AVM=T_AVM)
-    return optimizer_class(truth, nb_evaluations=n, T_AVM=T_AVM)
+    return optimizer_class(truth, nb_evaluations=n, T_AVM=T_AVM, **settings)
 
 
 @cache
@@ -125,9 +132,15 @@ CONSTRAINED = (
     "predictor_guided",
     "bo",
 )
-MULTI_OBJECTIVE = ("random_search", "nsga2")
+MULTI_OBJECTIVE = ("random_search", "nsga2", "mobo", *VARIANTS)
+ONLY_OTHER_PROBLEMS = ("nsga2", "mobo", "optuna")  # "optuna" is the peer "optuna_tpe" there
 MULTI_FIDELITY = ("successive_halving",)  # needs more than one table
-SEED_SHARE = {"bo": 0.1, "optuna_gp": 0.1}  # of the seeds, for those that take long
+SEED_SHARE = {
+    "bo": 0.1,
+    "optuna_gp": 0.1,
+    "mobo": 0.1,
+    "mobo_nehvi": 0.1,
+}  # of the seeds, for those that take long
 OTHER_SEED_SHARE = 0.2  # of the seeds, for the peers and for the other two problems
 
 
@@ -140,7 +153,8 @@ def task_seeds(problem: str, name: str, seeds: int) -> int:
 
 def plan_tasks(seeds: int) -> list[tuple[str, int]]:
     "Return every task as a store takes it: problem and optimizer as JSON, and seed."
-    single = [name for name in [*OPTIMIZERS, *PEERS] if name not in ("nsga2", *MULTI_FIDELITY)]
+    left_out = (*ONLY_OTHER_PROBLEMS, *MULTI_FIDELITY)
+    single = [name for name in [*OPTIMIZERS, *PEERS] if name not in left_out]
     pairs = list(product(("plain",), single))
     pairs += product(("constrained",), CONSTRAINED)
     pairs += product(("two_objectives",), MULTI_OBJECTIVE)
@@ -178,25 +192,49 @@ def bench_search(
 # %% ../../nbs/bench/40_search.ipynb #f04cb1b2
 def summarize(results: LabelStore) -> dict:
     """Return mean regret with its standard error, seeds and median seconds of a run, by optimizer;
-    `constrained` and `hypervolume` are of the other two problems."""
+    `constrained` is of the second problem, and what begins with `hypervolume` of the third."""
     best = float(_load_problem()[1].label_set.table.acc_1d.max())
     runs: dict[str, dict[str, list]] = {problem: {} for problem in PROBLEMS}
-    seconds: dict[str, list[float]] = {}
+    seconds: dict[str, dict[str, list[float]]] = {problem: {} for problem in PROBLEMS}
     for what, _, result, duration in results.rows():
         runs[what["problem"]].setdefault(what["name"], []).append(result)
-        if what["problem"] == "plain":
-            seconds.setdefault(what["name"], []).append(duration)
-    keys = ("regret", "error", "seeds", "seconds", "constrained", "hypervolume")
+        seconds[what["problem"]].setdefault(what["name"], []).append(duration)
+    keys = ("regret", "error", "seeds", "seconds", "constrained")
     summary: dict[str, Any] = {key: {} for key in keys}
     for name, histories in runs["plain"].items():
         summary["regret"][name], summary["error"][name] = _mean_regret(histories, best)
         summary["seeds"][name] = len(histories)
-        summary["seconds"][name] = float(np.median(seconds[name]))
+        summary["seconds"][name] = float(np.median(seconds["plain"][name]))
     for name, histories in runs["constrained"].items():
         summary["constrained"][name] = _mean_regret(histories, _best_within_limit())[0]
-    for name, histories in runs["two_objectives"].items():
-        summary["hypervolume"][name] = float(np.mean([h["hypervolume"] for h in histories]))
+    return summary | _summarize_fronts(runs["two_objectives"], seconds["two_objectives"])
+
+
+def _summarize_fronts(
+    runs: Mapping[str, Sequence[Mapping]], seconds: Mapping[str, Sequence[float]]
+) -> dict:
+    """Return, by optimizer, the mean hypervolume and its share of the true front's, 0 to 1, with
+    its standard error, seeds and median seconds of a run."""
+    keys = ("", "_share", "_share_error", "_seeds", "_seconds")
+    summary: dict[str, Any] = {f"hypervolume{key}": {} for key in keys}
+    for name, found in runs.items():
+        area = np.array([run["hypervolume"] for run in found])
+        share = area / true_hypervolume()
+        summary["hypervolume"][name] = float(area.mean())
+        summary["hypervolume_share"][name] = float(share.mean())
+        error = share.std(ddof=1) / np.sqrt(len(share)) if len(share) > 1 else 0.0
+        summary["hypervolume_share_error"][name] = float(error)
+        summary["hypervolume_seeds"][name] = len(area)
+        summary["hypervolume_seconds"][name] = float(np.median(seconds[name]))
     return summary
+
+
+@cache
+def true_hypervolume() -> float:
+    "Return the hypervolume of the whole table's front, in percent times parameters."
+    space, truth = _load_problem()
+    table = truth.label_set.table.assign(feasible=True)
+    return pareto_front(table, space, tuple(REFERENCE)).hypervolume(REFERENCE)
 
 
 def _best_within_limit() -> float:

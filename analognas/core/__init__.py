@@ -12,9 +12,17 @@ from .errors import (
     import_optional,
 )
 from .files import cache_dir, read_json, write_atomic, write_json
-from .hardware import G_MAX_LIMIT, G_MIN, IDEAL_BITS, PRESETS, HardwareConfig
+from .hardware import (
+    DRIFT_COMPENSATION,
+    G_MAX_LIMIT,
+    G_MIN,
+    IDEAL_BITS,
+    PRESETS,
+    HardwareConfig,
+)
 from .placement import Placement
 from .processes import pid_exists, process_realm, process_start
+from .protocol import Protocol
 from .records import (
     DATASETS,
     DAY,
@@ -57,6 +65,7 @@ __all__ = [
     "InfeasibleError",
     "MissingExtraError",
     "Placement",
+    "Protocol",
     "StoreUnavailableError",
     "as_rng",
     "check_choice",

@@ -20,6 +20,7 @@ G_MAX_LIMIT = {"hermes": 20.7}  # microsiemens; the devices were characterised u
 # %% ../../nbs/core/70_hardware.ipynb #17383bf2
 # A new one also needs an entry in `PRESETS` and a noise model in `create_rpu_config`.
 _DEVICES = ("pcm", "hermes", "reram", "ideal")
+DRIFT_COMPENSATION = (True, "exact_reference", "per_column", False)
 _NOT_NEGATIVE = (
     "prog_noise_scale",
     "read_noise_scale",
@@ -43,7 +44,9 @@ class HardwareConfig:
     prog_noise_scale: float = 1.0  # programming noise, 1 = measured devices
     read_noise_scale: float = 1.0  # read noise, 1 = measured devices
     drift_scale: float = 1.0  # drift, 1 = measured devices
-    drift_compensation: bool = True  # rescale each tile by how much its mean output has decayed
+    # rescale outputs by how much they have decayed: True (one factor for a tile), "exact_reference"
+    # (also for the error of programming), "per_column" (a factor for each output), or False
+    drift_compensation: bool | str = True
     dac_bits: int = 8  # input resolution, bits
     adc_bits: int = 8  # output resolution, bits
     # standard deviation of the output noise, share of the largest weight times the input range
@@ -61,7 +64,7 @@ class HardwareConfig:
         for name in ("dac_bits", "adc_bits"):
             check_number(name, getattr(self, name), low=2, high=IDEAL_BITS, integer=True)
         check_number("tile_size", self.tile_size, low=1, integer=True)
-        check_choice("drift_compensation", self.drift_compensation, (True, False))
+        check_choice("drift_compensation", self.drift_compensation, DRIFT_COMPENSATION)
 
     @classmethod
     def from_preset(

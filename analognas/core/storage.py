@@ -163,6 +163,7 @@ class TaskStore(TaskFile):
         statement = f"""update {self.table.name} set state = 'open', {empty}, deaths = 0, lost = 0,
             {_FREE} where state = 'failed'"""
         with self.transaction() as db:
+            self._migrate(db)
             if ids is None:
                 return db.execute(statement).rowcount
             return sum(

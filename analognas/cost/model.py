@@ -6,6 +6,7 @@
 __all__ = ['CHIPS', 'Chip', 'chip_from_peak', 'hardware_cost', 'layer_costs']
 
 # %% ../../nbs/cost/10_model.ipynb #f051b194
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import ConfigError, check_choice, check_number
-from ..core.hardware import HardwareConfig
+from ..core.hardware import PRESETS, HardwareConfig
 from analognas.cost.digital import (
     FP16_ADD,
     FP16_MULTIPLY,
@@ -29,6 +30,7 @@ from analognas.cost.digital import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.layers import LayerShape
+from ..search_spaces.scopes import HARDWARE
 
 # %% ../../nbs/cost/10_model.ipynb #16a5d06d
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ class Chip:
         Time and energy of an MVM, and area, stay those of the published tile."""
         size = hardware.tile_size
         return replace(self, name=f"{self.name}, {size} x {size}", rows=size, cols=size)
+
+    def with_choices(self, hardware: Mapping[str, Any]) -> "Chip":
+        """Return this chip with the fields of a `HardwareConfig` that a config chose.
+
+        Only the tile size and the preset, which has one, decide about tiles."""
+        if not {"tile_size", "preset"} & hardware.keys():
+            return self
+        preset = hardware.get("preset", "pcm")
+        return self.with_tiles_of(PRESETS[preset].with_changes(tile_size=hardware.get("tile_size")))
 
 # %% ../../nbs/cost/10_model.ipynb #3908c27e
 def chip_from_peak(
@@ -317,8 +328,28 @@ def hardware_cost(
     Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
     (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
     after another.
+    Configs that choose the tile size of the chip have tiles of that size.
     Raises `ConfigError` for an unknown chip or a bad config."""
-    return network_costs(space.crossbar_layers(configs), len(configs), find_chip(chip))
+    tables = []
+    for hardware, rows in _group_by_chip(space, configs):
+        on_chip = find_chip(chip).with_choices(hardware)
+        same = [configs[i] for i in rows]
+        tables.append(network_costs(space.crossbar_layers(same), len(same), on_chip))
+        tables[-1].index = rows
+    return pd.concat(tables).sort_index()
+
+
+def _group_by_chip(
+    space: ConfigSpace, configs: Sequence[Mapping]
+) -> list[tuple[dict[str, Any], list[int]]]:
+    "Return the different choices of the chip among n configs, each with the positions of these."
+    if not space.names_in(HARDWARE):
+        return [({}, list(range(len(configs))))]
+    groups: dict[str, tuple[dict[str, Any], list[int]]] = {}
+    for i, config in enumerate(configs):
+        chosen = space.split(config).hardware
+        groups.setdefault(json.dumps(chosen), (chosen, []))[1].append(i)
+    return list(groups.values()) or [({}, [])]
 
 # %% ../../nbs/cost/10_model.ipynb #f452a53c
 def layer_costs(
@@ -331,4 +362,5 @@ def layer_costs(
     Columns: `rows`, `cols`, `pixels` (MVMs per inference and layer), `times` (layers), and those of
     `hardware_cost` less `chips`. Raises `ConfigError` for an unknown chip, a bad config, and a
     network without a layer for crossbars."""
-    return layer_table(space.crossbar_layers([config]), find_chip(chip))
+    on_chip = find_chip(chip).with_choices(space.split(config).hardware)
+    return layer_table(space.crossbar_layers([config]), on_chip)

@@ -206,6 +206,10 @@ def noise_ceiling_from_repeats(
     best, low, high = 2 / np.pi * np.arcsin(np.sqrt(correlation))
     return KendallTau(float(best), float(low), float(high), again)
 
+# %% ../../nbs/evaluators/10_base_evaluator.ipynb #2066e9e5
+class IgnoredHyperparameterWarning(UserWarning):
+    "Warn that predictions do not depend on a hyperparameter of the training or of the chip."
+
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #c4988bba
 class Evaluator(ABC):
     "Predict or look up `acc_1d` (percent), `avm` and `std_1d` (percentage points)."
@@ -218,6 +222,10 @@ class Evaluator(ABC):
     # make it another evaluator
     volatile_stats: tuple[str, ...] = ()
     space: Any = None  # the ConfigSpace this evaluator is bound to
+    # hyperparameters of the training and of the chip that the bound space has and the labels never
+    # varied, so that predictions do not depend on them
+    ignored: tuple[str, ...] = ()
+    warns_of_ignored: bool = True  # False where a text says it
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -239,6 +247,18 @@ class Evaluator(ABC):
     def _predict(self, configs: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray]:
         """Return predictions of shape (n, 3) in the order of `TARGETS`, and for each config whether
         it is outside the fitted range, (n,)."""
+
+    def _ignore(self, names: Sequence[str]) -> None:
+        "Note hyperparameters that predictions do not depend on; warn of them once."
+        if self.warns_of_ignored and names and tuple(names) != self.ignored:
+            warnings.warn(
+                f"The labels of this {type(self).__name__} never varied {', '.join(names)}: its "
+                "predictions do not depend on it. Measure (MeasuredEvaluator), or collect labels "
+                "of this space and fit an evaluator to them.",
+                IgnoredHyperparameterWarning,
+                stacklevel=4,
+            )
+        self.ignored = tuple(names)
 
     def fit(self, labels: LabelSet) -> Self:
         "Fit to labels. Evaluators that do not learn raise `ConfigError`."
@@ -275,11 +295,14 @@ class Evaluator(ABC):
 
     def get_evaluator_stat(self) -> dict:
         "Return what identifies this evaluator, and how good it is: plain data."
-        return {
+        stat = {
             "evaluator": type(self).__name__,
             "measured": self.measured,
             "space": self.space and self.space._headline(),
         }
+        if self.ignored:
+            stat["ignored"] = list(self.ignored)
+        return stat
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #f7a190d9
 _OLD_NAMES = {

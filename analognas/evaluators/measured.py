@@ -6,23 +6,25 @@
 __all__ = ['FAST_PROTOCOL', 'MeasuredEvaluator']
 
 # %% ../../nbs/evaluators/70_measured.ipynb #df36580c
+import math
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
-from ..core import ConfigError, renamed
+from ..core import ConfigError, HardwareConfig, check_number, renamed
 from ..datasets.base import Dataset
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.scopes import HARDWARE, TRAINING
 from ..training.label_store import LabelStore, label_set
 from ..training.labels import TARGETS, LabelSet
-from ..training.plans import LABEL_TIMES, describe_measurements
+from ..training.plans import LABEL_TIMES, check_repeats, describe_measurements
 from ..training.protocol import Protocol, train_and_measure
 
 # %% ../../nbs/evaluators/70_measured.ipynb #5e00a79d
@@ -38,6 +40,9 @@ _ONE_AT_A_TIME = threading.Lock()
 class MeasuredEvaluator(Evaluator):
     """Train and measure each architecture once, by a protocol.
 
+    Values of the training and of the chip that a config chooses take the place of the protocol's
+    and the preset's.
+
     `store` is an SQLite file that keeps every measurement as it is made: a killed process loses the
     measurement in progress, and an evaluator with the same store continues. Raises `ConfigError` if
     the store was made differently. An error in a network's training is raised with its config, and
@@ -48,7 +53,7 @@ class MeasuredEvaluator(Evaluator):
     to measure faster."""
 
     measured = True
-    volatile_stats = ("rows", "hours")
+    volatile_stats = ("rows", "hours", "epochs")
 
     def __init__(
         self,
@@ -60,6 +65,9 @@ class MeasuredEvaluator(Evaluator):
         seed: int = 0,  # of weights, batches and noise, the same for every architecture
         progress: bool = True,  # show a progress bar while measuring?
         device: str = "cpu",  # where to train and measure
+        # train this share of all epochs, rounded up: a cheaper fidelity, also of configs that
+        # choose their epochs
+        epoch_share: float = 1.0,
     ):
         if protocol.n_rep < 2:
             raise ConfigError(
@@ -71,7 +79,8 @@ class MeasuredEvaluator(Evaluator):
         self.seed = seed
         self.progress = progress
         self.device = device
-        self._rpu_config = create_rpu_config(preset)
+        self.epoch_share = check_number("epoch_share", epoch_share, low=0, high=1)
+        create_rpu_config(preset)  # raises `ConfigError` for an unknown one
         self._folder: tempfile.TemporaryDirectory | None = None
         if store is None:
             self._make_folder()
@@ -79,17 +88,14 @@ class MeasuredEvaluator(Evaluator):
             self._path = Path(store)
 
     def __getstate__(self) -> dict:
-        """Return what is sent to another process.
-
-        The chip is made there anew, and the folder stays with the object that made it."""
-        here = ("_rpu_config", "_folder", "store")
+        "Return what is sent to another process; the folder stays with the object that made it."
+        here = ("_folder", "store")
         state = {k: v for k, v in self.__dict__.items() if k not in here}
         return state | {"temporary": self._folder is not None}
 
     def __setstate__(self, state: dict) -> None:
         temporary = state.pop("temporary")
         self.__dict__ |= state
-        self._rpu_config = create_rpu_config(self.preset)
         self._folder = None
         if temporary and not self._path.parent.exists():  # another machine
             self._make_folder()
@@ -112,7 +118,10 @@ class MeasuredEvaluator(Evaluator):
                 "This space cannot build networks, so none can be measured: give ConfigSpace a "
                 "`network` function."
             )
+        check_repeats(space)
         metadata = describe_measurements(space, self.data, self.protocol, self.preset, self.device)
+        if self.epoch_share != 1:  # which stores of 0.1.0 do not name
+            metadata["epoch_share"] = self.epoch_share
         self.store = LabelStore(self._path, metadata | {"seed": self.seed})
 
     def _known(self, space: ConfigSpace) -> dict[str, list[float]]:
@@ -132,16 +141,33 @@ class MeasuredEvaluator(Evaluator):
             known[key] = self._measure(key, config)
         return np.array([known[k] for k in keys]), np.zeros(len(keys), bool)
 
+    def recipe(self, config: Mapping) -> Protocol:
+        "Return the protocol by which a config is measured."
+        protocol = self.space.split(config).protocol(self.protocol)
+        epochs = self._share_of(protocol.epochs)
+        return replace(protocol, epochs=epochs, hwa_epochs=self._share_of(protocol.hwa_epochs))
+
+    def _share_of(self, epochs: int) -> int:
+        "Return how many of some epochs are trained."
+        return math.ceil(round(self.epoch_share * epochs, 9))  # 0.7 * 10 is above 7 otherwise
+
+    def epochs(self, configs: Sequence[Mapping]) -> np.ndarray:
+        "Return how many epochs each of n configs is trained, both trainings together, shape (n,)."
+        recipes = [self.recipe(config) for config in configs]
+        return np.array([recipe.epochs + recipe.hwa_epochs for recipe in recipes], int)
+
     def _measure(self, key: str, config: Mapping) -> list[float]:
         "Measure an architecture and store the result; returns its targets."
+        parts = self.space.split(config)
         try:
+            chip = parts.chip(HardwareConfig.from_preset(self.preset))
             with _ONE_AT_A_TIME:
                 found = train_and_measure(
-                    self.space,
-                    config,
+                    self.space.without(self.space.names_in(TRAINING, HARDWARE)),
+                    parts.architecture,
                     self.data,
-                    self.protocol,
-                    self._rpu_config,
+                    self.recipe(config),
+                    chip,
                     self.seed,
                     progress=False,
                     device=self.device,
@@ -161,14 +187,18 @@ class MeasuredEvaluator(Evaluator):
         return label_set(name, self.store, self.space)
 
     def get_evaluator_stat(self) -> dict:
-        "Return the protocol, and how many architectures were measured in how many hours."
+        "Return the protocol, and how many architectures took how many epochs and hours."
         done = self.store.rows() if self.space is not None else []
-        return super().get_evaluator_stat() | {
+        stat = super().get_evaluator_stat() | {
             "protocol": asdict(self.protocol),
             "preset": self.preset,
             "rows": len(done),
             "hours": sum(seconds for *_, seconds in done) / 3600,
+            "epochs": sum(self.epochs([config for config, *_ in done]).tolist()),
         }
+        if self.epoch_share != 1:
+            stat["epoch_share"] = self.epoch_share
+        return stat
 
 # %% ../../nbs/evaluators/70_measured.ipynb #9d0c11ae
 __getattr__ = renamed(__name__, {"CHEAP": "FAST_PROTOCOL"})

@@ -35,6 +35,8 @@ from analognas.evaluators.base_evaluator import (
 )
 from .rank_model import ScoreRegressor, RankNormalizer, RankModel
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import only
+from ..search_spaces.scopes import HARDWARE, TRAINING
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #4a54b64a
@@ -59,6 +61,19 @@ def _sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> n
     drawn = space.features(space.sample_arch_uniformly(DRAWS * n, seed))[1]
     outside = _out_of_range(drawn, X.min(0), X.max(0))
     return drawn[np.argsort(outside, kind="stable")[:n]]
+
+
+def _unvaried(space: ConfigSpace, ranges: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return the hyperparameters of training and chip that the labels never varied.
+
+    `ranges` are the lowest and highest values of the features."""
+    found = []
+    for name in space.names_in(TRAINING, HARDWARE):
+        h = space[name]
+        columns = [name] if h.type != "categorical" else [f"{name}={value}" for value in h.range]
+        if all(column not in ranges or np.ptp(ranges[column]) == 0 for column in columns):
+            found.append(name)
+    return found
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #0c3a8067
 def _linear(X: np.ndarray, y: np.ndarray, X_new: np.ndarray) -> np.ndarray:
@@ -271,7 +286,8 @@ class SurrogateEvaluator(Evaluator):
             record = _by_folds(space, labels, X, self._model)
         else:
             record = _by_rows(space, labels, X, self._model, held_out)
-        record["ceiling"] = self._ceiling(labels, networks, ceiling)
+        trained = [space.evaluation_id(config) for config in labels.configs]
+        record["ceiling"] = self._ceiling(labels, trained, ceiling)
         self.about["held_out"] = record
         return self.bind(space)
 
@@ -311,8 +327,11 @@ class SurrogateEvaluator(Evaluator):
             if best != self._chosen:
                 self._load(best)
                 self._chosen = best
+        unvaried = _unvaried(space, self.about["features"])
+        fitted = self._fitted.get_hyperparameters()
+        unknown = [name for name in unvaried if name not in fitted]
         mine = self._fitted.feature_names
-        theirs = space.feature_names
+        theirs = space.without(unknown).feature_names
         if mine != theirs:
             odd = sorted(set(mine) ^ set(theirs))
             raise ConfigError(
@@ -321,6 +340,7 @@ class SurrogateEvaluator(Evaluator):
                 f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
                 f"{type(self).__name__}().fit(labels, space)."
             )
+        self._ignore(unvaried)
         if space.info != self._fitted.info and space.dataset not in self._warned:
             self._warned.add(space.dataset)  # a search binds several times
             self._warn_of_dataset(space.dataset)
@@ -346,7 +366,7 @@ class SurrogateEvaluator(Evaluator):
         )
 
     def _predict(self, configs: Sequence[Mapping]):
-        X = self._fitted.features(configs)[1]
+        X = self._features(configs)
         low, high = np.array(list(self.about["features"].values())).T
         return self._model.predict(X), _out_of_range(X, low, high)
 
@@ -359,7 +379,15 @@ class SurrogateEvaluator(Evaluator):
 
         Their coverage on held-out architectures is in `about`."""
         self.query_pop(configs[:0])  # binds
-        return self._model.interval(self._fitted.features(configs)[1], level)
+        return self._model.interval(self._features(configs), level)
+
+    def _features(self, configs: Sequence[Mapping]) -> np.ndarray:
+        "Return the features of n configs of the bound space, shape (n, features)."
+        names = self._fitted.get_hyperparameters()
+        if len(self.space) != len(names):
+            self.space.columns(configs)  # raises `ConfigError` for a bad config
+            configs = [only(config, names) for config in configs]
+        return self._fitted.features(configs)[1]
 
     def get_evaluator_stat(self) -> dict:
         "Return the label set, its rows, and held-out tau of this evaluator and its baselines."

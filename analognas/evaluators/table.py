@@ -13,8 +13,10 @@ import numpy as np
 from ..core import ConfigError, check_choice
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import only
 from ..search_spaces.nasbench201 import NASBench201Space, load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
+from ..search_spaces.scopes import HARDWARE, TRAINING
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/30_table.ipynb #8a7da21f
@@ -22,7 +24,8 @@ class TableEvaluator(Evaluator):
     """Look architectures up in a label set.
 
     Several measurements of one architecture are averaged. An architecture that was not measured
-    raises `ConfigError`."""
+    raises `ConfigError`. Hyperparameters of training and chip that the labels lack are ignored,
+    with a warning."""
 
     measured = True
 
@@ -30,8 +33,11 @@ class TableEvaluator(Evaluator):
         self.label_set = labels
 
     def _check_space(self, space: ConfigSpace) -> None:
+        known = self.label_set.hyperparameters
+        ignored = [n for n in space.names_in(TRAINING, HARDWARE) if n not in known]
+        space = space.without(ignored)
         names = space.get_hyperparameters()
-        if set(names) != set(self.label_set.hyperparameters):
+        if set(names) != set(known):
             raise ConfigError(
                 f"Label set {self.label_set.name!r} describes architectures by "
                 f"{self.label_set.hyperparameters}; "
@@ -44,6 +50,8 @@ class TableEvaluator(Evaluator):
             rows.setdefault(k, []).append(i)
         labels = self.label_set.labels
         self._values = {k: labels[i].mean(axis=0) for k, i in rows.items()}
+        self._known_space = space
+        self._ignore(ignored)
 
     def _check_measured_space(self, space: Mapping) -> None:
         """Raise `ConfigError` if the labels were measured on another space.
@@ -60,7 +68,9 @@ class TableEvaluator(Evaluator):
             )
 
     def _predict(self, configs: Sequence[Mapping]):
-        keys = [self.space.key(c) for c in configs]
+        names = self._known_space.get_hyperparameters()
+        known = [only(config, names) for config in configs]
+        keys = [self._known_space.key(config) for config in known]
         unknown = [k for k in keys if k not in self._values]
         if unknown:
             raise ConfigError(

@@ -15,6 +15,8 @@ from .halving import (
     add_fidelity as add_fidelity,
 )
 from .history import History as History, Trial as Trial
+from .mobo import MultiObjectiveBOptimizer as MultiObjectiveBOptimizer
+from .optuna_sampler import OptunaOptimizer as OptunaOptimizer
 from .pareto import NSGA2 as NSGA2, pareto_front as pareto_front
 from .placement import search_placement as search_placement
 from .predictor_guided import PredictorGuided as PredictorGuided

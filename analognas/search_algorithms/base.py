@@ -28,18 +28,20 @@ from ..search_spaces.config_space import ConfigSpace
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #e466d7ff
 Proposals = Generator[list[dict], list[Trial], Any]
+MIN_PARENTS = 2  # so many start a population where allowed architectures are rare
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #5f3aa4ea
 def initial_population(history: History, n: int, rng: np.random.Generator) -> Proposals:
     """Propose random configs until `n` trials are feasible; return them (use `yield from`).
 
-    Returns fewer if the feasible region is small. Raises `InfeasibleError` if nothing feasible was
-    found."""
+    Returns fewer if allowed architectures are rare or the feasible region is small. Raises
+    `InfeasibleError` if nothing feasible was found."""
     found: dict[str, Trial] = {}
     for _ in range(START_ROUNDS):
-        batch = yield history.sample(n, rng)
+        drawn = history.sample(n, rng)
+        batch = yield drawn
         found |= {trial.key: trial for trial in batch if trial.feasible}
-        if len(found) >= n:
+        if len(found) >= n or (len(found) >= MIN_PARENTS and len(drawn) < n):
             return list(found.values())[:n]
         if not found and len(history) >= START_ROUNDS * n / 2:
             break
@@ -53,8 +55,16 @@ def initial_population(history: History, n: int, rng: np.random.Generator) -> Pr
 # %% ../../nbs/search_algorithms/20_base.ipynb #b0fa425c
 def infeasibility_message(history: History) -> str:
     "Describe the best value of each limited prediction in a history without anything feasible."
-    predictions = [trial.prediction for trial in history.trials.values()]
+    evaluated = [trial for trial in history.trials.values() if trial.error is None]
+    predictions = [trial.prediction for trial in evaluated]
     parts = []
+    if history.failures:
+        parts.append(
+            f"{len(history.failures)} could not be evaluated, the first because of "
+            f"{history.failures[0].error}."
+        )
+    if not predictions:
+        return " ".join(parts)
     for name in history.constraints.bounds(static=False):
         best = max if QUANTITIES[name].maximise else min
         value = best(getattr(prediction, name) for prediction in predictions)
@@ -239,6 +249,11 @@ class AskTellSearch:
                 proposed = self._proposals.send(trials)
         except StopIteration:
             self._over = True
+            return
+        except InfeasibleError:
+            if self.history.best is None:
+                raise
+            self._over = True  # nothing else that is allowed was found: it ends with the best
             return
         self._proposed = [self.history.key(config) for config in proposed]
         self.pending = self.history.unevaluated(proposed)

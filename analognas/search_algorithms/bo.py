@@ -24,7 +24,7 @@ from analognas.search_algorithms.base import (
     check_count,
 )
 from .candidates import Candidates, initial_design, warp_scores
-from .constraints import QUANTITIES
+from .constraints import QUANTITIES, Constraints
 from .history import History
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import Hyperparameter
@@ -66,6 +66,7 @@ def _on_circle(h: Hyperparameter, values: np.ndarray, active: np.ndarray) -> lis
 def fit_gp(
     parts: Sequence[np.ndarray],  # descriptions of n architectures, shape (n, columns) each
     y: np.ndarray,  # measured values, shape (n,)
+    ignored: np.ndarray | None = None,  # further columns of the inputs, shape (n, columns)
 ) -> Any:  # a fitted botorch model; its inputs are the descriptions side by side
     """Fit a Gaussian process whose kernel is a sum over descriptions.
 
@@ -81,8 +82,9 @@ def fit_gp(
         stop = start + part.shape[1]
         kernels.append(_scaled_matern(gpytorch, range(start, stop)))
         start = stop
+    inputs = [*parts] if ignored is None else [*parts, ignored]
     model = botorch.models.SingleTaskGP(
-        torch.tensor(np.hstack(parts)),
+        torch.tensor(np.hstack(inputs)),
         torch.tensor(np.asarray(y, float))[:, None],
         covar_module=gpytorch.kernels.AdditiveKernel(*kernels),
         outcome_transform=botorch.models.transforms.Standardize(m=1),
@@ -243,46 +245,45 @@ class BOptimizer(BudgetedOptimizer):
         "Return the positions in the pool of the next batch."
         trials = list(history.trials.values())
         configs = [trial.config for trial in trials]
-        old = _descriptions(history.space, configs, candidates.features(configs))
-        new = np.hstack(_descriptions(history.space, pool, X))
+        old = descriptions(history.space, configs, candidates.features(configs))
+        new = np.hstack(descriptions(history.space, pool, X))
         feasible = np.array([trial.feasible for trial in trials], bool)
         z = warp_scores(np.array([trial.score for trial in trials], float))
         with torch_seed(int(rng.integers(2**31))):  # a failed fit restarts at a random point
-            log_feasibility = self._log_feasibility(history, old, new)
+            log_feasible = log_feasibility(self.constraints, history, old, new)
             if not feasible.any():  # no incumbent yet: look for feasible architectures
-                return np.argsort(-log_feasibility, kind="stable")[:n].tolist()
+                return np.argsort(-log_feasible, kind="stable")[:n].tolist()
             model = fit_gp(old, z)
         if self.acquisition == "thompson":
-            return _thompson(model, new, log_feasibility, n, rng)
-        return _most_improving(model, new, z[feasible].max(), log_feasibility, n)
-
-    def _log_feasibility(
-        self,
-        history: History,
-        old: Sequence[np.ndarray],  # descriptions of the measured architectures
-        new: np.ndarray,  # of the candidates, shape (m, columns)
-    ) -> np.ndarray:  # shape (m,)
-        "Return the log-probability that a candidate respects all limits on predictions."
-        predictions = [trial.prediction for trial in history.trials.values()]
-        bounds = self.constraints.bounds(static=False)
-        if not self.constraints.allow_extrapolation and any(p.extrapolated for p in predictions):
-            bounds["extrapolated"] = 0.5  # 0 is within the range of the labels, 1 outside
-        total = np.zeros(len(new))
-        for name, worst in bounds.items():
-            measured = np.array([getattr(p, name) for p in predictions], float)
-            model = fit_gp(old, measured)
-            mean, var = posterior(model, new)
-            std = np.sqrt(var + noise_variance(model))
-            total += log_prob_feasible(mean, std, name, worst)
-        return total
+            return _thompson(model, new, log_feasible, n, rng)
+        return _most_improving(model, new, z[feasible].max(), log_feasible, n)
 
 # %% ../../nbs/search_algorithms/70_bo.ipynb #0d686d03
-def _descriptions(
-    space: ConfigSpace, configs: Sequence[Mapping], X: np.ndarray
-) -> list[np.ndarray]:
+def descriptions(space: ConfigSpace, configs: Sequence[Mapping], X: np.ndarray) -> list[np.ndarray]:
     "Return the embedding and the features X of n configs, each scaled by its columns' number."
     embedding = hierarchical_embedding(space, configs)
     return [embedding / np.sqrt(len(space)), X / np.sqrt(max(X.shape[1], 1))]
+
+
+def log_feasibility(
+    constraints: Constraints,
+    history: History,
+    old: Sequence[np.ndarray],  # descriptions of the measured architectures
+    new: np.ndarray,  # of the candidates, shape (m, columns)
+) -> np.ndarray:  # shape (m,)
+    "Return the log-probability that a candidate respects all limits on predictions."
+    predictions = [trial.prediction for trial in history.trials.values()]
+    bounds = constraints.bounds(static=False)
+    if not constraints.allow_extrapolation and any(p.extrapolated for p in predictions):
+        bounds["extrapolated"] = 0.5  # 0 is within the range of the labels, 1 outside
+    total = np.zeros(len(new))
+    for name, worst in bounds.items():
+        measured = np.array([getattr(p, name) for p in predictions], float)
+        model = fit_gp(old, measured)
+        mean, var = posterior(model, new)
+        std = np.sqrt(var + noise_variance(model))
+        total += log_prob_feasible(mean, std, name, worst)
+    return total
 
 
 def _thompson(

@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/search_algorithms/40_candidates.ipynb #a808a651
-import itertools
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -16,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..core import check_number, renamed
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.configs import INACTIVE
+from ..search_spaces.configs import INACTIVE, parents_first
 from ..search_spaces.hyperparameter import Hyperparameter
 
 # %% ../../nbs/search_algorithms/40_candidates.ipynb #5b3b75bb
@@ -31,19 +30,15 @@ def enumerate_configs(
     if any(h.values is None for h in hyps) or space.compute_cs_size() > at_most:
         return None
     free = [h for h in hyps if h.condition is None]
-    found = []
-    for values in itertools.product(*(h.values for h in free)):
-        chosen = dict(zip((h.name for h in free), values, strict=True))
-        choices = [_choices(space, h, chosen) for h in hyps]
-        for row in itertools.product(*choices):
-            found.append(dict(zip((h.name for h in hyps), row, strict=True)))
-    return found
+    conditional = [h for h in parents_first(hyps) if h.condition is not None]
+    found: list[dict] = [{}]
+    for h in [*free, *conditional]:
+        found = [c | {h.name: value} for c in found for value in _choices(space, h, c)]
+    return [{h.name: config[h.name] for h in hyps} for config in found]
 
 
 def _choices(space: ConfigSpace, h: Hyperparameter, chosen: Mapping) -> Sequence:
-    "Return the values that a hyperparameter can take beside those chosen."
-    if h.condition is None:
-        return (chosen[h.name],)
+    "Return the values that a hyperparameter can take beside those chosen of its ancestors."
     if space.is_active(h.name, chosen):
         return h.values
     return (INACTIVE,)

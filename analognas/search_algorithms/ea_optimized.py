@@ -34,12 +34,16 @@ MAX_ATTEMPTS = 20  # attempts to find new architectures
 def sample_unseen(history: History, n: int, rng: np.random.Generator) -> list[dict]:
     """Draw up to `n` random configs that respect the static limits and have no trial yet.
 
-    Fewer only where hardly any are left."""
+    Fewer only where hardly any are left, or allowed ones are rare."""
     new: dict[str, dict] = {}
     for _ in range(MAX_ATTEMPTS):
         if len(new) >= n:
             break
-        new |= history.unevaluated(history.sample(max(n, 32), rng))
+        wanted = max(n, 32)
+        drawn = history.sample(wanted, rng)
+        new |= history.unevaluated(drawn)
+        if len(drawn) < wanted:  # allowed ones are rare: drawing again would take as long
+            break
     return list(new.values())[:n]
 
 # %% ../../nbs/search_algorithms/50_ea_optimized.ipynb #83597047

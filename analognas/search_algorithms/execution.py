@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import FileFormatError, MissingExtraError, StoreUnavailableError
 from analognas.evaluators.base_evaluator import (
     Evaluator,
     Prediction,
@@ -75,9 +76,12 @@ class SerialExecutor(Executor):
     "Evaluates at once, in the thread that submits."
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
-        "Call the function; its exception is raised here."
+        "Call the function; the future has its result or its error. Ctrl-C is raised here."
         future: Future = Future()
-        future.set_result(fn(*args, **kwargs))
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as e:  # noqa: BLE001 - whatever it is, the future raises it again
+            future.set_exception(e)
         return future
 
 
@@ -107,6 +111,40 @@ class ExecutionConfig:
         return batch
 
 # %% ../../nbs/search_algorithms/130_execution.ipynb #5a6ab02b
+MAX_FAILURES = 10  # evaluations that may fail one after the other before the evaluator is blamed
+# Errors of the machine, not of an architecture: the search ends, and nothing is marked as failed.
+NOT_OF_AN_ARCHITECTURE = (
+    BrokenExecutor,
+    StoreUnavailableError,
+    FileFormatError,
+    MissingExtraError,
+)
+
+
+class Failures:
+    "Count the evaluations that failed one after the other."
+
+    def __init__(self, table: Evaluations):
+        self.table = table
+        self.streak: list[int] = []  # rows that failed since the last success
+
+    def reset(self) -> None:
+        "Note a success."
+        self.streak = []
+
+    def note(self, task_id: int, error: BaseException) -> bool:
+        """Write that an evaluation failed; returns whether the evaluator itself is at fault.
+
+        The rows of the streak are open again then."""
+        self.table.fail(task_id, repr(error))
+        self.streak.append(task_id)
+        if len(self.streak) < MAX_FAILURES:
+            return False
+        self.table.reopen(self.streak)
+        self.streak = []
+        return True
+
+
 class PendingEvaluations:
     "A batch in the database, and the part of it that this process has claimed."
 
@@ -117,6 +155,7 @@ class PendingEvaluations:
         control: RunControl,
         search: AskTellSearch,  # its pending configs are the batch
         ids: Sequence[int],  # their rows in the database
+        failures: Failures,  # of all batches of this process
     ):
         self.table = table
         self.execution = execution
@@ -127,18 +166,27 @@ class PendingEvaluations:
         self.futures: dict[Future, list[int]] = {}
         self.claimed: set[int] = set()  # rows that this process has to evaluate
         self.trials: dict[int, Trial] = {}  # evaluated by this process
-        self.error: BaseException | None = None  # the first error of the evaluator
+        self.failures = failures
+        # configs of a task that failed, which are evaluated one by one
+        self.alone: list[int] = []
+        self.error: BaseException | None = None  # that ends the search
 
     def submit(self, open_ids: Iterator[int]) -> None:
         "Claim and submit tasks until `max_pending` are submitted."
         while self._may_submit():
-            ids = self.table.claim(open_ids, self.chunksize)
+            ids = self._next(open_ids)
             if not ids:
                 return
             self.claimed.update(ids)
             configs = [self.search.pending[self.keys[id_]] for id_ in ids]
             sent = self.execution.sent
             self.futures[self.execution.executor.submit(evaluate_timed, sent, configs)] = ids
+
+    def _next(self, open_ids: Iterator[int]) -> list[int]:
+        "Return the rows of the next task, which this process has claimed."
+        if self.alone:
+            return [self.alone.pop(0)]
+        return self.table.claim(open_ids, self.chunksize)
 
     def _may_submit(self) -> bool:
         room = len(self.futures) < self.execution.max_pending
@@ -150,8 +198,9 @@ class PendingEvaluations:
             ids = self.futures.pop(future)
             error = future.exception()
             if error is not None:
-                self.error = self.error or error
+                self._failed(ids, error)
                 continue
+            self.failures.reset()
             predictions, seconds = future.result()
             trials = self.make_trials(ids, as_predictions(predictions))
             each = [trial.prediction for trial in trials]
@@ -161,6 +210,21 @@ class PendingEvaluations:
             self.trials |= dict(zip(ids, trials, strict=True))
             yield from trials
 
+    def _failed(self, ids: Sequence[int], error: BaseException) -> None:
+        "Mark an architecture as failed; of several, evaluate each alone to find which one it is."
+        if isinstance(error, NOT_OF_AN_ARCHITECTURE) or not isinstance(error, Exception):
+            self.error = self.error or error
+        elif len(ids) > 1:
+            self.alone += ids
+        else:
+            self.claimed.difference_update(ids)
+            if self.failures.note(ids[0], error):
+                error.add_note(
+                    f"{MAX_FAILURES} evaluations failed one after the other, so the evaluator "
+                    "seems to be at fault and they are open again."
+                )
+                self.error = self.error or error
+
     def make_trials(
         self, ids: Iterable[int], predictions: Predictions | Sequence[Prediction]
     ) -> list[Trial]:
@@ -168,6 +232,12 @@ class PendingEvaluations:
         keys = [self.keys[id_] for id_ in ids]
         configs = {key: self.search.pending[key] for key in keys}
         return self.search.history.make_trials(configs, predictions)
+
+    def make_failed(self, errors: Mapping[int, str], trials: Iterable[Trial]) -> dict[int, Trial]:
+        "Return the trials of rows that failed, by id; `trials` are the others of the batch."
+        pending = self.search.pending
+        keyed = {self.keys[id_]: (pending[self.keys[id_]], text) for id_, text in errors.items()}
+        return dict(zip(errors, self.search.history.make_failed(keyed, trials), strict=True))
 
     def release(self) -> None:
         "Cancel what was submitted, and release the claims for other processes."
@@ -229,6 +299,7 @@ class SearchDriver:
         self.execution = execution
         self.control = control
         self.on_evaluation = on_evaluation
+        self.failures = Failures(directory.evaluations)
 
     def run(self, optimizer: Optimizer, method: str, run: int, seed: int) -> SearchResult:
         "Run one search. Ctrl-C or a stop ends it early with the best so far, if there is one."
@@ -251,12 +322,15 @@ class SearchDriver:
         return search.result(interrupted)
 
     def evaluate_batch(self, search: AskTellSearch, method: str, run: int) -> list[Trial]:
-        """Return the trials of the pending configs, in order.
+        """Return the trials of the pending configs, in order; failed ones have an `error`.
 
-        An evaluator's error is raised after the other submitted tasks have been written."""
+        An error that is not of one architecture is raised after the other submitted tasks have
+        been written."""
         table = self.directory.evaluations
         ids = table.add(method, run, list(search.pending))
-        pending = PendingEvaluations(table, self.execution, self.control, search, ids)
+        pending = PendingEvaluations(
+            table, self.execution, self.control, search, ids, self.failures
+        )
         try:
             stored = self._evaluate_all(pending, ids, method, run)
         finally:
@@ -271,6 +345,8 @@ class SearchDriver:
             if id_ not in pending.trials:
                 self.on_evaluation(method, run, trial)
         trials = pending.trials | read
+        errors = table.errors(id_ for id_ in ids if id_ not in trials)
+        trials |= pending.make_failed(errors, list(trials.values()))
         return [trials[id_] for id_ in ids]
 
     def _evaluate_all(
@@ -280,13 +356,15 @@ class SearchDriver:
         table = self.directory.evaluations
         backoff = Backoff(self.directory)
         stored = table.stored(ids)
-        while len(stored) < len(ids):
+        over = stored.keys() | table.errors(ids)
+        while len(over) < len(ids):
             self.control.check()
-            before = len(stored)
-            self._evaluate_open(pending, [id_ for id_ in ids if id_ not in stored], method, run)
+            before = len(over)
+            self._evaluate_open(pending, [id_ for id_ in ids if id_ not in over], method, run)
             stored = table.stored(ids)
-            if len(stored) < len(ids) and self.control.is_running:
-                backoff.wait(progress=len(stored) > before)
+            over = stored.keys() | table.errors(ids)
+            if len(over) < len(ids) and self.control.is_running:
+                backoff.wait(progress=len(over) > before)
         return stored
 
     def _evaluate_open(

@@ -24,6 +24,7 @@ from analognas.search_algorithms.base import (
 from .constraints import RUNG
 from .history import History, Trial, sample_satisfying
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.hyperparameter import Hyperparameter
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #ab9b9bfd
 def add_fidelity(space: ConfigSpace, rungs: int) -> ConfigSpace:
@@ -32,7 +33,9 @@ def add_fidelity(space: ConfigSpace, rungs: int) -> ConfigSpace:
     The rung decides by which evaluator an architecture is evaluated."""
     other = space.for_dataset(space.info)
     last = check_count("rungs", rungs, low=2) - 1
-    other.add_hyperparameter(RUNG, "discrete", 0, last)
+    # The name is reserved for this hyperparameter.
+    hyperparameters = [*other.hyperparameters, Hyperparameter(RUNG, "discrete", None, 0, last)]
+    other._set_up(other.info, other.family, hyperparameters)
     return other
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #8d640538
@@ -48,7 +51,7 @@ class MultiFidelityEvaluator(Evaluator):
     Raises `ConfigError` for fewer than two evaluators, or a space with another number of
     rungs."""
 
-    volatile_stats = ("rows", "hours")
+    volatile_stats = ("rows", "hours", "epochs")
 
     def __init__(self, evaluators: Sequence[Evaluator]):  # the cheapest first
         if len(evaluators) < 2 or not all(isinstance(e, Evaluator) for e in evaluators):
@@ -86,7 +89,7 @@ class MultiFidelityEvaluator(Evaluator):
         return Predictions.concat(parts).take(np.argsort(rows))
 
     def get_evaluator_stat(self) -> dict:
-        "Return the statistics of each rung; rows and hours are sums over all rungs."
+        "Return the statistics of each rung; rows, hours and epochs are sums over all rungs."
         sums = dict.fromkeys(self.volatile_stats, 0)
         rungs = []
         for evaluator in self.evaluators:
@@ -98,18 +101,19 @@ class MultiFidelityEvaluator(Evaluator):
         return super().get_evaluator_stat() | sums | {"rungs": rungs}
 
     def cost(self) -> pd.DataFrame:
-        """Return one row per rung: its evaluator, the architectures it measured and the hours.
+        """Return one row per rung: its evaluator, the architectures it measured, and what it cost.
 
-        Both are 0 for an evaluator that predicts."""
+        The cost is in hours and in epochs actually trained; 0 for an evaluator that predicts."""
         return pd.DataFrame([_cost_row(r, e) for r, e in enumerate(self.evaluators)])
 
 
 def _cost_row(rung: int, evaluator: Evaluator) -> dict[str, Any]:
     "Return the cost of one rung."
     row = {"rung": rung, "evaluator": type(evaluator).__name__, "measured": 0, "hours": 0.0}
+    row["epochs"] = 0
     if evaluator.volatile_stats:
         stat = evaluator.get_evaluator_stat()
-        row |= {"measured": stat["rows"], "hours": stat["hours"]}
+        row |= {"measured": stat["rows"], "hours": stat["hours"], "epochs": stat.get("epochs", 0)}
     return row
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #a439fa54

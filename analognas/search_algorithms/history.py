@@ -17,41 +17,66 @@ from ..core import InfeasibleError, warn_renamed
 from ..evaluators.base_evaluator import Prediction, Predictions, as_predictions
 from .constraints import QUANTITIES, Constraints, static_quantities
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import config_frame
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #55205365
-START_ROUNDS = 100  # rounds of sampling before a search gives up on finding a feasible start
+START_ROUNDS = 100  # rounds of sampling after which a few architectures are enough
+MAX_DRAWS = 50_000  # draws before a search gives up on finding a single one
+LATER_BATCH = 2_048  # draws at a time after those rounds; many at once are checked faster
 
 
 def sample_satisfying(
-    space: ConfigSpace, n: int, constraints: Constraints, rng: np.random.Generator
+    space: ConfigSpace,
+    n: int,
+    constraints: Constraints,
+    rng: np.random.Generator,
+    max_draws: int = MAX_DRAWS,
 ) -> list[dict]:
     """Draw `n` random configs that respect the static limits, not necessarily different.
 
-    Raises `InfeasibleError` if they cannot be found."""
+    Fewer where they are rare: those found in `START_ROUNDS` rounds, or the first one after them.
+    Raises `InfeasibleError` if none was found in `max_draws`."""
     found: list[dict] = []
-    seen: list[dict] = []
-    for _ in range(START_ROUNDS):
-        batch = space.sample_arch_uniformly(max(n, 32), rng)
+    best: dict[str, float] = {}  # of each limited quantity
+    size = max(n, 32)
+    drawn = 0
+    while len(found) < n and drawn < max_draws:
+        batch = space.sample_arch_uniformly(size, rng)
+        drawn += len(batch)
         satisfied = constraints.satisfied_by_config(space, batch)
         found += [config for config, ok in zip(batch, satisfied, strict=True) if ok]
-        if len(found) >= n:
-            return found[:n]
-        seen += batch
+        if drawn >= START_ROUNDS * max(n, 32):
+            size = LATER_BATCH
+            if found:
+                break
+        if not found:
+            best = _better(best, space, batch, constraints)
+    if found or not n:
+        return found[:n]
     raise InfeasibleError(
-        f"Only {len(found)} of {len(seen):,} random architectures respect the limits "
-        f"({constraints})." + _nearest(space, seen, constraints)
+        f"Only 0 of {drawn:,} random architectures respect the limits ({constraints})."
+        + _nearest(best, constraints)
     )
 
 
-def _nearest(space: ConfigSpace, configs: Sequence[Mapping], constraints: Constraints) -> str:
+def _better(
+    best: Mapping[str, float], space: ConfigSpace, configs: Sequence[Mapping], limits: Constraints
+) -> dict[str, float]:
+    "Return the best value of each static quantity that is limited, of these configs and before."
+    bounds = limits.bounds(static=True)
+    if not bounds:
+        return {}
+    found: dict[str, float] = {}
+    for name, column in static_quantities(space, configs, list(bounds), limits.chip).items():
+        choose = max if QUANTITIES[name].maximise else min
+        value = choose(column.tolist())
+        found[name] = choose(value, best.get(name, value))
+    return found
+
+
+def _nearest(best: Mapping[str, float], constraints: Constraints) -> str:
     "Describe how near random architectures came to each static limit."
     bounds = constraints.bounds(static=True)
-    if not bounds:
-        return ""
-    values = static_quantities(space, configs, list(bounds), constraints.chip)
-    best = {}
-    for name, column in values.items():
-        best[name] = column.max() if QUANTITIES[name].maximise else column.min()
     missed = [name for name, value in best.items() if _exceeds(name, value, bounds[name])]
     return "".join(f" {_best_seen(name, best[name])}" for name in missed or best)
 
@@ -88,13 +113,17 @@ def score_of(acc_1d: Any, std_1d: Any, k_std: float) -> Any:
 # %% ../../nbs/search_algorithms/15_history.ipynb #6c5534a0
 @dataclass(frozen=True)
 class Trial:
-    "Hold one evaluated architecture."
+    """Hold one evaluated architecture.
+
+    One that could not be evaluated has an `error`; it is not feasible, and its prediction is the
+    worst of the others, so that models of a search avoid it."""
 
     config: dict  # in canonical form
     key: str  # `space.key(config)`
     prediction: Prediction  # predicted or measured
     feasible: bool  # does it satisfy all constraints?
     score: float  # acc_1d - k_std * std_1d, percent
+    error: str | None = None  # why it could not be evaluated; None: it was
 
     def to_record(self) -> dict[str, Any]:
         "Return the config and, under the names of a table's columns, all numbers."
@@ -125,6 +154,22 @@ def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
 def best_trial(trials: Iterable[Trial]) -> Trial | None:
     "Return the trial with the highest score, the first of equals; None if there is none."
     return max(trials, key=lambda trial: trial.score, default=None)
+
+
+# acc_1d, avm and std_1d where nothing is known, percent and percentage points
+WORST = Prediction(0.0, 100.0, 100.0, False)
+
+
+def worst_prediction(predictions: Sequence[Prediction]) -> Prediction:
+    "Return a prediction that is as bad as the worst in each property; `WORST` of none."
+    if not predictions:
+        return WORST
+    return Prediction(
+        min(p.acc_1d for p in predictions),
+        max(p.avm for p in predictions),
+        max(p.std_1d for p in predictions),
+        False,
+    )
 
 # %% ../../nbs/search_algorithms/15_history.ipynb #8833ca80
 class History:
@@ -159,8 +204,17 @@ class History:
         return np.array([self._satisfying[k] for k in configs], bool)
 
     def sample(self, n: int, rng: np.random.Generator) -> list[dict]:
-        "Draw with `sample_satisfying`."
-        drawn = sample_satisfying(self.space, n, self.constraints, rng)
+        """Draw with `sample_satisfying`, which returns fewer where allowed architectures are rare.
+
+        None, if it finds none after architectures have been evaluated."""
+        if not self.trials:
+            drawn = sample_satisfying(self.space, n, self.constraints, rng)
+        else:
+            draws = START_ROUNDS * max(n, 32)
+            try:
+                drawn = sample_satisfying(self.space, n, self.constraints, rng, draws)
+            except InfeasibleError:
+                return []
         self._satisfying |= dict.fromkeys(map(self.key, drawn), True)
         return drawn
 
@@ -176,6 +230,20 @@ class History:
         scores = [score_of(p.acc_1d, p.std_1d, self.k_std) for p in each]
         rows = zip(configs.items(), each, feasible, scores, strict=True)
         return [Trial(dict(c), k, p, ok, score) for (k, c), p, ok, score in rows]
+
+    def make_failed(
+        self,
+        errors: Mapping[str, tuple[dict, str]],  # key -> canonical config, why it failed
+        trials: Iterable[Trial],  # of the same batch
+    ) -> list[Trial]:
+        "Make trials of configs that could not be evaluated; they are not recorded yet."
+        known = [t.prediction for t in (*self.trials.values(), *trials) if t.error is None]
+        worst = worst_prediction(known)
+        score = score_of(worst.acc_1d, worst.std_1d, self.k_std)
+        return [
+            Trial(dict(config), key, worst, False, score, error)
+            for key, (config, error) in errors.items()
+        ]
 
     def record(self, trials: Iterable[Trial]) -> None:
         "Append trials."
@@ -205,6 +273,13 @@ class History:
         return rank_trials(self.trials.values())
 
     def to_frame(self) -> pd.DataFrame:
-        "Return one row per trial: hyperparameters, prediction, feasible, score."
-        records = [trial.to_record() for trial in self.trials.values()]
-        return pd.DataFrame([record.pop("config") | record for record in records])
+        "Return one row per evaluated trial: hyperparameters, prediction, feasible, score."
+        evaluated = [trial for trial in self.trials.values() if trial.error is None]
+        records = [trial.to_record() for trial in evaluated]
+        configs = config_frame([record.pop("config") for record in records])
+        return pd.concat([configs, pd.DataFrame(records)], axis=1)
+
+    @property
+    def failures(self) -> list[Trial]:
+        "Return the trials that could not be evaluated."
+        return [trial for trial in self.trials.values() if trial.error is not None]

@@ -31,6 +31,8 @@ OPTIMIZERS = {
     "bo": f"{_PACKAGE}.bo:BOptimizer",
     "predictor_guided": f"{_PACKAGE}.predictor_guided:PredictorGuided",
     "nsga2": f"{_PACKAGE}.pareto:NSGA2",
+    "mobo": f"{_PACKAGE}.mobo:MultiObjectiveBOptimizer",
+    "optuna": f"{_PACKAGE}.optuna_sampler:OptunaOptimizer",
     "successive_halving": f"{_PACKAGE}.halving:SuccessiveHalving",
 }
 
@@ -44,6 +46,8 @@ OPTIMIZER_LABELS = {
     "bo": "Bayesian optimisation",
     "predictor_guided": "predictor-guided",
     "nsga2": "NSGA-II (accuracy and size)",
+    "mobo": "Bayesian optimisation (accuracy and size)",
+    "optuna": "TPE (Optuna)",
     "random_search": "random search",
     "successive_halving": "successive halving",
 }

@@ -67,6 +67,7 @@ class SearchReport:
     found: Mapping[tuple[str, int], SearchResult]  # by method and run
     failures: Sequence[str]  # why runs found nothing feasible
     interrupted: bool  # was the search ended early?
+    failed: Sequence[tuple[str, int, dict, str]] = ()  # method, run, config, error
 
     def results(self, method: str) -> dict[int, SearchResult]:
         "Return the results of a method, by run."
@@ -126,6 +127,7 @@ class SearchReport:
             **self.statistics(),
             "interrupted": self.interrupted,
             "failures": list(self.failures),
+            "failed": len(self.failed),
             "params": params,
         }
 
@@ -151,6 +153,7 @@ def summary_lines(report: SearchReport, baseline: bool) -> list[str]:
     elif baseline:
         lines.append("  random search, same budget and constraints: found nothing allowed")
     stat = report.optimizer.surrogate.get_evaluator_stat()
+    lines += failure_notes(report.failed)
     return lines + reliability_notes(stat, summary["outside"])
 
 
@@ -199,4 +202,20 @@ def reliability_notes(stat: Mapping[str, Any], extrapolated: bool) -> list[str]:
             "  caution: the best architecture lies outside the range of the labels the evaluator "
             "was fitted on"
         )
+    if stat.get("ignored"):
+        notes.append(
+            f"  caution: the evaluator's labels never varied {', '.join(stat['ignored'])}: "
+            "predictions do not depend on it"
+        )
     return notes
+
+
+def failure_notes(failed: Sequence[tuple[str, int, dict, str]]) -> list[str]:
+    "Return a line about the architectures that could not be evaluated; none if all were."
+    if not failed:
+        return []
+    _, _, config, error = failed[0]
+    return [
+        f"  {len(failed)} evaluations failed, the first because of {error}: {config}; "
+        "search(retry_failed=True) tries them again"
+    ]

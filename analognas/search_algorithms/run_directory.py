@@ -22,6 +22,7 @@ from ..core import ConfigError, FileFormatError, read_json, write_atomic
 from ..core.storage import Heartbeat, TaskStore
 from ..core.task_file import TaskTable
 from ..evaluators.base_evaluator import Prediction
+from ..search_spaces.configs import config_frame
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #662a84e2
 # whose evaluation a row is
@@ -38,7 +39,7 @@ PREDICTION_COLUMNS = ("acc_1d", "avm", "std_1d", "outside", "measured")
 EVALUATIONS = TaskTable(
     "evaluation",
     key={"method": "text", "run": "integer", "config": "text"},
-    result=dict.fromkeys((*PREDICTION_COLUMNS, "feasible", "seconds"), "real"),
+    result=dict.fromkeys((*PREDICTION_COLUMNS, "feasible", "seconds"), "real") | {"error": "text"},
     about="settings",
     kind="table of evaluations",
     advice=f"Everything evaluated before is kept in it. {CONTINUE}",
@@ -207,8 +208,29 @@ class Evaluations:
         results = {}
         for i, (task_id, ok) in enumerate(zip(ids, feasible, strict=True)):
             values = _columns_of(answers[i])
-            results[task_id] = values | {"feasible": bool(ok), "seconds": seconds}
+            results[task_id] = values | {"feasible": bool(ok), "seconds": seconds, "error": None}
         self.tasks.finish(results)
+
+    def fail(self, task_id: int, error: str) -> None:
+        "Write that one could not be evaluated; a result that is there stays."
+        values = dict.fromkeys((*PREDICTION_COLUMNS, "feasible", "seconds"))
+        values["error"] = error
+        self.tasks.finish({task_id: values}, "failed")
+
+    def reopen(self, ids: Sequence[int] | None = None) -> int:
+        "Open failed evaluations again, all or these; returns how many."
+        return self.tasks.reopen(ids)
+
+    def errors(self, ids: Iterable[int]) -> dict[int, str]:
+        "Return why those of these failed that did, by id."
+        found = dict(self.tasks.select(("id", "error"), "failed"))
+        return {task_id: found[task_id] or "unknown" for task_id in ids if task_id in found}
+
+    def failures(self) -> list[tuple[str, int, dict, str]]:
+        "Return method, run, config and error of all that failed."
+        columns = ("method", "run", "config", "error")
+        rows = self.tasks.select(columns, "failed")
+        return [(method, run, json.loads(text), error) for method, run, text, error in rows]
 
     def stored(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "Return the results of those that are done, by id."
@@ -329,7 +351,7 @@ def read_evaluations(path: str | Path) -> pd.DataFrame:
             table = pd.read_sql("select * from evaluation where state = 'done' order by id", db)
     except (pd.errors.DatabaseError, sqlite3.DatabaseError) as e:
         raise FileFormatError(f"{database} is damaged: {e}") from e
-    configs = pd.DataFrame([json.loads(c) for c in table.config], index=table.index)
+    configs = config_frame([json.loads(c) for c in table.config]).set_index(table.index)
     flags = {c: table[c].astype(bool) for c in ("outside", "measured", "feasible")}
     results = table[["acc_1d", "avm", "std_1d"]].assign(**flags)
     return pd.concat([table[["method", "run"]], configs, results], axis=1)

@@ -6,9 +6,8 @@
 __all__ = ['Worker']
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #a530febe
-import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Self
@@ -52,45 +51,8 @@ from analognas.search_algorithms.run_directory import (
     make_new_directory,
     read_evaluations,
 )
+from .winner import measure_winner
 from ..search_spaces.config_space import ConfigSpace
-
-# %% ../../nbs/search_algorithms/150_worker.ipynb #934bc516
-def measure_winner(
-    config: Mapping,
-    space: ConfigSpace,
-    data: Any,  # a Dataset; None loads the space's own
-    protocol: Any,  # a Protocol; None is the default one
-    rpu_config: Any,  # the chip; None is the "pcm" preset
-    seed: int,  # of weights, batches and noise
-    progress: bool,
-    device: str = "cpu",
-) -> tuple[Any, dict, bytes]:
-    """Return the `Measurement` of an architecture, its settings, and the trained weights.
-
-    The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
-    import torch  # here, because a search needs neither torch nor aihwkit
-
-    from analognas.analog.convert import digital_state_dict
-    from analognas.datasets.load import load_dataset
-    from analognas.training.protocol import Protocol, device_name, train_and_measure
-
-    data = load_dataset(space.dataset) if data is None else data
-    protocol = Protocol() if protocol is None else protocol
-    if data.info != space.info:
-        space = space.for_dataset(data.info)
-    measured = train_and_measure(space, config, data, protocol, rpu_config, seed, progress, device)
-    on_cpu = {name: value.cpu() for name, value in digital_state_dict(measured.model).items()}
-    weights = io.BytesIO()
-    torch.save(on_cpu, weights)
-    settings = {
-        "config": dict(config),
-        "dataset": data.info.name,
-        "source": data.source,
-        "seed": seed,
-        "protocol": vars(protocol),
-        "device": device_name(device),
-    }
-    return measured, settings, weights.getvalue()
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #e2b76cf9
 def _check_kinds(cs: Any, executor: Any) -> None:
@@ -148,6 +110,8 @@ class Worker:
         self.broadcast = broadcast
         self.on_evaluation = on_evaluation
         self.failures: list[str] = []  # why runs found nothing feasible
+        # evaluations that failed: method, run, config, error
+        self.failed: list[tuple[str, int, dict, str]] = []
         self.interrupted = False  # was the last search ended early?
         self.measurement: Any = None  # what `train_best` measured
         self.directory: Any = None  # the `RunDirectory` of the search in progress or done
@@ -155,12 +119,15 @@ class Worker:
         self._control = RunControl()
 
     # ------------------------------------------------------------------ searching
-    def search(self) -> None:
+    def search(self, retry_failed: bool = False) -> None:
         """Run all searches, or continue them.
 
-        Ctrl-C or `stop()` ends the current one and skips the rest; `search()` continues. Raises
+        Ctrl-C or `stop()` ends the current one and skips the rest; `search()` continues.
+        Evaluations that failed before are tried again only with `retry_failed`. Raises
         `InfeasibleError` if no run found a feasible architecture."""
         directory = self._start()
+        if retry_failed:
+            directory.evaluations.reopen()
         try:
             self._search_all(directory)
         except (KeyboardInterrupt, SearchStopped) as e:
@@ -168,6 +135,7 @@ class Worker:
             if not self._found and isinstance(e, KeyboardInterrupt):
                 raise
         finally:
+            self.failed = directory.evaluations.failures()
             directory.evaluations.close()
         if self._found:
             directory.write("summary.json", self.summary())
@@ -317,13 +285,14 @@ class Worker:
         optimizer: Optimizer | None = None,  # as `open` takes it
         cs: ConfigSpace | None = None,  # as `open` takes it
         steal_claims: bool = False,  # as `open` takes it
+        retry_failed: bool = False,  # as `search` takes it
         **execution: Any,  # executor, chunksize, progress, on_evaluation, ...
     ) -> Self:
         """Continue the search in a run directory, to the same result as without interruption.
 
         Returns the worker, with the search done."""
         worker = cls.open(run_dir, evaluator, optimizer, cs, steal_claims, **execution)
-        worker.search()
+        worker.search(retry_failed)
         return worker
 
     # ------------------------------------------------------------------ results
@@ -336,6 +305,7 @@ class Worker:
             dict(self._found),
             list(self.failures),
             self.interrupted,
+            list(self.failed),
         )
 
     @property
@@ -413,13 +383,20 @@ class Worker:
     ):
         """Train the best architecture digitally and hardware-aware, program and measure it.
 
+        Values of the training and of the chip that the search chose are used.
         Returns a `Measurement` over a month. The run directory gets its numbers in
         `measured.json` and the hardware-aware trained weights in `network.pt`, the `state_dict`
         of the digital network: `torch.load(path, weights_only=True)`."""
-        config = self.best_config
-        space = self.config_space if space is None else space
         self.measurement, settings, weights = measure_winner(
-            config, space, data, protocol, rpu_config, seed, self.progress, device
+            self.best_config,
+            self.config_space,
+            space,
+            data,
+            protocol,
+            rpu_config,
+            seed,
+            self.progress,
+            device,
         )
         self.directory.write("measured.json", settings | self.measurement.to_dict())
         self.directory.write_file("network.pt", weights)
@@ -438,6 +415,6 @@ __getattr__ = renamed(
         "standard_error": "search_algorithms.report:standard_error",
         "Stopped": "search_algorithms.execution:SearchStopped",
         "Switch": "search_algorithms.execution:RunControl",
-        "train_and_measure": "measure_winner",
+        "train_and_measure": "search_algorithms.winner:measure_winner",
     },
 )

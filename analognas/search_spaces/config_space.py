@@ -8,10 +8,8 @@ __all__ = ['ConfigSpace']
 # %% ../../nbs/search_spaces/40_config_space.ipynb #99020728
 import copy
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from html import escape
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +17,6 @@ import numpy as np
 from analognas.core import (
     ConfigError,
     DatasetInfo,
-    FileFormatError,
     as_rng,
     check_choice,
     check_number,
@@ -27,14 +24,22 @@ from analognas.core import (
 )
 from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 from analognas.search_spaces.configs import (
+    active_names,
     canonical_config,
+    change_value,
+    check_name,
     children_of,
     count_architectures,
     encode_columns,
     feature_names,
     find_faults,
     gower_distance,
+    is_active_in,
+    parents_first,
     read_columns,
+    with_checked_condition,
+    with_dependents,
+    with_metrics,
 )
 from analognas.search_spaces.families import (
     RESNET_LIKE,
@@ -43,7 +48,16 @@ from analognas.search_spaces.families import (
     find_family,
 )
 from .hyperparameter import Hyperparameter
-from .layers import LayerShape, stack_layers, trace_layers
+from .layers import LayerShape, count_params, stack_layers, trace_layers
+from analognas.search_spaces.scopes import (
+    ARCHITECTURE,
+    HARDWARE,
+    TRAINING,
+    ConfigParts,
+    check_field,
+    split_config,
+)
+from .show import headline, reading_space, table_html
 
 # %% ../../nbs/search_spaces/40_config_space.ipynb #ddc0cbf2
 class ConfigSpace:
@@ -52,7 +66,8 @@ class ConfigSpace:
     `search_space="resnet-like"` starts with the 22 hyperparameters of AnalogNAS, `"custom"` with
     none; both can be changed with `add_hyperparameter`, `add_hyperparameter_range` and
     `remove_hyperparameter`. A custom space has `network`, a function `(config, input_dim, classes)
-    -> torch.nn.Module`, or a `NetworkFamily` in place of the name.
+    -> torch.nn.Module`, or a `NetworkFamily` in place of the name. With
+    `add_training_hyperparameter` and `add_hardware_hyperparameter` it chooses more than networks.
 
     Unknown names, values and types raise `ConfigError`, which names them and what is allowed."""
 
@@ -73,8 +88,9 @@ class ConfigSpace:
         self.info = info
         self.family = family
         self._hyperparameters: dict[str, Hyperparameter] = {}
-        for h in hyperparameters:
+        for h in parents_first(hyperparameters):
             self._add(h)
+        self._hyperparameters = {h.name: self[h.name] for h in hyperparameters}
 
     @property
     def dataset(self) -> str:
@@ -92,8 +108,6 @@ class ConfigSpace:
         other._hyperparameters = dict(self._hyperparameters)
         other.info = dataset_info(dataset)
         return other
-
-    # ---- hyperparameters
 
     @property
     def hyperparameters(self) -> list[Hyperparameter]:
@@ -113,16 +127,10 @@ class ConfigSpace:
 
     def _add(self, h: Hyperparameter) -> None:
         if h.name in self._hyperparameters:
-            raise ConfigError(
-                f"The space already has a hyperparameter {h.name!r}: names must be unique."
-            )
+            raise ConfigError(f"The space already has a hyperparameter {h.name!r}.")
+        check_field(h)
         if h.condition is not None:
-            parent = self[h.condition[0]]
-            if parent.condition is not None or parent.type == "categorical":
-                raise ConfigError(
-                    f"{h.name!r} cannot depend on {parent.name!r}: it must be ordered and "
-                    "always active."
-                )
+            h = with_checked_condition(h, self[h.condition[0]])
         self._hyperparameters[h.name] = h
 
     @renamed_arguments(active_from="condition", role="mutation_group")
@@ -134,10 +142,12 @@ class ConfigSpace:
         max_value: float,  # largest value, included
         step: float | None = None,  # distance of the values; discrete: 1 unless given
         log: bool = False,  # spread evenly over the logarithm
-        condition: tuple[str, float] | None = None,  # ("M", 3): active while M >= 3
+        # ("M", 3): active while M >= 3; ("op", ["a", "b"]): active while op is one of these
+        condition: tuple[str, Any] | None = None,
         mutation_group: str = "other",  # "width", "depth" or "other": which mutation changes it
     ) -> None:
         "Add a hyperparameter between two ends."
+        check_name(name)
         values = (None, min_value, max_value, step, log)
         self._add(Hyperparameter(name, type, *values, condition, mutation_group))
 
@@ -147,12 +157,42 @@ class ConfigSpace:
         name: str,  # a new name
         type: str,  # "discrete", "continuous" or "categorical"
         range: Sequence,  # the allowed values
-        condition: tuple[str, float] | None = None,  # as in `add_hyperparameter`
+        condition: tuple[str, Any] | None = None,  # as in `add_hyperparameter`
         mutation_group: str = "other",  # as in `add_hyperparameter`
     ) -> None:
         "Add a hyperparameter with listed values."
+        check_name(name)
         options: dict[str, Any] = {"condition": condition, "mutation_group": mutation_group}
         self._add(Hyperparameter(name, type, range=tuple(range), **options))
+
+    def add_training_hyperparameter(
+        self,
+        name: str,  # a field of `Protocol`, such as "hwa_lr"
+        type: str,  # "discrete", "continuous" or "categorical"
+        min_value: float | None = None,  # smallest value, included
+        max_value: float | None = None,  # largest value, included
+        step: float | None = None,  # distance of the values; discrete: 1 unless given
+        log: bool = False,  # spread evenly over the logarithm
+        range: Sequence | None = None,  # the allowed values, in place of the ends
+        condition: tuple[str, Any] | None = None,  # as in `add_hyperparameter`
+    ) -> None:
+        """Add a hyperparameter of the training: the search chooses a field of `Protocol`.
+
+        Raises `ConfigError` for another name and for values that the field does not take."""
+        ends = (min_value, max_value, step, log)
+        self._add_field(TRAINING, name, type, *ends, range=range, condition=condition)
+
+    def add_hardware_hyperparameter(self, name: str, type: str, *ends: Any, **options: Any) -> None:
+        """Add a hyperparameter of the chip: the search chooses a field of `HardwareConfig`.
+
+        The arguments are those of `add_training_hyperparameter`, and so are the errors."""
+        self._add_field(HARDWARE, name, type, *ends, **options)
+
+    def _add_field(self, scope: str, name: str, type: str, *ends: Any, **options: Any) -> None:
+        "Add a hyperparameter that is a field of a record."
+        listed = options.pop("range", None)
+        values = None if listed is None else tuple(listed)
+        self._add(Hyperparameter(name, type, values, *ends, **options | {"scope": scope}))
 
     def remove_hyperparameter(self, name: str) -> None:
         "Remove a hyperparameter. Those with a condition on it become unconditional."
@@ -166,17 +206,30 @@ class ConfigSpace:
         A continuum without a step counts as 101 values."""
         return count_architectures(self.hyperparameters)
 
-    # ---- configs
-
     def is_active(self, name: str, config: Mapping) -> bool:
         "Return whether a hyperparameter has an effect in a config."
-        return self._hyperparameters[name].is_active(config)
+        return is_active_in(self._hyperparameters, name, config)
+
+    def split(self, config: Mapping) -> ConfigParts:
+        "Divide a config into `architecture`, `training` and `hardware`, see `ConfigParts`."
+        return split_config(self.hyperparameters, config)
+
+    def without(self, names: Sequence[str]) -> Self:
+        "Return the space without some hyperparameters and without all that depends on them."
+        other = self.for_dataset(self.info)
+        for name in with_dependents(self.hyperparameters, names):
+            del other._hyperparameters[name]
+        return other
+
+    def names_in(self, *scopes: str) -> list[str]:
+        'Return the hyperparameters of scopes: "architecture", "training", "hardware".'
+        return [h.name for h in self.hyperparameters if h.scope in scopes]
 
     def canonical(self, config: Mapping) -> dict:
         """Return a config with names in order, values in one form and inactive hyperparameters at
         0.
 
-        It is equal for two configs if and only if they are the same architecture."""
+        It is equal for two configs if and only if they agree in all that has an effect."""
         return canonical_config(self.hyperparameters, config)
 
     def key(self, config: Mapping) -> str:
@@ -186,8 +239,16 @@ class ConfigSpace:
     def arch_id(self, config: Mapping) -> str:
         """Return a text that is the same for two configs if they are the same network.
 
-        It is the `key` unless the family recognises equal networks."""
-        return self.family.arch_id(self.canonical(config)) or self.key(config)
+        It is the `key` of the architecture unless the family recognises equal networks."""
+        architecture = self.split(config).architecture
+        return self.family.arch_id(architecture) or json.dumps(architecture)
+
+    def evaluation_id(self, config: Mapping) -> str:
+        """Return a text that is the same for two configs if they are the same network, trained in
+        the same way for the same chip."""
+        parts = self.split(config)
+        chosen = parts.training | parts.hardware
+        return f"{self.arch_id(config)} {json.dumps(chosen)}"
 
     def validate(self, config: Mapping) -> None:
         "Raise `ConfigError` that names every missing, extra or out-of-range value of a config."
@@ -205,20 +266,16 @@ class ConfigSpace:
         """Return the canonical config with one value changed.
 
         Hyperparameters that become active are drawn from `rng`, or take their default value."""
-        new = dict(config) | {name: value}
-        for child in children_of(self.hyperparameters, name):
-            if not child.is_active(new) or child.is_active(config):
-                continue
-            new[child.name] = child.default_value if rng is None else child.sample(rng)
-        return self.canonical(new)
+        return change_value(self.hyperparameters, config, name, value, rng)
 
     def neighbours(self, config: Mapping) -> list[dict]:
         """Return every architecture that differs in one active hyperparameter by one step or
         category."""
         near = []
-        for name, h in self._hyperparameters.items():
-            if h.is_active(config):
-                near += [self.with_value(config, name, v) for v in h.neighbours(config[name])]
+        active = active_names(self.hyperparameters, config)
+        for name in filter(active.__contains__, self._hyperparameters):
+            values = self[name].neighbours(config[name])
+            near += [self.with_value(config, name, value) for value in values]
         return near
 
     def distance(self, a: Mapping, b: Mapping) -> float:
@@ -227,8 +284,6 @@ class ConfigSpace:
         Gower, *A general coefficient of similarity and some of its properties*, Biometrics 27
         (1971)."""
         return gower_distance(self.hyperparameters, a, b)
-
-    # ---- sampling and encoding
 
     def from_unit(self, u: np.ndarray) -> dict:
         """Return the canonical config at a point of the unit cube, shape (number of
@@ -277,8 +332,6 @@ class ConfigSpace:
         Inactive hyperparameters are 0. Raises `ConfigError` for a bad config."""
         return encode_columns(self.hyperparameters, self.columns(configs), len(configs))
 
-    # ---- networks
-
     @property
     def can_build(self) -> bool:
         "Return whether networks can be built; a custom space needs a `network` function for that."
@@ -287,34 +340,36 @@ class ConfigSpace:
     def build_network(self, config: Mapping) -> Any:  # a `torch.nn.Module`
         "Build the network of a config for this space's dataset."
         self.validate(config)
-        return self.family.build(self.canonical(config), self.info.input_dim, self.info.classes)
+        architecture = self.split(config).architecture
+        return self.family.build(architecture, self.info.input_dim, self.info.classes)
+
+    def _of_architecture(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        "Return the columns that decide about networks."
+        return {name: columns[name] for name in self.names_in(ARCHITECTURE)}
 
     def static_metrics(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all numbers that follow from hyperparameters (see `columns`), shape (n,) each.
 
         They start with `params`, `macs` and `depth`; empty if the family computes none."""
+        columns = self._of_architecture(columns)
         return self.family.static_metrics(columns, self.info.input_dim, self.info.classes)
 
     def stats(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
         """Return `params`, `macs` and `depth` of each config, shape (n,).
 
         Only `params`, counted on built networks, if the family computes none."""
-        columns = self.columns(configs)
+        columns = self._of_architecture(self.columns(configs))
         stats = self.family.stats(columns, self.info.input_dim, self.info.classes)
         if stats:
             return stats
-        params = []
-        for config in configs:
-            net = self.build_network(config)
-            params.append(sum(p.numel() for p in net.parameters()))
-        return {"params": np.array(params)}
+        return {"params": count_params(self.build_network(config) for config in configs)}
 
     def crossbar_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
         """Return the layers of n networks that go on crossbars, one kind at a time.
 
         Numbers are arrays, shape (n,). If the family does not compute them, each network is built
         and run once."""
-        columns = self.columns(configs)
+        columns = self._of_architecture(self.columns(configs))
         layers = self.family.crossbar_layers(columns, self.info.input_dim, self.info.classes)
         if layers is not None:
             return layers
@@ -329,49 +384,32 @@ class ConfigSpace:
         columns = self.columns(configs)
         names = self.feature_names
         matrix = encode_columns(self.hyperparameters, columns, len(configs))
-        computed: dict[str, np.ndarray] = {}
-        for name, values in (self.static_metrics(columns) or self.stats(configs)).items():
-            if name in names:
-                continue
-            if name in ("params", "macs"):
-                computed[f"log10_{name}"] = np.log10(values)
-            else:
-                computed[name] = values
-        names = names + list(computed)
-        matrix = np.column_stack([matrix, *computed.values()])
-        bad = np.isnan(matrix).any(axis=0)
-        if bad.any():
-            raise ConfigError(f"Features must be numbers; NaN in {names[bad.argmax()]!r}.")
-        return names, matrix
-
-    # ---- storing and showing
+        return with_metrics(names, matrix, self.static_metrics(columns) or self.stats(configs))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as data for JSON; `from_dict` reads it.
 
         A `network` function is code and is left out."""
         dataset = asdict(self.info) | {"input_dim": list(self.info.input_dim)}
-        own = {
+        return {
             "search_space": self.search_space,
             "dataset": dataset,
             "hyperparameters": [h.to_dict() for h in self.hyperparameters],
+            **self.family.to_dict(),
         }
-        return own | self.family.to_dict()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], network: Callable | None = None) -> Self:
         """Read what `to_dict` returned.
 
         Raises `FileFormatError` for other data, and for a family that is not registered."""
-        try:
+        with reading_space():
             rest = dict(data)
             name = rest.pop("search_space")
             info = DatasetInfo(**rest.pop("dataset"))
             hyperparameters = [Hyperparameter.from_dict(h) for h in rest.pop("hyperparameters")]
             space = cls.__new__(cls)
             space._set_up(info, family_from_dict(name, rest, network), hyperparameters)
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise FileFormatError(f"This is not a search space written by to_json: {e!r}.") from e
         return space
 
     def to_json(self) -> str:
@@ -381,51 +419,24 @@ class ConfigSpace:
     @classmethod
     def from_json(cls, text: str, network: Callable | None = None) -> Self:
         "Read what `to_json` returned; raise `FileFormatError` for another text."
-        try:
+        with reading_space():
             data = json.loads(text)
-        except ValueError as e:
-            raise FileFormatError(f"This is not a search space written by to_json: {e!r}.") from e
         return cls.from_dict(data, network)
 
     def _headline(self) -> str:
-        shape = "x".join(map(str, self.info.input_dim))
-        size = _short_count(self.compute_cs_size())
-        return (
-            f"{self.search_space} space for {self.dataset} (input {shape}, {self.info.classes} "
-            f"classes): {len(self)} hyperparameters, {size} architectures"
-        )
+        return headline(self)
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *(f"  {h}" for h in self.hyperparameters)])
+        return "\n".join([headline(self), *(f"  {h}" for h in self.hyperparameters)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(map(_table_row, self.hyperparameters))
-        titles = ("name", "type", "values", "mutation group")
-        head = "".join(f"<th>{title}</th>" for title in titles)
-        return (
-            f"<p>{escape(self._headline())}</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{rows}</tbody></table>"
-        )
+        return table_html(self)
 
     network = RenamedAttribute("build_network")
     traits = RenamedAttribute("static_metrics")
     analog_layers = RenamedAttribute("crossbar_layers")
     network_id = RenamedAttribute("arch_id")
     builds_networks = RenamedAttribute("can_build")
-
-
-def _table_row(h: Hyperparameter) -> str:
-    "Return a row of the table that notebooks show."
-    cells = (f"<code>{escape(h.name)}</code>", h.type, escape(h.description), h.mutation_group)
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _short_count(n: int) -> str:
-    "Return a count of any size in a few characters."
-    if n < 1_000_000:
-        return f"{n:,}"
-    exponent = math.log10(n)
-    return f"{10 ** (exponent % 1):.2f}e{math.floor(exponent)}"
 
 # %% ../../nbs/search_spaces/40_config_space.ipynb #ded105de
 __getattr__ = renamed(

@@ -7,12 +7,103 @@ __all__ = []
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #570ce94f
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .hyperparameter import Hyperparameter
+from ..core import ConfigError, check_choice
+from .hyperparameter import SCOPES, Hyperparameter
+
+# %% ../../nbs/search_spaces/12_configs.ipynb #c9fb6960
+def parents_first(hyperparameters: Iterable[Hyperparameter]) -> list[Hyperparameter]:
+    """Return hyperparameters in an order in which each follows the one that its condition names.
+
+    Raises `ConfigError` for a name that does not exist, and for conditions that form a cycle."""
+    given = list(hyperparameters)
+    if _are_sorted(given):
+        return given
+    by_name = {h.name: h for h in given}
+    found: dict[str, Hyperparameter] = {}
+    for h in given:
+        chain = _chain(h, by_name)
+        found |= {ancestor.name: ancestor for ancestor in reversed(chain)}
+    return list(found.values())
+
+
+def _are_sorted(hyperparameters: Iterable[Hyperparameter]) -> bool:
+    "Return whether each hyperparameter follows the one that its condition names."
+    seen: set[str] = set()
+    for h in hyperparameters:
+        if h.condition is not None and h.condition[0] not in seen:
+            return False
+        seen.add(h.name)
+    return True
+
+
+def _chain(h: Hyperparameter, by_name: Mapping[str, Hyperparameter]) -> list[Hyperparameter]:
+    "Return a hyperparameter, its parent, the parent of that, and so on."
+    chain = [h]
+    while chain[-1].condition is not None:
+        parent = by_name[check_choice("hyperparameter", chain[-1].condition[0], by_name)]
+        if parent in chain:
+            names = " -> ".join(link.name for link in [*chain, parent])
+            raise ConfigError(f"Conditions form a cycle: {names}.")
+        chain.append(parent)
+    return chain
+
+
+def active_names(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
+    "Return the names of the hyperparameters that have an effect in a config."
+    active: set[str] = set()
+    for h in parents_first(hyperparameters):
+        if h.condition is None or (h.condition[0] in active and h.is_active(config)):
+            active.add(h.name)
+    return active
+
+
+def is_active_in(hyperparameters: Mapping[str, Hyperparameter], name: str, config: Mapping) -> bool:
+    "Return whether one of the hyperparameters, by name, has an effect in a config."
+    h = hyperparameters[name]
+    while h.condition is not None:
+        if not h.is_active(config):
+            return False
+        h = hyperparameters[h.condition[0]]
+    return True
+
+
+def with_dependents(hyperparameters: Sequence[Hyperparameter], names: Iterable[str]) -> set[str]:
+    "Return the names of hyperparameters and of all that depend on one of them."
+    found = set(names)
+    for h in parents_first(hyperparameters):
+        if h.condition is not None and h.condition[0] in found:
+            found.add(h.name)
+    return found
+
+
+def with_checked_condition(h: Hyperparameter, parent: Hyperparameter) -> Hyperparameter:
+    """Return a hyperparameter whose condition has the form that its parent needs.
+
+    Raises `ConfigError` for values that the parent does not have, and for an architecture that
+    would depend on its training or on the chip."""
+    if h.scope == SCOPES[0] != parent.scope:
+        raise ConfigError(
+            f"{h.name!r} belongs to the architecture and cannot depend on {parent.name!r}, which "
+            f"belongs to the {parent.scope}."
+        )
+    wanted = h.condition[1]
+    if not isinstance(wanted, tuple):
+        if parent.type != "categorical":
+            return h
+        wanted = (wanted,)
+    odd = [value for value in wanted if parent.values is None or not parent.contains(value)]
+    if odd:
+        raise ConfigError(
+            f"{h.name!r} cannot depend on {parent.name!r} being {odd[0]!r}: ({parent})."
+        )
+    return replace(h, condition=(parent.name, tuple(map(parent.normalise, wanted))))
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #a36ba92f
 INACTIVE = 0  # the value of an inactive hyperparameter in the canonical form
@@ -20,8 +111,9 @@ INACTIVE = 0  # the value of an inactive hyperparameter in the canonical form
 
 def canonical_config(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> dict:
     "Return a valid config in canonical form, with names in order."
+    active = active_names(hyperparameters, config)
     return {
-        h.name: h.normalise(config[h.name]) if h.is_active(config) else INACTIVE
+        h.name: h.normalise(config[h.name]) if h.name in active else INACTIVE
         for h in hyperparameters
     }
 
@@ -33,16 +125,29 @@ def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> l
     faults += [f"{n!r} is not a hyperparameter of this space" for n in config if n not in names]
     if faults:
         return faults
-    # Unconditional ones first: whether the others are active depends on their values.
-    wrong = {
-        h.name: h for h in hyperparameters if h.condition is None and not h.contains(config[h.name])
-    }
-    for h in hyperparameters:
-        if h.condition is None or h.condition[0] in wrong:
-            continue
-        if h.is_active(config) and not h.contains(config[h.name]):
-            wrong[h.name] = h
-    return [f"{n} = {config[n]!r} is not allowed ({h})" for n, h in wrong.items()]
+    wrong = _wrong_values(hyperparameters, config)
+    return [
+        f"{h.name} = {config[h.name]!r} is not allowed ({h})"
+        for h in hyperparameters
+        if h.name in wrong
+    ]
+
+
+def _wrong_values(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
+    """Return the names of active hyperparameters whose values are not allowed.
+
+    What depends on one of them is not looked at: whether it is active is unknown."""
+    active: set[str] = set()
+    wrong: set[str] = set()
+    for h in parents_first(hyperparameters):
+        if h.condition is not None:
+            if h.condition[0] not in active or not h.is_active(config):
+                continue
+        if h.contains(config[h.name]):
+            active.add(h.name)
+        else:
+            wrong.add(h.name)
+    return wrong
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #e567ef1a
 def children_of(hyperparameters: Sequence[Hyperparameter], name: str) -> list[Hyperparameter]:
@@ -52,20 +157,20 @@ def children_of(hyperparameters: Sequence[Hyperparameter], name: str) -> list[Hy
 
 def count_architectures(hyperparameters: Sequence[Hyperparameter]) -> int:
     "Return the number of canonical forms; a continuum without a step counts as 101 values."
-    size = 1
-    for h in hyperparameters:
-        if h.condition is not None:
-            continue
+    sizes: dict[str, int] = {}  # choices of a hyperparameter and of all that depends on it
+    for h in reversed(parents_first(hyperparameters)):
         children = children_of(hyperparameters, h.name)
         if children and h.values is not None:
-            size *= sum(_active_size(children, value) for value in h.values)
+            sizes[h.name] = sum(_active_size(children, value, sizes) for value in h.values)
         else:
-            size *= h.size() * math.prod(child.size() for child in children)
-    return size
+            sizes[h.name] = h.size() * math.prod(sizes[child.name] for child in children)
+    return math.prod(sizes[h.name] for h in hyperparameters if h.condition is None)
 
 
-def _active_size(children: Sequence[Hyperparameter], value: Any) -> int:
-    return math.prod(child.size() for child in children if child.condition[1] <= value)
+def _active_size(children: Sequence[Hyperparameter], value: Any, sizes: Mapping[str, int]) -> int:
+    "Return the choices that depend on one value of the children's parent."
+    active = [child for child in children if child.is_active({child.condition[0]: value})]
+    return math.prod(sizes[child.name] for child in active)
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #4fe1ffca
 def gower_distance(hyperparameters: Sequence[Hyperparameter], a: Mapping, b: Mapping) -> float:
@@ -73,16 +178,17 @@ def gower_distance(hyperparameters: Sequence[Hyperparameter], a: Mapping, b: Map
 
     It is the mean over hyperparameters of the difference of the values as a share of the range;
     1 for a hyperparameter that is active in only one of the two, or whose categories differ."""
-    total = sum(_value_distance(h, a, b) for h in hyperparameters)
+    in_a = active_names(hyperparameters, a)
+    in_b = active_names(hyperparameters, b)
+    total = float(len(in_a ^ in_b))
+    for h in hyperparameters:
+        if h.name in in_a & in_b:
+            total += _value_distance(h, a, b)
     return total / max(len(hyperparameters), 1)
 
 
 def _value_distance(h: Hyperparameter, a: Mapping, b: Mapping) -> float:
-    active = h.is_active(a)
-    if active != h.is_active(b):
-        return 1.0
-    if not active:
-        return 0.0
+    "Return the distance of two active values, in [0, 1]."
     if h.type == "categorical":
         return float(a[h.name] != b[h.name])
     return abs(h.to_unit(a[h.name]) - h.to_unit(b[h.name]))
@@ -101,8 +207,10 @@ def read_columns(
         return None
     columns = dict[str, np.ndarray]()
     try:
-        for h in sorted(hyperparameters, key=lambda h: h.condition is not None):
-            column = _read_column(h, [c[h.name] for c in configs], columns)
+        active: dict[str, np.ndarray] = {}
+        for h in parents_first(hyperparameters):
+            active[h.name] = _active_rows(h, columns, active, len(configs))
+            column = _read_column(h, [c[h.name] for c in configs], active[h.name])
             if column is None:
                 return None
             columns[h.name] = column
@@ -111,12 +219,10 @@ def read_columns(
     return {h.name: columns[h.name] for h in hyperparameters}
 
 
-def _read_column(
-    h: Hyperparameter, values: list, columns: Mapping[str, np.ndarray]
-) -> np.ndarray | None:
+def _read_column(h: Hyperparameter, values: list, active: np.ndarray) -> np.ndarray | None:
+    "Return the values of a hyperparameter, `INACTIVE` where it is not active, shape (n,)."
     if h.condition is None:
         return h.column(values)
-    active = _active_rows(h, columns)
     default = h.default_value
     pairs = zip(values, active.tolist(), strict=True)
     column = h.column([value if is_active else default for value, is_active in pairs])
@@ -125,9 +231,75 @@ def _read_column(
     return np.where(active, column, INACTIVE)
 
 
-def _active_rows(h: Hyperparameter, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    parent, threshold = h.condition
-    return columns[parent] >= threshold
+def _active_rows(
+    h: Hyperparameter,
+    columns: Mapping[str, np.ndarray],  # canonical, with that of the parent
+    active: Mapping[str, np.ndarray],  # where the parent is active, shape (n,)
+    n: int,
+) -> np.ndarray:  # boolean, shape (n,)
+    "Return in which of n configs a hyperparameter is active."
+    if h.condition is None:
+        return np.ones(n, bool)
+    parent, wanted = h.condition
+    column = columns[parent]
+    if not isinstance(wanted, tuple):
+        return active[parent] & (column >= wanted)
+    met = np.zeros(n, bool)
+    for value in wanted:
+        met |= _equals(column, value)
+    return active[parent] & met
+
+
+def _equals(column: np.ndarray, value: Any) -> np.ndarray:
+    "Return where a column has a value, boolean, shape (n,); `==` of arrays does not find None."
+    if value is None:
+        return np.array([v is None for v in column], bool)
+    return (column == value).astype(bool)
+
+
+def change_value(
+    hyperparameters: Sequence[Hyperparameter],
+    config: Mapping,  # canonical
+    name: str,
+    value: Any,
+    rng: np.random.Generator | None = None,  # draws what becomes active; None: default values
+) -> dict:
+    "Return the canonical config with one value changed."
+    before = active_names(hyperparameters, config)
+    new = dict(config) | {name: value}
+    after: set[str] = set()
+    for h in parents_first(hyperparameters):
+        if h.condition is not None:
+            if h.condition[0] not in after or not h.is_active(new):
+                continue
+        after.add(h.name)
+        if h.name != name and h.name not in before:
+            new[h.name] = h.default_value if rng is None else h.sample(rng)
+    return canonical_config(hyperparameters, new)
+
+
+def with_metrics(
+    names: list[str],
+    matrix: np.ndarray,  # shape (n, len(names))
+    metrics: Mapping[str, np.ndarray],  # shape (n,) each
+) -> tuple[list[str], np.ndarray]:
+    """Return features with metrics added, parameters and MACs as logarithms to base 10.
+
+    Raises `ConfigError` for features that are NaN."""
+    computed: dict[str, np.ndarray] = {}
+    for name, values in metrics.items():
+        if name in names:
+            continue
+        if name in ("params", "macs"):
+            computed[f"log10_{name}"] = np.log10(values)
+        else:
+            computed[name] = values
+    names = names + list(computed)
+    matrix = np.column_stack([matrix, *computed.values()])
+    bad = np.isnan(matrix).any(axis=0)
+    if bad.any():
+        raise ConfigError(f"Features must be numbers; NaN in {names[bad.argmax()]!r}.")
+    return names, matrix
 
 
 def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
@@ -141,20 +313,57 @@ def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
     return names
 
 
+def only(config: Mapping, names: Iterable[str]) -> dict:
+    "Return some hyperparameters of a config."
+    return {name: config[name] for name in names}
+
+
+def config_frame(configs: Sequence[Mapping]) -> pd.DataFrame:
+    "Return configs as a table; None among categories stays None, where pandas would write NaN."
+    table = pd.DataFrame(list(configs), dtype=object)
+    for name in table.columns:
+        if not any(value is None for value in table[name]):
+            table[name] = table[name].infer_objects()
+    return table
+
+
 def encode_columns(
     hyperparameters: Sequence[Hyperparameter],
     columns: Mapping[str, np.ndarray],  # shape (n,) each
     n: int,  # number of configs
 ) -> np.ndarray:  # floats, shape (n, len(feature_names(hyperparameters)))
     "Return the matrix of a population; columns of inactive hyperparameters are 0."
+    active: dict[str, np.ndarray] = {}
+    for h in parents_first(hyperparameters):
+        active[h.name] = _active_rows(h, columns, active, n)
     found = list[np.ndarray]()
     for h in hyperparameters:
         column = columns[h.name]
-        if h.type != "categorical":
+        if h.type == "categorical":
+            # INACTIVE is a number, which may be a category, too.
+            found += [_equals(column, value) & active[h.name] for value in h.range]
+        else:
             found.append(column)
-            continue
-        # INACTIVE is a number, which may be a category, too.
-        active = h.condition is None or _active_rows(h, columns)
-        found += [(column == value) & active for value in h.range]
     width = len(feature_names(hyperparameters))
     return np.array(found, dtype=float).reshape(width, n).T
+
+# %% ../../nbs/search_spaces/12_configs.ipynb #e195c42b
+# columns of tables of evaluations, of labels and of progress, and keys of their JSON
+RESERVED_NAMES = frozenset(
+    ("acc_1d", "avm", "std_1d", "outside", "extrapolated", "measured", "feasible", "score")
+    + ("method", "run", "evaluation", "best_score", "config", "failed", "error", "rung")
+    + ("seed", "seconds", "part", "baseline_acc", "log10_params", "log10_macs")
+)
+# accuracies and standard deviations at all times
+RESERVED_PREFIXES = ("acc_", "std_")
+
+
+def check_name(name: Any) -> None:
+    "Raise `ConfigError` for a name that the toolkit's own tables have."
+    if name in RESERVED_NAMES or str(name).startswith(RESERVED_PREFIXES):
+        reserved = ", ".join(sorted(RESERVED_NAMES))
+        prefixes = " or ".join(RESERVED_PREFIXES)
+        raise ConfigError(
+            f"A hyperparameter cannot be called {name!r}, which is a column of the toolkit's own "
+            f"tables. Reserved are {reserved} and all that begins with {prefixes}."
+        )

@@ -20,9 +20,12 @@ from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #77b1ca6f
 TYPES = ("discrete", "continuous", "categorical")
 MUTATION_GROUPS = ("width", "depth", "other")
+SCOPES = ("architecture", "training", "hardware")  # what a hyperparameter belongs to
 RESOLUTION = 100  # steps in which a continuous hyperparameter without a step is counted
 GRID_TOLERANCE = 1e-9  # numbers that differ by less are the same value
 JSON_NAMES = {"condition": "active_from", "mutation_group": "role"}  # field -> key in files
+MAX_WHOLE = 2**53  # larger whole numbers are not exact as floats, which matrices hold
+LISTS = (list, tuple, set, frozenset, range, np.ndarray)  # of values
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #80b45fa7
 def is_number(value: Any) -> bool:
@@ -46,6 +49,42 @@ def same_value(a: Any, b: Any) -> bool:
         return bool(abs(a - b) <= GRID_TOLERANCE)
     return type(a) is type(b) and a == b
 
+
+def as_condition(name: str, condition: Any) -> tuple[str, Any]:
+    """Return a condition in its one form: a tuple lists values, a number is a threshold.
+
+    Raises `ConfigError` for anything else."""
+    try:
+        parent, values = condition
+    except (TypeError, ValueError) as e:
+        raise ConfigError(
+            f"The condition of {name!r} must be a pair of a hyperparameter's name and a smallest "
+            f"value or a list of values; got {condition!r}."
+        ) from e
+    if isinstance(values, LISTS):
+        listed = tuple(as_plain(v) for v in values)
+        if not listed:
+            raise ConfigError(f"The condition of {name!r} must list at least one value.")
+        return parent, listed
+    if is_number(values):
+        return parent, as_plain(values)
+    return parent, (values,)
+
+
+def check_category(name: str, value: Any) -> Any:
+    "Return a value that JSON and text files keep; raise `ConfigError` for another one."
+    if value is None or isinstance(value, bool):
+        return value
+    kept = is_number(value) and math.isfinite(value) and abs(value) <= MAX_WHOLE
+    if isinstance(value, str):
+        kept = not any("\ud800" <= c <= "\udfff" for c in value)  # no halves of a character
+    if not kept:
+        raise ConfigError(
+            f"A category of {name!r} must be text, a finite number of at most 2**53, True, False "
+            f"or None, which files keep; got {value!r}."
+        )
+    return value
+
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #62cae24b
 @dataclass(frozen=True)
 class Hyperparameter:
@@ -60,8 +99,11 @@ class Hyperparameter:
     max_value: Any = None  # number: largest value, included (if `step` lands on it)
     step: Any = None  # number: distance of the values; discrete: 1 unless given
     log: bool = False  # spread evenly over the logarithm; excludes `step`
-    condition: Any = None  # (name, value): active while hyperparameter `name` is >= value
+    # (name, number): active while hyperparameter `name` is >= the number;
+    # (name, list of values): while it has one of these
+    condition: Any = None
     mutation_group: str = "other"  # what a change does to a network: "width", "depth", "other"
+    scope: str = "architecture"  # what it belongs to: "architecture", "training", "hardware"
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -72,8 +114,9 @@ class Hyperparameter:
         check_choice(
             f"mutation group of hyperparameter {self.name!r}", self.mutation_group, MUTATION_GROUPS
         )
+        check_choice(f"scope of hyperparameter {self.name!r}", self.scope, SCOPES)
         if self.condition is not None:
-            self._set("condition", tuple(as_plain(v) for v in self.condition))
+            self._set("condition", as_condition(self.name, self.condition))
         if self.range is not None:
             self._check_range()
         elif self.type == "categorical":
@@ -90,14 +133,18 @@ class Hyperparameter:
     def _check_range(self) -> None:
         "Check listed values; sort them where order matters."
         values = tuple(as_plain(v) for v in self.range or ())
-        if not values or len(set(values)) != len(values):
+        for v in values:
+            if self.type == "categorical":
+                check_category(self.name, v)
+            else:
+                check_number(f"each value in the range of {self.name!r}", v)
+        different = min(len(set(values)), len(set(map(str, values))))
+        if not values or different != len(values):
             raise ConfigError(
-                f"The range of {self.name!r} must list at least one value and none twice; got "
-                f"{list(values)}."
+                f"The range of {self.name!r} must list at least one value and none twice, also "
+                f"not as text; got {list(values)}."
             )
         if self.type != "categorical":
-            for v in values:
-                check_number(f"each value in the range of {self.name!r}", v)
             values = tuple(sorted(values))
         self._set("range", values)
 
@@ -173,10 +220,9 @@ class Hyperparameter:
             if is_number(value):
                 return float(value)
             return value
-        lookup, types = self._lookup
         # The quick way of `_is_plain`, without another call.
-        unambiguous = type(value) in types and len(lookup) == len(self.values)
-        if unambiguous and value in lookup:
+        lookup, types = self._lookup
+        if type(value) in types and value in lookup:
             return lookup[value]
         i = self._position(value)
         if i is None:
@@ -186,17 +232,24 @@ class Hyperparameter:
     def _is_plain(self, value: Any) -> bool:
         "Return whether a value is found in `_lookup`: the quick way for the usual case."
         lookup, types = self._lookup
-        unambiguous = type(value) in types and len(lookup) == len(self.values)
-        return unambiguous and value in lookup
+        return type(value) in types and value in lookup
 
     @cached_property
     def _lookup(self) -> tuple[dict, set]:
-        "Return each value under itself, and the types in which a value can be looked up."
-        if all(is_number(v) for v in self.values):
-            types = {int, float}
-        else:
-            types = set(map(type, self.values))
+        """Return each value under itself, and the types in which a value can be looked up.
+
+        True is equal to 1 and is found there, so numbers are not looked up beside it."""
+        types = set(map(type, self.values))
+        if bool in types:
+            types -= {int, float}
+        elif types & {int, float}:
+            types |= {int, float}
         return {v: v for v in self.values}, types
+
+    @cached_property
+    def _is_numeric(self) -> bool:
+        "Whether all values are numbers."
+        return all(is_number(v) for v in self.values)
 
     def column(self, values: list) -> np.ndarray | None:
         """Return n allowed values in their one form, shape (n,): numbers as floats, others as
@@ -208,12 +261,21 @@ class Hyperparameter:
         if self.values is None:
             return self._column_of_continuum(values, types)
         lookup, known_types = self._lookup
-        if not types <= known_types:  # True would find 1
-            return None
-        normalised = list(map(lookup.get, values))
-        if None in normalised:
-            return None
-        return np.array(normalised, float if float in known_types else object)
+        if types <= known_types:
+            if not lookup.keys() >= set(values):
+                return None
+            normalised = [lookup[value] for value in values]
+        else:
+            normalised = [self.normalise(value) for value in values]
+            if not all(map(self._is_exactly, normalised)):
+                return None
+        column = np.empty(len(values), float if self._is_numeric else object)
+        column[:] = normalised
+        return column
+
+    def _is_exactly(self, value: Any) -> bool:
+        "Whether a value is one of `values`, of the same type."
+        return any(value is v or (type(value) is type(v) and value == v) for v in self.values)
 
     def _column_of_continuum(self, values: list, types: set) -> np.ndarray | None:
         if not types <= {int, float}:
@@ -289,11 +351,16 @@ class Hyperparameter:
     # ---- the rest of the space
 
     def is_active(self, config: Mapping) -> bool:
-        "Return whether the hyperparameter has an effect in a config, by its `condition`."
+        """Return whether a config meets the `condition`.
+
+        Where the hyperparameter that it names is conditional too: `ConfigSpace.is_active`."""
         if self.condition is None:
             return True
-        parent, threshold = self.condition
-        return config[parent] >= threshold
+        parent, wanted = self.condition
+        value = config[parent]
+        if isinstance(wanted, tuple):
+            return any(same_value(value, v) for v in wanted)
+        return value >= wanted
 
     @property
     def description(self) -> str:
@@ -307,8 +374,15 @@ class Hyperparameter:
         if self.log:
             words += ", logarithmic"
         if self.condition is not None:
-            words += f", active while {self.condition[0]} >= {self.condition[1]}"
+            words += f", active while {self._condition_text}"
         return words
+
+    @property
+    def _condition_text(self) -> str:
+        parent, wanted = self.condition
+        if isinstance(wanted, tuple):
+            return f"{parent} is {' or '.join(map(str, wanted))}"
+        return f"{parent} >= {wanted}"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}, {self.description}"
@@ -316,7 +390,9 @@ class Hyperparameter:
     def to_dict(self) -> dict[str, Any]:
         "Return the declaration as data for JSON; `from_dict` reads it."
         fields = {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+        if self.scope == SCOPES[0]:  # which files of 0.1.0 do not name
+            del fields["scope"]
+        return {name: _as_lists(value) for name, value in fields.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Hyperparameter":
@@ -326,12 +402,26 @@ class Hyperparameter:
         fields = {old: new for new, old in JSON_NAMES.items()}
         values: dict[str, Any] = {}
         for name, value in data.items():
-            values[fields.get(name, name)] = tuple(value) if isinstance(value, list) else value
+            values[fields.get(name, name)] = _as_tuples(value)
         return cls(**values)
 
     active_from = RenamedAttribute("condition")
     role = RenamedAttribute("mutation_group")
     middle = RenamedAttribute("default_value")
+
+
+def _as_lists(value: Any) -> Any:
+    "Return tuples as lists, also inner ones, as JSON has them."
+    if isinstance(value, tuple):
+        return [_as_lists(v) for v in value]
+    return value
+
+
+def _as_tuples(value: Any) -> Any:
+    "Return lists as tuples, also inner ones."
+    if isinstance(value, list):
+        return tuple(_as_tuples(v) for v in value)
+    return value
 
 
 Hyperparameter.__init__ = renamed_arguments(  # type: ignore[method-assign]

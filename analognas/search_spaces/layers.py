@@ -7,7 +7,7 @@ __all__ = ['LayerShape']
 
 # %% ../../nbs/search_spaces/15_layers.ipynb #56bceb82
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,3 +103,8 @@ def stack_layers(
             np.array([layer.count for layer in layers]),
             np.array([layer.digital_params_per_output for layer in layers]),
         )
+
+
+def count_params(networks: Iterable["torch.nn.Module"]) -> np.ndarray:
+    "Return the number of parameters of each of n networks, shape (n,)."
+    return np.array([sum(p.numel() for p in net.parameters()) for net in networks])

@@ -8,6 +8,10 @@ from .fakes import (
     GatedEvaluator as GatedEvaluator,
     RecordingEvaluator as RecordingEvaluator,
 )
+from .layers import (
+    LayerConformance as LayerConformance,
+    check_layer as check_layer,
+)
 from .optimizers import (
     OptimizerConformance as OptimizerConformance,
     check_optimizer as check_optimizer,

@@ -23,13 +23,13 @@ import torch
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
-from ..core import ConfigError, check_number, renamed
+from ..core import ConfigError, HardwareConfig, check_number, renamed
 from ..datasets.base import Dataset
 from ..search_spaces.config_space import ConfigSpace
-from .collector import Collector, checkpoint_folder
+from .collector import Collector, checkpoint_folder, varies_data
 from .label_store import LabelStore, label_set
 from .labels import save_label_set
-from .plans import CollectionPlan, describe_measurements, find_plan
+from .plans import CollectionPlan, check_repeats, describe_measurements, find_plan
 from .protocol import Protocol, check_device, prepare
 
 # %% ../../nbs/training/40_collect.ipynb #ba7b844e
@@ -64,7 +64,7 @@ class _Job:
             self.space,
             Dataset(self.info, **torch.load(self.tensors, mmap=True, weights_only=True)),
             LabelStore(self.store, self.metadata),
-            create_rpu_config(self.preset),
+            HardwareConfig.from_preset(self.preset),
             self.protocol,
             self.device,
             end,
@@ -202,9 +202,9 @@ class _Collection:
     def _run_here(self) -> None:
         "Measure in this process."
         end = None if self.seconds is None else time.monotonic() + self.seconds
-        rpu_config = create_rpu_config(self.plan.preset)
+        chip = HardwareConfig.from_preset(self.plan.preset)
         collector = Collector(
-            self.space, self.data, self.store, rpu_config, self.plan.protocol, self.device, end
+            self.space, self.data, self.store, chip, self.plan.protocol, self.device, end
         )
         try:
             collector.run(self.watch)
@@ -213,7 +213,10 @@ class _Collection:
 
     def _run_in(self, processes: int) -> None:
         "Measure in several processes, which share the data as a file."
-        data, protocol = prepare(self.data, self.plan.protocol)
+        data = self.data
+        protocol = self.plan.protocol
+        if not varies_data(self.space):
+            data, protocol = prepare(data, protocol)
         tensors = {k: getattr(data, k) for k in ("x_train", "y_train", "x_test", "y_test")}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "data.pt"
@@ -233,13 +236,16 @@ class _Collection:
             _run_processes(job, processes, self.watch, self.tally)
 
 # %% ../../nbs/training/40_collect.ipynb #a866cdcc
-def _check_run(plan: CollectionPlan, device: str, processes: int, minutes: float | None) -> None:
+def _check_run(
+    space: ConfigSpace, plan: CollectionPlan, device: str, processes: int, minutes: float | None
+) -> None:
     "Raise `ConfigError` for what cannot run, before a store is made or a task claimed."
     check_number("processes", processes, low=1, high=1024, integer=True)
     if minutes is not None:
         check_number("minutes", minutes, low=0)
     check_device(device)
     create_rpu_config(plan.preset)
+    check_repeats(space)
 
 
 def _metadata_of(space: ConfigSpace, data: Dataset, plan: CollectionPlan, device: str) -> dict:
@@ -266,14 +272,15 @@ def collect(
 ) -> LabelStore:  # the filled store
     """Measure the architectures of a plan.
 
-    Resumable, and several processes may run the same call at once.
+    Resumable, and several processes may run the same call at once. Values of the training and of
+    the chip that an architecture's config chooses take the place of the plan's.
 
     An architecture that fails is recorded with its error and does not stop the rest. A kill
     costs one epoch of the network in progress. Raises `ConfigError`, before any task is claimed,
     for a device that does not work or a store that was collected differently."""
     if plan is None:
         plan = find_plan(data.info.name, None, device)[1]
-    _check_run(plan, device, processes, minutes)
+    _check_run(space, plan, device, processes, minutes)
     metadata = _metadata_of(space, data, plan, device)
     tasks = plan.tasks(space)
     store = LabelStore(path, metadata)

@@ -24,10 +24,12 @@ from ..analog.measure import accuracy
 from ..analog.programming import program, reset_programming
 from ..core.storage import Heartbeat
 from ..datasets.base import Dataset
+from ..search_spaces.scopes import TRAINING
 from .label_store import LabelStore
 from analognas.training.protocol import (
     Checkpoint,
     Protocol,
+    chosen_recipe,
     prepare,
     splits,
     train_and_measure,
@@ -94,6 +96,16 @@ def seconds_needed(
     return digital + aware + protocol.n_rep * repeat
 
 # %% ../../nbs/training/38_collector.ipynb #db0e8632
+# fields of a `Protocol` that decide which data are used
+DATA_FIELDS = ("validation", "max_train", "max_test", "resolution")
+
+
+def varies_data(space: Any) -> bool:
+    "Return whether configs choose their data, so that they cannot be prepared once for all."
+    chosen = space.names_in(TRAINING) if hasattr(space, "names_in") else ()
+    return any(name in DATA_FIELDS for name in chosen)
+
+
 @dataclass
 class Collector:
     "One process's share of a collection: it takes tasks from the store and measures them."
@@ -101,7 +113,7 @@ class Collector:
     space: Any  # anything with `build_network(config)`
     data: Dataset
     store: LabelStore
-    rpu_config: Any
+    rpu_config: Any  # a `HardwareConfig`, or aihwkit's
     protocol: Protocol
     device: str = "cpu"
     # `time.monotonic()` by which every measurement must have ended; None is no limit
@@ -111,7 +123,8 @@ class Collector:
     max_macs: float = float("inf")  # the smallest network that could not be ended in time
 
     def __post_init__(self):
-        self.data, self.protocol = prepare(self.data, self.protocol, self.device)
+        if not varies_data(self.space):
+            self.data, self.protocol = prepare(self.data, self.protocol, self.device)
 
     def run(self, after: Callable[[], Any] = lambda: None) -> None:
         """Measure until no task is left, or none that can be ended in time.
@@ -196,7 +209,8 @@ class Collector:
     def _seconds_needed(self, config: dict) -> float:
         "Estimate how long a measurement takes, seconds."
         network = self.space.build_network(config)
-        return seconds_needed(network, self.data, self.rpu_config, self.protocol, self.device)
+        protocol, chip = chosen_recipe(self.space, config, self.protocol, self.rpu_config)
+        return seconds_needed(network, self.data, chip, protocol, self.device)
 
     def _after_epoch(self, task_id: int, checkpoint: Checkpoint) -> None:
         """Note the progress in the store, and stop if nobody waits for the result any more.

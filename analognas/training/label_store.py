@@ -19,6 +19,7 @@ from ..core import ConfigError, FileFormatError
 from ..core.storage import TaskStore
 from ..core.task_file import TaskTable
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.configs import config_frame
 from .labels import TARGETS, LabelSet, check_metadata
 
 # %% ../../nbs/training/35_label_store.ipynb #b2c192f4
@@ -223,7 +224,7 @@ def label_table(store: LabelStore) -> pd.DataFrame:
 
 def _table(records: Sequence[Record], parts: Sequence[dict]) -> pd.DataFrame:
     "Return a row for each record; `ConfigError` if a hyperparameter is named like a column."
-    rows = []
+    measured = []
     for r in records:
         row = _measured_columns(r)
         if parts:
@@ -231,8 +232,9 @@ def _table(records: Sequence[Record], parts: Sequence[dict]) -> pd.DataFrame:
         taken = sorted(r.config.keys() & row.keys())
         if taken:
             raise ConfigError(f"Hyperparameters cannot be called {taken}: other columns are.")
-        rows.append(r.config | row)
-    return pd.DataFrame(rows)
+        measured.append(row)
+    configs = config_frame([r.config for r in records])
+    return pd.concat([configs, pd.DataFrame(measured)], axis=1)
 
 
 def _measured_columns(r: Record) -> dict:

@@ -7,6 +7,7 @@ __all__ = ['LabelSet', 'save_label_set', 'load_label_set', 'concat_label_sets']
 
 # %% ../../nbs/training/30_labels.ipynb #0451e8f9
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from analognas.core import (
     write_atomic,
     write_json,
 )
+from ..search_spaces.hyperparameter import as_plain
 
 # %% ../../nbs/training/30_labels.ipynb #a253937e
 TARGETS = ("acc_1d", "avm", "std_1d")  # percent, percentage points, percentage points
@@ -111,7 +113,11 @@ def save_label_set(labels: LabelSet, folder: str | Path = LABEL_SETS) -> Path:
     "Write a label set as CSV and JSON, and return the CSV; a kill leaves the old pair or the new."
     folder = Path(folder)
     path = folder / f"{labels.name}.csv"
-    text = _rounded(labels).to_csv(index=False)
+    coded = [c for c in labels.hyperparameters if _needs_json(labels.table[c])]
+    table = _rounded(labels)
+    for c in coded:
+        table[c] = [json.dumps(as_plain(value)) for value in table[c]]
+    text = table.to_csv(index=False)
     words = [c for c in labels.hyperparameters if labels.table[c].map(type).eq(str).all()]
     _roll_forward(path)
     new = write_atomic(f"{path}{_NEW}", text)
@@ -123,6 +129,7 @@ def save_label_set(labels: LabelSet, folder: str | Path = LABEL_SETS) -> Path:
             "sha256": _sha256(text.encode()),
             "hyperparameters": labels.hyperparameters,
             "words": words,
+            **({"coded": coded} if coded else {}),
             "facts": labels.metadata,
         },
     )
@@ -139,8 +146,11 @@ def load_label_set(name: str, folder: str | Path = LABEL_SETS) -> LabelSet:
     about = read_json(folder / f"{name}.json")
     path = _matching_csv(folder / f"{name}.csv", about)
     try:
-        words = dict.fromkeys(about["words"], str)  # "None" and "1" are words there
+        coded = about.get("coded", [])
+        words = dict.fromkeys([*about["words"], *coded], str)  # "None" and "1" are words there
         table = pd.read_csv(path, dtype=words, keep_default_na=False)
+        for c in coded:
+            table[c] = pd.Series(map(json.loads, table[c]), index=table.index, dtype=object)
         labels = LabelSet(name, table, list(about["hyperparameters"]), about["facts"])
         rows = int(about["rows"])
     except (KeyError, ValueError, TypeError) as e:
@@ -160,6 +170,12 @@ def _rounded(labels: LabelSet) -> pd.DataFrame:
         if table[c].dtype.kind == "f":
             table[c] = [float(f"{v:.6g}") for v in table[c]]
     return table
+
+
+def _needs_json(values: pd.Series) -> bool:
+    "Return whether a CSV would not give these values back: None, truth values, a mixture."
+    kinds = {type(as_plain(value)) for value in values}
+    return not (kinds <= {int, float} or kinds <= {str})
 
 
 def _sha256(raw: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from ..core import DAY, MONTH, ConfigError, check_choice, check_number
 from ..datasets.base import Dataset, content_hash
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.scopes import TRAINING
 from ..search_spaces.sample import sample_distinct, sample_evenly
 from .augment import Augment
 from .protocol import Protocol, device_name, splits
@@ -76,6 +77,15 @@ class CollectionPlan:
             if start // BETWEEN_REPEATS < self.repeats:
                 found += [(group[0], self.seed + k) for k in range(1, SEEDS_OF_A_REPEAT)]
         return found
+
+# %% ../../nbs/training/36_plans.ipynb #207f4343
+def check_repeats(space: Any) -> None:
+    "Raise `ConfigError` if configs choose fewer than the two repeats that a spread needs."
+    names = space.get_hyperparameters() if hasattr(space, "get_hyperparameters") else ()
+    if "n_rep" in names and space["n_rep"].scope == TRAINING:
+        fewest = min(space["n_rep"].values)
+        if fewest < 2:
+            raise ConfigError(f"A spread needs at least two repeats; n_rep may be {fewest}.")
 
 # %% ../../nbs/training/36_plans.ipynb #42ad067f
 LABEL_TIMES = (1.0, DAY, MONTH)  # seconds; the labels need no other

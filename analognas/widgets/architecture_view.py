@@ -29,6 +29,7 @@ from analognas.widgets.evaluator_context import (
     EvaluatorContext,
     estimate,
     find_context,
+    ignored_text,
     no_evaluator,
 )
 
@@ -154,6 +155,8 @@ def _notes(found: Estimate | None, context: EvaluatorContext) -> list[str]:
         notes.append(context.source)
     if found is not None and found.out_of_range:
         notes.append(f"Outside the fitted range: {found.out_of_range}. The prediction is a guess.")
+    if ignored := ignored_text(context):
+        notes.append(ignored)
     return notes
 
 

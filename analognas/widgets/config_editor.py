@@ -14,13 +14,15 @@ from typing import Any
 import ipywidgets as W
 import numpy as np
 
-from ..core import ConfigError
+from ..core import ConfigError, check_choice
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.hyperparameter import Hyperparameter
+from ..search_spaces.hyperparameter import SCOPES, Hyperparameter
 from ..search_spaces.nasbench201_cells import OPERATIONS
+from ..search_spaces.scopes import ARCHITECTURE, HARDWARE, TRAINING
 from . import controls
 
 # %% ../../nbs/widgets/16_config_editor.ipynb #807deca7
+NONE = "None"  # no other category has this text
 # name without its number -> meaning, and names of its values
 _MEANINGS: dict[str, tuple[str, Mapping[Any, str]]] = {
     "out_channel": ("channels of the stem", {}),
@@ -62,10 +64,13 @@ def _range_slider(hyp: Hyperparameter, value: float, tooltip: str) -> W.Widget:
 def hyperparameter_control(hyp: Hyperparameter, value: Any) -> W.Widget:
     "Return a control of a hyperparameter that shows `value`."
     meaning, names = _MEANINGS.get(without_number(hyp.name), ("hyperparameter", {}))
+    if hyp.scope != ARCHITECTURE:
+        meaning = f"chosen for the {hyp.scope}"
+        names = {}
     tooltip = f"{meaning}: {hyp.description}"
     if hyp.type == "categorical" or names:
-        options = [(str(names.get(v, v)), v) for v in hyp.values]
-        return controls.dropdown(hyp.name, value, options, tooltip)
+        options = [(str(names.get(v, v)), shown_value(v)) for v in hyp.values]
+        return controls.dropdown(hyp.name, shown_value(value), options, tooltip)
     if hyp.range is None and hyp.type == "discrete" and hyp.step in (None, 1):
         return controls.slider(hyp.name, value, hyp.min_value, hyp.max_value, 1, tooltip)
     if hyp.values is not None:
@@ -73,14 +78,22 @@ def hyperparameter_control(hyp: Hyperparameter, value: Any) -> W.Widget:
     return _range_slider(hyp, value, tooltip)
 
 
+def shown_value(value: Any) -> Any:
+    "Return what a control holds for a value: a menu that holds None shows nothing."
+    return NONE if value is None else value
+
+
 def control_value(hyp: Hyperparameter, control: W.Widget) -> Any:
     "Return the value that a control shows, within the hyperparameter's range."
     if hyp.values is not None:
+        if control.value == NONE and None in hyp.values:
+            return None
         return hyp.normalise(control.value)
     # the ends of a logarithmic slider are off by a rounding error
     return min(max(control.value, float(hyp.min_value)), float(hyp.max_value))
 
 # %% ../../nbs/widgets/16_config_editor.ipynb #3d357d67
+_TRUTH: dict[Any, bool] = {"True": True, "False": False}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ENDS = re.compile(rf"\s*({_NUMBER})\s*to\s*({_NUMBER})(?:\s*step\s*({_NUMBER}))?\s*")
 
@@ -100,6 +113,7 @@ def add_hyperparameter_text(
     name: str,  # a new name
     kind: str,  # "discrete", "continuous" or "categorical"
     values: str,  # "1 to 5", "0.1 to 0.9 step 0.1", or "8, 16, 32"
+    scope: str = ARCHITECTURE,  # what it belongs to, of `SCOPES`
 ) -> None:
     """Add a hyperparameter whose values are given as text.
 
@@ -107,7 +121,7 @@ def add_hyperparameter_text(
     ends = _ENDS.fullmatch(values)
     if ends is not None:
         numbers: list[Any] = [_parse_value(text) for text in ends.groups() if text is not None]
-        space.add_hyperparameter(name.strip(), kind, *numbers)
+        _add(space, scope)(name.strip(), kind, *numbers)
         return
     listed = [_parse_value(text) for text in values.split(",") if text.strip()]
     if not listed:
@@ -115,7 +129,21 @@ def add_hyperparameter_text(
             f'Values of {name!r} must read like "1 to 5", "0.1 to 0.9 step 0.1" or "8, 16, 32"; '
             f"got {values!r}."
         )
-    space.add_hyperparameter_range(name.strip(), kind, listed)
+    if scope == ARCHITECTURE:
+        space.add_hyperparameter_range(name.strip(), kind, listed)
+    else:
+        choices = [_TRUTH.get(value, value) for value in listed]
+        _add(space, scope)(name.strip(), kind, range=choices)
+
+
+def _add(space: ConfigSpace, scope: str) -> Callable[..., None]:
+    "Return the method that adds a hyperparameter of a scope."
+    methods: dict[str, Callable[..., None]] = {
+        ARCHITECTURE: space.add_hyperparameter,
+        TRAINING: space.add_training_hyperparameter,
+        HARDWARE: space.add_hardware_hyperparameter,
+    }
+    return methods[check_choice("scope", scope, methods)]
 
 # %% ../../nbs/widgets/16_config_editor.ipynb #c15b56b4
 _COPY = (
@@ -169,7 +197,7 @@ class ConfigEditor:
         self._updating = True
         for name, control in self.controls.items():
             if self.space.is_active(name, config):
-                control.value = self.space[name].normalise(config[name])
+                control.value = shown_value(self.space[name].normalise(config[name]))
         self._updating = False
         self._update()
 
@@ -178,13 +206,23 @@ class ConfigEditor:
         old = self.box.children
         self.space = space
         self.controls = {hyp.name: self._control(hyp, config) for hyp in space.hyperparameters}
-        self.box.children = list(self.controls.values())
+        self.box.children = self._grouped()
         for control in old:
             controls.close_widgets(control)
         for control in self.controls.values():
             control.observe(self._moved, "value")
         self.headline.value = f"<small>{html.escape(repr(space).splitlines()[0])}</small>"
         self._update()
+
+    def _grouped(self) -> list[W.Widget]:
+        "Return the controls under a heading for each scope; without one if there is only one."
+        found: list[W.Widget] = []
+        scopes = [scope for scope in SCOPES if self.space.names_in(scope)]
+        for scope in scopes:
+            if len(scopes) > 1:
+                found.append(W.HTML(f"<b>{scope}</b>"))
+            found += [self.controls[name] for name in self.space.names_in(scope)]
+        return found
 
     def _control(self, hyp: Hyperparameter, config: Mapping) -> W.Widget:
         active = self.space.is_active(hyp.name, config)

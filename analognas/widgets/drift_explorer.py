@@ -30,7 +30,7 @@ from ..plots.devices import alt_text_conductances, plot_conductances, plot_layer
 from ..plots.style import PALETTE
 from .base import Panel, PanelOutput
 from .candidates import as_candidate, as_candidates, name_candidates
-from .controls import button, checkbox, dropdown, selection_slider, slider
+from .controls import button, dropdown, selection_slider, slider
 from analognas.widgets.drift_model import (
     HARDWARE_SETTINGS,
     TIMES,
@@ -177,6 +177,12 @@ _SCALES = {
     "read_noise_scale": ("read noise", "noise of reading a device"),
     "drift_scale": ("drift", "decay of the conductances and how much devices differ in it"),
 }
+_COMPENSATION = [
+    ("none", False),
+    ("each tile", True),
+    ("each tile, against its targets", "exact_reference"),
+    ("each column", "per_column"),
+]
 _MAX_G_SHOWN = 100.0  # microsiemens
 _MIN_G_SHOWN = 5.0  # microsiemens, for devices that can be switched off
 
@@ -197,10 +203,11 @@ def _device_controls() -> dict[str, W.Widget]:
     for name, (label, effect) in _SCALES.items():
         tooltip = f"{effect}: 1 is what was measured on devices, 0 is none"
         controls[name] = slider(label, getattr(p, name), 0.0, _MAX_SCALE, 0.1, tooltip)
-    controls["drift_compensation"] = checkbox(
+    controls["drift_compensation"] = dropdown(
         "drift compensation",
         p.drift_compensation,
-        "rescale each tile by how much its mean output has decayed",
+        _COMPENSATION,
+        "rescale outputs by how much they have decayed since programming",
     )
     return controls
 

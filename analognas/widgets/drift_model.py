@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import Tensor, nn
 
+from ..analog.calibration import calibrate_input_ranges
 from analognas.analog.characterize import (
     TileWeights,
     conductance_data,
@@ -28,7 +28,6 @@ from ..analog.convert import from_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.layers import AnalogLayer
 from ..analog.measure import accuracy, auto_batch_size, stream_drift
-from ..analog.noise import torch_seed
 from ..analog.programming import analog_layers
 from ..analog.sensitivity import digital_layers
 from analognas.core import (
@@ -69,12 +68,14 @@ def _ranges_from_data(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
         dac_bits=IDEAL_BITS, adc_bits=IDEAL_BITS, out_noise=0, modifier_std=0, tile_size=2**30
     )
     network = to_analog(digital, exact)
+    calibrate_input_ranges(
+        network,
+        x[:RANGE_INPUTS],
+        method="moving_std",
+        batch_size=RANGE_INPUTS,
+        progress=False,
+    )
     layers = analog_layers(network)
-    for layer in layers.values():
-        layer.train()  # only these: batch norms keep their statistics
-    device = next(network.parameters()).device
-    with torch_seed(0), torch.no_grad():
-        network(x[:RANGE_INPUTS].to(device))
     return {name: layer.input_range.detach() for name, layer in layers.items()}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
-from ..core import ConfigError, DatasetInfo, MissingExtraError
+from ..core import ConfigError, MissingExtraError
 from ..evaluators.base_evaluator import Evaluator
 from ..evaluators.surrogate import SurrogateEvaluator
 from ..evaluators.xgboost import XGBoostEvaluator
@@ -46,6 +46,7 @@ def find_context(
 ) -> EvaluatorContext:
     "Bind a copy of an evaluator to a space, or return the reason why it cannot be bound."
     bound = copy.copy(evaluator or XGBoostEvaluator())
+    bound.warns_of_ignored = False  # `ignored_text` says it
     if isinstance(bound, SurrogateEvaluator):
         # `source` holds the same text; a warning from a thread could appear under any cell
         bound._warned = {*bound._warned, space.dataset}
@@ -58,6 +59,14 @@ def find_context(
     kind = "Measured" if bound.measured else "Predicted"
     reference = np.empty((0, len(TARGETS)))
     return EvaluatorContext(bound, reference, f"{kind}: {type(bound).__name__}.", True)
+
+
+def ignored_text(context: EvaluatorContext) -> str:
+    "Describe what predictions do not depend on; empty if they depend on all hyperparameters."
+    if context.evaluator is None or not context.evaluator.ignored:
+        return ""
+    names = ", ".join(context.evaluator.ignored)
+    return f"The evaluator's labels never varied {names}: predictions do not depend on it."
 
 
 def _surrogate_context(space: ConfigSpace, evaluator: SurrogateEvaluator) -> EvaluatorContext:
@@ -113,7 +122,7 @@ def estimate(context: EvaluatorContext, space: ConfigSpace, config: Mapping) -> 
     if not isinstance(evaluator, SurrogateEvaluator):
         return Estimate(values, None, "")
     low, high = evaluator.interval([config])
-    outside = _out_of_range(evaluator, space, config) if predicted.extrapolated else ""
+    outside = _out_of_range(evaluator, config) if predicted.extrapolated else ""
     return Estimate(values, np.stack([low[0], high[0]]), outside)
 
 
@@ -121,14 +130,12 @@ LOG10 = "log10_"  # prefix of features that are logarithms
 MAX_LISTED = 3  # features outside the fitted range
 
 
-def _out_of_range(evaluator: SurrogateEvaluator, space: ConfigSpace, config: Mapping) -> str:
+def _out_of_range(evaluator: SurrogateEvaluator, config: Mapping) -> str:
     "Return which features lie outside the range of the labels, as text."
-    # features are computed for the dataset of the labels
-    labelled = DatasetInfo(**evaluator.about["space"]["dataset"])
-    names, features = space.for_dataset(labelled).features([config])
+    ranges = evaluator.about["features"]
     texts = []
-    for name, value in zip(names, features[0], strict=True):
-        low, high = evaluator.about["features"][name]
+    for name, value in zip(ranges, evaluator._features([config])[0], strict=True):
+        low, high = ranges[name]
         if not low - 1e-9 <= value <= high + 1e-9:  # a rounding error
             texts.append(_feature_text(name, value, low, high))
     listed = ", ".join(texts[:MAX_LISTED])

@@ -21,6 +21,7 @@ from ..search_algorithms.registry import read_settings
 from ..search_algorithms.run_directory import BASELINE, SEARCH, SETTINGS, read_evaluations
 from ..search_spaces import nasbench201  # noqa: F401  so that runs over its cells open
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.hyperparameter import SCOPES
 
 # %% ../../nbs/widgets/22_run_record.ipynb #dd44441d
 @dataclass(frozen=True)
@@ -119,9 +120,11 @@ def has_static_params(space: ConfigSpace) -> bool:
 
 
 def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFrame:
-    "Return the hyperparameters that are active in any of the configs; a dash where they are not."
+    """Return the hyperparameters that are active in any of the configs; a dash where they are not.
+
+    First those of the architecture, then those of the training, then those of the chip."""
     columns = {}
-    for name in space.get_hyperparameters():
+    for name in [name for scope in SCOPES for name in space.names_in(scope)]:
         active = np.array([space.is_active(name, config) for config in configs])
         values = pd.Series([config[name] for config in configs], dtype=object)
         if active.any():

@@ -18,8 +18,9 @@ from ..evaluators.base_evaluator import Evaluator
 from ..evaluators.surrogate import SurrogateEvaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.families import NASBENCH201, RESNET_LIKE
-from ..search_spaces.hyperparameter import TYPES
+from ..search_spaces.hyperparameter import SCOPES, TYPES
 from ..search_spaces.nasbench201 import NASBench201Space
+from ..search_spaces.scopes import ARCHITECTURE
 from . import controls
 from .architecture_view import architecture_view
 from .base import Panel, PanelOutput
@@ -67,6 +68,12 @@ def _hyperparameter_form() -> dict[str, W.Widget]:
         "name": controls.number_field("name", None, "a name that the space does not have yet"),
         "type": controls.dropdown(
             "type", "discrete", TYPES, "numbers apart, a continuum, or categories without order"
+        ),
+        "scope": controls.dropdown(
+            "belongs to",
+            ARCHITECTURE,
+            SCOPES,
+            "the network, or a field of Protocol or of HardwareConfig, which has its name",
         ),
         "values": controls.number_field(
             "values",
@@ -169,16 +176,16 @@ class SpaceExplorer(Panel):
     def add(self) -> None:
         "Add the hyperparameter that the form describes."
         space = self.space.for_dataset(self.space.info)
-        name, kind, values = (self.form[k].value for k in ("name", "type", "values"))
+        fields = ("name", "type", "values", "scope")
         try:
-            add_hyperparameter_text(space, name, kind, values)
+            add_hyperparameter_text(space, *(self.form[field].value for field in fields))
         except ConfigError as e:
             self.set_status(str(e), error=True)
             return
         new = space.hyperparameters[-1]
         config = self.config | {new.name: new.default_value}
         notice = f"Added {new}."
-        if space.static_metrics(space.columns([config])):
+        if new.scope == ARCHITECTURE and space.static_metrics(space.columns([config])):
             notice += (
                 " The network stays as it is: that needs a ConfigSpace with a `network` function "
                 "which reads the new value."

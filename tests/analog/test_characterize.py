@@ -364,3 +364,83 @@ TWO_PAIRS = DualPairConductanceConverter(f_lst=[1.0, 2.0])
 def test_bad_input_raises_an_error_that_names_it(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+# ---- ranges of every kind of layer ---------------------------------------------------------------
+
+
+def test_range_data_of_convolutions_matches_their_unfolded_inputs():
+    torch.manual_seed(0)
+    x = 2 * torch.randn(5, 3, 12)
+    row = range_data(to_analog(nn.Conv1d(3, 4, 3, padding=1, stride=2)), x).iloc[0]
+    flat = to_analog(nn.Conv2d(3, 4, (1, 3), padding=(0, 1), stride=(1, 2)))
+    torch.manual_seed(0)
+    assert row.inputs_clipped == pytest.approx(float((x.abs() > 3).float().mean()))
+    assert range_data(flat, x.unsqueeze(2)).iloc[0].inputs_clipped == row.inputs_clipped
+
+
+def test_range_data_of_a_padded_convolution_includes_the_padding():
+    torch.manual_seed(0)
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 0, 0] = 6.0
+    circular = to_analog(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
+    # 36 inputs, of which four are the same corner
+    assert range_data(circular, x).iloc[0].inputs_clipped == pytest.approx(4 / 36)
+
+
+def test_range_data_of_a_three_dimensional_convolution():
+    torch.manual_seed(0)
+    x = 2 * torch.randn(2, 2, 4, 5, 6)
+    layer = nn.Conv3d(2, 3, 2, bias=False)
+    row = range_data(to_analog(layer), x).iloc[0]
+    sums = F.conv3d((x / 3).clamp(-1, 1), layer.weight / layer.weight.abs().max())
+    assert row.adc_used == pytest.approx(float(sums.abs().quantile(0.999)) / 10, rel=0.01)
+
+
+@pytest.mark.parametrize("kind, dims", ((nn.ConvTranspose1d, 1), (nn.ConvTranspose2d, 2)))
+def test_range_data_of_a_transposed_convolution(kind, dims):
+    torch.manual_seed(0)
+    x = 2 * torch.randn(4, 3, *[6] * dims)
+    row = range_data(to_analog(kind(3, 2, 3, 2)), x).iloc[0]
+    assert row.inputs_clipped == pytest.approx(float((x.abs() > 3).float().mean()))
+
+
+def test_range_data_of_an_lstm_is_of_all_steps():
+    torch.manual_seed(0)
+    lstm = nn.LSTM(4, 5)
+    x = 2 * torch.randn(7, 3, 4)
+    config = create_rpu_config("ideal", dac_bits=20, adc_bits=20)  # exact, with converters
+    data = range_data(to_analog(lstm, config), x).set_index("layer")
+    hidden = torch.cat([torch.zeros(1, 3, 5), lstm(x.clamp(-3, 3))[0][:-1]])
+    assert list(data.index) == ["tiles.ih_l0", "tiles.hh_l0"]
+    for name, inputs in (("ih", x), ("hh", hidden)):
+        row = data.loc[f"tiles.{name}_l0"]
+        assert row.inputs_clipped == pytest.approx(float((inputs.abs() > 3).float().mean()))
+        used = float(inputs.abs().quantile(0.999)) / 3
+        assert row.dac_used == pytest.approx(min(used, 1.0), abs=1e-3)
+
+
+def test_range_data_of_attention_has_a_row_for_each_projection():
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    data = range_data(to_analog(encoder), torch.randn(3, 5, 8))
+    names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"]
+    assert data.layer.tolist() == [*names, "linear1", "linear2"]
+    assert data.notna().all().all()
+
+
+def test_range_data_of_a_shared_layer_is_one_row():
+    torch.manual_seed(0)
+    linear = nn.Linear(4, 4)
+    x = torch.cat([torch.full((1, 4), 6.0), torch.ones(1, 4)])
+    data = range_data(to_analog(nn.Sequential(linear, nn.Hardtanh(), linear)), x)
+    assert len(data) == 1
+    assert data.inputs_clipped[0] == 4 / 16
+
+
+def test_range_data_refuses_nan_and_no_inputs():
+    network = to_analog(nn.Linear(3, 2))
+    with pytest.raises(ConfigError, match="NaN"):
+        range_data(network, torch.tensor([[1.0, torch.nan, 1.0]]))
+    with pytest.raises(ConfigError, match="no rows"):
+        range_data(network, torch.zeros(0, 3))

@@ -1,16 +1,22 @@
-"Memory that compiled loops read: layouts, views, buffers."
+"Memory that compiled loops read: layouts, views, buffers; and its parts on several threads."
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
 from analognas.analog.compiled import (
+    PART,
     as_dense,
     as_groups_view,
     by_torch,
     free_workspace,
+    group_parts,
     has_cpu_kernel,
+    run_parts,
+    split_range,
     workspace,
 )
 
@@ -97,3 +103,60 @@ def test_workspace_is_reused_and_laid_out_alike(layout):
     assert workspace(x, torch.int64).data_ptr() != first.data_ptr()
     free_workspace()
     assert workspace(x, x.dtype).shape == x.shape
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, PART, 2 * PART - 1, 2 * PART, 5 * PART + 3])
+@pytest.mark.parametrize("multiple", [1, 4096])
+def test_parts_of_a_range_follow_each_other_and_start_at_multiples(size, multiple):
+    parts = split_range(size, multiple=multiple)
+    ends = [0, *(part.stop for part in parts)]
+    assert [part.start for part in parts] == ends[:-1]
+    assert ends[-1] == size
+    assert all(part.start % multiple == 0 for part in parts)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_parts_of_a_tensor_hold_its_memory_in_order(layout, groups):
+    x = torch.arange(20 * 6 * 50 * 60.0).view(20, 6, 50, 60).contiguous(memory_format=layout)
+    parts = group_parts(groups, x)
+    assert len(parts) > 1
+    joined = np.concatenate([part.reshape(-1) for (part,) in parts])
+    assert np.array_equal(joined, as_groups_view(x, groups).reshape(-1))
+    assert all(part.flags.c_contiguous for (part,) in parts)
+
+
+def test_results_of_parts_keep_their_order(threads):
+    assert run_parts(lambda part: part**2, range(100)) == [n**2 for n in range(100)]
+
+
+def test_parts_run_on_as_many_threads_as_pytorch_uses(threads):
+    meeting = threading.Barrier(threads, timeout=60)  # no thread passes before the last one comes
+
+    def meet(_):
+        meeting.wait()
+        return threading.get_ident()
+
+    assert len(set(run_parts(meet, range(threads)))) == threads
+
+
+def test_an_error_in_a_part_is_raised(threads):
+    with pytest.raises(ZeroDivisionError):
+        run_parts(lambda part: part / 0, range(4))
+
+
+def test_several_threads_can_run_parts_at_once(threads):
+    def run(start):
+        return run_parts(lambda part: start + part, range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(run, range(8)))
+    assert results == [[start + n for n in range(50)] for start in range(8)]

@@ -7,8 +7,13 @@ import pytest
 import torch
 import torchvision
 from aihwkit.nn import AnalogConv2d, AnalogLinear
-from aihwkit.simulator.configs import InferenceRPUConfig, SingleRPUConfig
+from aihwkit.simulator.configs import (
+    InferenceRPUConfig,
+    SingleRPUConfig,
+    TorchInferenceRPUConfigIRDropT,
+)
 from aihwkit.simulator.parameters.enums import (
+    AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
     RPUDataType,
@@ -261,6 +266,42 @@ def test_recurrent_layers_and_attention_on_aihwkits_tiles():
     x = torch.randn(5, 2, 4)
     assert net[0](x)[0].shape == (5, 2, 3)
     assert net[1](x, x, x)[0].shape == (5, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("ir_drop", 1.0),
+        ("w_noise", 0.1),
+        ("out_nonlinearity", 0.1),
+        ("slope_calibration", 0.1),
+        ("r_series", 0.1),
+        ("w_read_asymmetry_dtod", 0.1),
+        ("mv_type", AnalogMVType.BIT_WISE),
+    ],
+)
+def test_what_no_tile_simulates_is_refused_by_the_name_of_the_layer(field, value):
+    "aihwkit's torch tiles lack these; its own error names neither the layer nor what to do."
+    config = create_rpu_config()
+    setattr(config.forward, field, value)
+    with pytest.raises(ConfigError, match="0 .*Name it in digital="):
+        to_analog(nn.Sequential(nn.Linear(3, 2)), config)
+
+
+@pytest.mark.parametrize(
+    "config", [lambda: changed_inference(ir_drop=1.0), TorchInferenceRPUConfigIRDropT]
+)
+def test_ir_drop_is_on_aihwkits_tiles(config):
+    report = conversion_report(to_analog(nn.Sequential(nn.Linear(3, 2)), config()))
+    assert report["where"].tolist() == ["aihwkit's tiles"]
+
+
+def changed_inference(**fields):
+    "aihwkit's configuration for its compiled tiles, with other fields of the forward pass."
+    config = InferenceRPUConfig()
+    for name, value in fields.items():
+        setattr(config.forward, name, value)
+    return config
 
 
 @pytest.mark.parametrize("make", [lambda: nn.Conv1d(1, 2, 3), lambda: nn.ConvTranspose2d(1, 2, 3)])

@@ -7,11 +7,16 @@ from enum import Enum
 import pytest
 import torch
 from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
+from aihwkit.inference.compensation.drift import (
+    GlobalDriftCompensationWithExactReference,
+    PerColumnDriftCompensation,
+)
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import InferenceRPUConfig
 from aihwkit.simulator.parameters import IOParameters
 from torch import nn
 
+from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config, resolution
 from analognas.core import ConfigError, HardwareConfig, hardware
 
@@ -88,6 +93,17 @@ def test_noise_and_compensation():
     for name in mine.keys() - {"g_converter"}:
         assert mine[name] == default[name], name
     assert config.noise_model.g_converter.g_max == 25.0
+
+
+@pytest.mark.parametrize(
+    "way, kind",
+    [
+        ("exact_reference", GlobalDriftCompensationWithExactReference),
+        ("per_column", PerColumnDriftCompensation),
+    ],
+)
+def test_other_ways_of_drift_compensation(way, kind):
+    assert type(create_rpu_config(drift_compensation=way).drift_compensation) is kind
 
 
 KNOBS = [
@@ -264,3 +280,19 @@ def test_a_preset_without_a_noise_model_is_refused(monkeypatch):
     monkeypatch.setattr(hardware, "_DEVICES", (*hardware._DEVICES, "mram"))
     with pytest.raises(ConfigError, match="'mram' have no noise model"):
         create_rpu_config(HardwareConfig("mram"))
+
+
+@pytest.mark.parametrize("chip", [None, "pcm", HardwareConfig(), create_rpu_config()])
+def test_a_chip_may_be_given_in_any_form(chip):
+    analog = to_analog(torch.nn.Linear(3, 2), chip)
+    assert analog.rpu_config.forward.out_noise == 0.04
+
+
+@pytest.mark.parametrize("chip", [{"g_max": 25}, 25.0])
+def test_what_is_no_chip_is_refused(chip):
+    for take in (
+        lambda: to_analog(torch.nn.Linear(3, 2), chip),
+        lambda: to_analog(torch.nn.Linear(3, 2), chips={"": chip}),
+    ):
+        with pytest.raises(ConfigError, match=f"rpu_config of aihwkit; got {type(chip).__name__}"):
+            take()

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from analognas.analog import range_gradient
-from analognas.analog.compiled import by_torch
+from analognas.analog.compiled import PART, by_torch
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
 
@@ -188,3 +188,22 @@ def test_a_batch_of_nothing(name, path):
     assert torch.equal(layer.input_range, before) and not bool(layer.range_batches.any())
     found["input_range"] = layer.input_range.grad
     assert not any(bool(v.any()) for v in found.values())
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("clipped", RANGES)
+@pytest.mark.parametrize("name", ["plain", "depthwise", "linear"])
+def test_parts_on_several_threads_equal_pytorchs_path(name, clipped, last):
+    layer = layer_of(name, torch.float64, RANGES[clipped])
+    n = 10_000 if name == "linear" else 1500
+    x = inputs_for(name, torch.float64, n=n, last=last)
+    assert x.numel() > 2 * PART
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    ours = gradients(layer, x)
+    torch.set_num_threads(before)
+    layer.zero_grad()
+    with by_torch():
+        definition = gradients(layer, x)
+    for key in definition:
+        assert apart(definition[key], ours[key]) <= CLOSE[torch.float64], key

@@ -63,3 +63,15 @@ def test_every_length_gets_its_numbers():
     for n in (0, 1, 7, 8, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3):
         with torch_seed(5):
             assert torch.equal(add_normal_(torch.zeros(n), 1.0), longest[:n])
+
+
+def test_noise_does_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    drawn = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        with torch_seed(7):
+            drawn.append(add_normal_(torch.zeros(10**6), 1.0))
+    torch.set_num_threads(before)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])

@@ -11,10 +11,10 @@ from aihwkit.nn.conversion import convert_to_analog
 from scipy import stats
 from torch import nn
 
-from analognas.analog.convert import to_analog
+from analognas.analog.convert import to_aihwkit, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.programming import analog_layers, drift, program, reset_programming
-from analognas.core import ConfigError
+from analognas.core import IDEAL_BITS, ConfigError
 
 TIMES = (1.0, 3600.0, 86400.0, 2592000.0)
 
@@ -56,6 +56,105 @@ def test_programming_drift_and_compensation_have_aihwkits_distribution(t):
                 ).pvalue
                 > 1e-5
             )
+
+
+# ---- the ways of drift compensation --------------------------------------------------------------
+
+WAYS = (True, "exact_reference", "per_column", False)
+
+
+class Exact(PCMLikeNoiseModel):
+    "Devices whose programming and drift differ from weight to weight, without chance."
+
+    def apply_programming_noise(self, weights):
+        return weights * (1 + 0.2 * self.spread(weights)), [None]
+
+    def apply_drift_noise(self, weights, drift_parameters, t_inference):
+        return weights * (1 + t_inference) ** (-0.1 * self.spread(weights))
+
+    def spread(self, weights):
+        return torch.linspace(0.5, 1.5, weights.numel()).to(weights).view_as(weights)
+
+
+def exact_chip(way, tile_size=512):
+    fine = {"dac_bits": IDEAL_BITS, "adc_bits": IDEAL_BITS, "out_noise": 0.0}
+    config = create_rpu_config(drift_compensation=way, tile_size=tile_size, **fine)
+    config.noise_model = Exact()
+    config.forward.out_scale = 0.7
+    return config
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tile_size", (512, 7))
+@pytest.mark.parametrize("columnwise", (False, True))
+def test_every_way_of_compensation_gives_aihwkits_outputs(way, tile_size, columnwise):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(80, 6), nn.LSTM(6, 4)
+    )
+    config = exact_chip(way, tile_size)
+    config.mapping.weight_scaling_columnwise = columnwise
+    ours = to_analog(net, config).eval()
+    theirs = to_aihwkit(ours).eval()
+    x = torch.randn(3, 2, 4, 4)
+    program(ours)
+    program(theirs)
+    factors = []
+    for t in (0.0, 3600.0, 2592000.0):
+        drift(ours, t)
+        drift(theirs, t)
+        layers = zip(analog_layers(ours).values(), analog_layers(theirs).values(), strict=True)
+        for layer, other in layers:
+            for state, tile in zip(layer.tile_states, other.analog_tiles(), strict=True):
+                assert torch.allclose(state.alpha.flatten(), tile.alpha, rtol=1e-5)
+                factors.append(state.alpha.flatten())
+        with torch.no_grad():
+            assert torch.allclose(ours(x)[0], theirs(x)[0], rtol=1e-4, atol=1e-5)
+    wanted = {False: 1, True: 1, "exact_reference": 1, "per_column": None}[way]
+    assert wanted is None or all(len(f) == wanted for f in factors)
+    assert (torch.cat(factors) == 1).all() == (way is False)
+
+
+def test_exact_reference_also_undoes_the_error_of_programming():
+    factors = {}
+    for way in (True, "exact_reference"):
+        net = to_analog(nn.Linear(6, 5), exact_chip(way)).eval()
+        net.rpu_config.forward.out_scale = 1.0
+        program(net)
+        drift(net, 0.0)
+        factors[way] = float(net.tile_states[0].alpha)
+    assert factors[True] == pytest.approx(1.0, abs=1e-6)
+    assert factors["exact_reference"] == pytest.approx(1 / 1.2, rel=0.05)
+
+
+def test_per_column_factors_of_groups_move_and_are_saved():
+    torch.manual_seed(0)
+    config = create_rpu_config(drift_compensation="per_column", out_noise=0.0)
+    net = to_analog(nn.Conv2d(4, 6, 3, groups=2), config).eval()
+    program(net)
+    drift(net, 3600.0)
+    assert net.tile_states[0].alpha.shape == (2, 3)
+    twin = to_analog(nn.Conv2d(4, 6, 3, groups=2), config).eval()
+    twin.load_state_dict(net.state_dict())
+    x = torch.randn(2, 4, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(twin(x), net(x))
+        moved = copy.deepcopy(net).double()
+        assert torch.allclose(moved(x.double()).float(), net(x), atol=1e-5)
+    for model in (net, twin):
+        torch.manual_seed(1)
+        drift(model, 86400.0)
+    assert torch.equal(twin.tile_states[0].alpha, net.tile_states[0].alpha)
+
+
+@pytest.mark.parametrize("way", ("exact_reference", "per_column"))
+def test_factors_have_aihwkits_distribution(way):
+    torch.manual_seed(3)
+    found = chips(nn.Linear(12, 10), create_rpu_config(drift_compensation=way), 86400.0, 150)
+    ours, theirs = (found[key][2] for key in ("ours", "theirs"))
+    assert ours.shape == theirs.shape == (150, 10 if way == "per_column" else 1)
+    for k in range(ours.shape[1]):
+        assert stats.ks_2samp(ours[:, k].numpy(), theirs[:, k].numpy()).pvalue > 1e-4
 
 
 def test_the_network_computes_with_what_is_on_the_tiles():

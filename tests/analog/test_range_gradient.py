@@ -120,3 +120,24 @@ def test_the_gradient_is_the_sum_of_the_four_terms(case):
     )
     got = range_gradient(term_1, case.stats, case.x, case.r, TILE, OP, PCM, RULE)
     assert torch.allclose(got, parts)
+
+
+@pytest.mark.parametrize("path", ["loops", "torch"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_sums_are_the_same_without_the_inputs_gradient(path, layout, groups):
+    rng = torch.Generator().manual_seed(0)
+    op = OP._replace(groups=groups)
+    x = torch.randn(4, 3, 7, 8, generator=rng, dtype=torch.float64)
+    x = x.contiguous(memory_format=layout)
+    w = torch.randn(6, 3 // groups, 3, 2, generator=rng, dtype=torch.float64)
+    gy = torch.randn(op.forward(x, w).shape, generator=rng, dtype=torch.float64)
+    gx, _ = op.backward(gy, x, w, True, False)
+    r = torch.full((groups,), R, dtype=torch.float64)
+    tile = TileKernel(3 // groups, (3, 2))
+    with by_torch() if path == "torch" else nullcontext():
+        expected, _ = clip_stats(x, r, gx, gy, w, tile, op)
+        stats, masked = clip_stats(x, r, None, gy, w, tile, op)
+    assert masked is None
+    for name in ("dot", "grad", "count"):
+        assert torch.allclose(getattr(stats, name), getattr(expected, name), rtol=1e-12)

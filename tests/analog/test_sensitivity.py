@@ -85,3 +85,32 @@ def test_layers_on_aihwkits_tiles_and_single_layers_are_refused():
         layer_sensitivity(convert_to_analog(net, create_rpu_config()), (x, y))
     with pytest.raises(ConfigError, match="single layer"):
         layer_sensitivity(to_analog(nn.Linear(4, 3)), (x, y))
+
+
+class Sequence(nn.Module):
+    "A network of attention and recurrent layers, whose matrices are made digital one by one."
+
+    def __init__(self):
+        super().__init__()
+        block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(block, 1, enable_nested_tensor=False)
+        self.lstm = nn.LSTM(8, 5, batch_first=True)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.head(self.lstm(self.encoder(x))[0][:, -1])
+
+
+def test_matrices_of_attention_and_recurrent_layers_are_compared_too():
+    torch.manual_seed(0)
+    net = Sequence().eval()
+    x = torch.randn(20, 4, 8, generator=torch.Generator().manual_seed(1)).clamp(-3, 3)
+    with torch.no_grad():
+        expected = net(x)
+    analog = to_analog(net).eval()
+    names = [name for name, m in analog.named_modules() if isinstance(m, AnalogLinear)]
+    with torch.no_grad(), digital_layers(analog, names) as digital:
+        assert torch.allclose(digital(x), expected, atol=1e-5)
+    table = layer_sensitivity(analog, (x, expected.argmax(1)), n_rep=2)
+    assert table.index.tolist() == names
+    assert (table.output_error > 0).all()

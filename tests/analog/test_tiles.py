@@ -133,3 +133,13 @@ def test_discretized_weights_are_multiples_of_the_step(res):
     steps = apply_weight_modifier(torch.rand(1, 30, 30) * 2 - 1, modifier) / 0.2
     assert torch.allclose(steps, steps.round(), atol=1e-5)
     assert F.relu(steps).max() <= 5
+
+
+@pytest.mark.parametrize("kind", (WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL))
+def test_noise_of_zero_draws_nothing(kind):
+    modifier = create_rpu_config(modifier_std=0.0).modifier
+    modifier.type = kind
+    w = torch.randn(1, 3, 4)
+    state = torch.get_rng_state()
+    assert torch.equal(apply_weight_modifier(w, modifier), w)
+    assert torch.equal(torch.get_rng_state(), state)

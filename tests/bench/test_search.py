@@ -18,12 +18,19 @@ def test_bench_search_prints_regret_by_optimizer(bench_json, monkeypatch, tmp_pa
     assert result["regret"]["random_search"].keys() == {"50"}
     assert 0 < result["regret"]["random_search"]["50"] < 20
     assert result["seeds"] == {"random_search": 2}
+    assert result["hypervolume_share"].keys() == {"random_search", "nsga2"}
+    assert 0 < result["hypervolume_share"]["nsga2"] < 1
 
 
 def test_plan_tasks_has_every_optimizer_of_one_objective_and_the_peers():
     tasks = [json.loads(what) for what, _ in search.plan_tasks(2)]
     plain = {task["name"] for task in tasks if task["problem"] == "plain"}
-    assert plain == {*OPTIMIZERS, *search.PEERS} - {"nsga2", "successive_halving"}
+    assert plain == {*OPTIMIZERS, *search.PEERS} - {
+        "nsga2",
+        "mobo",
+        "optuna",
+        "successive_halving",
+    }
 
 
 def test_plan_tasks_gives_slow_and_further_ones_fewer_seeds():

@@ -36,6 +36,7 @@ PANELS = {
     "Parabola": PARABOLA,
     "SpaceExplorer": "from analognas.widgets.space_explorer import SpaceExplorer\npanel = SpaceExplorer()\npanel",
     "DriftExplorer": "from analognas.widgets.drift_explorer import DriftExplorer\npanel = DriftExplorer(n_rep=1)\npanel",
+    "MappingExplorer": "from analognas.widgets.mapping_explorer import MappingExplorer\npanel = MappingExplorer(n_rep=1)\npanel",
     "Compare": "from analognas.widgets.compare import Compare\npanel = Compare()\npanel",
 }
 DASHBOARD = """

@@ -7,7 +7,15 @@ import sys
 
 import pytest
 
-from analognas.core import G_MAX_LIMIT, G_MIN, IDEAL_BITS, PRESETS, ConfigError, HardwareConfig
+from analognas.core import (
+    DRIFT_COMPENSATION,
+    G_MAX_LIMIT,
+    G_MIN,
+    IDEAL_BITS,
+    PRESETS,
+    ConfigError,
+    HardwareConfig,
+)
 
 
 def test_presets_are_named_by_their_devices():
@@ -70,9 +78,17 @@ def test_from_dict_wants_a_mapping(settings):
 
 
 @pytest.mark.parametrize("bad", [2, "yes", None])
-def test_drift_compensation_is_true_or_false(bad):
+def test_drift_compensation_is_one_of_four(bad):
     with pytest.raises(ConfigError, match="drift_compensation"):
         HardwareConfig(drift_compensation=bad)
+
+
+@pytest.mark.parametrize("way", DRIFT_COMPENSATION)
+def test_every_way_of_drift_compensation_goes_through_json(way):
+    hardware = HardwareConfig(drift_compensation=way)
+    again = HardwareConfig.from_dict(json.loads(json.dumps(hardware.to_dict())))
+    assert again == hardware
+    assert again.drift_compensation is way or again.drift_compensation == way
 
 
 def test_only_an_unchanged_ideal_chip_has_perfect_converters():

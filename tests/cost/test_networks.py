@@ -289,6 +289,7 @@ def mobilenet():
 
 
 MODELS = {f.__name__: f for f in (vit, swin, bert, gpt2, mobilenet)}
+FEW_LAYERS = [name for name in MODELS if name != "mobilenet"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -378,6 +379,80 @@ def test_analog_networks_cost_what_the_digital_ones_do():
         assert cost.layers.equals(expected.layers)
         assert cost.digital.equals(expected.digital)
         assert not cost.unpriced
+
+
+def padded_sequences():
+    return pack_padded_sequence(torch.zeros(2, 8, 5), [8, 5], batch_first=True)
+
+
+TOKENS = torch.zeros(2, 5, 8)
+MEMORY = torch.zeros(2, 6, 8)
+LAYERS = {  # name -> digital layer, arguments, dimension of the batch
+    "conv1d": lambda: (nn.Conv1d(4, 6, 3, padding=1, groups=2), torch.zeros(2, 4, 7), 0),
+    "conv2d": lambda: (nn.Conv2d(4, 6, 3, padding="same"), torch.zeros(2, 4, 6, 5), 0),
+    "conv3d": lambda: (nn.Conv3d(4, 6, 3, stride=2, groups=2), torch.zeros(2, 4, 6, 6, 6), 0),
+    "transposed 1d": lambda: (nn.ConvTranspose1d(4, 6, 3, 2), torch.zeros(2, 4, 6), 0),
+    "transposed 2d": lambda: (
+        nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),
+        torch.zeros(2, 4, 6, 6),
+        0,
+    ),
+    "lstm": lambda: (nn.LSTM(5, 6, 2, bidirectional=True), torch.zeros(7, 3, 5), 1),
+    "lstm, projected": lambda: (nn.LSTM(5, 6, 2, proj_size=3), torch.zeros(7, 3, 5), 1),
+    "lstm, packed": lambda: (nn.LSTM(5, 6), padded_sequences(), 0),
+    "gru": lambda: (nn.GRU(5, 6), torch.zeros(7, 3, 5), 1),
+    "rnn": lambda: (nn.RNN(5, 6), torch.zeros(7, 3, 5), 1),
+    "lstm cell": lambda: (nn.LSTMCell(5, 6), torch.zeros(7, 5), 0),
+    "gru cell": lambda: (nn.GRUCell(5, 6), torch.zeros(7, 5), 0),
+    "attention": lambda: (nn.MultiheadAttention(8, 2, batch_first=True), (TOKENS,) * 3, 0),
+    "encoder layer": lambda: (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), TOKENS, 0),
+    "decoder layer": lambda: (
+        nn.TransformerDecoderLayer(8, 2, 16, batch_first=True),
+        (TOKENS, MEMORY),
+        0,
+    ),
+}
+
+
+def numbers(table):
+    "The rows of a table of numbers, in an order that does not depend on names."
+    return sorted(map(tuple, table.to_numpy(float).round(12).tolist()))
+
+
+def assert_same_cost(model, args, batch_dim=0):
+    "The network costs the same before and after `to_analog`."
+    digital = model_cost(model, args, batch_dim=batch_dim)
+    analog = model_cost(to_analog(model, create_rpu_config()), args, batch_dim=batch_dim)
+    assert numbers(analog.layers) == numbers(digital.layers)
+    np.testing.assert_allclose(analog.total, digital.total, rtol=1e-12)
+    assert analog.unpriced == digital.unpriced == {}
+    return digital
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_costs_the_same_before_and_after_to_analog(name):
+    model, args, batch_dim = LAYERS[name]()
+    assert_same_cost(model.eval(), args, batch_dim)
+
+
+COUNTED = [name for name in LAYERS if not name.startswith(("lstm", "gru", "rnn"))]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_the_products_of_a_layer_are_those_that_pytorch_counts(name):
+    "PyTorch's counter does not know recurrent layers; those are compared with counts by hand."
+    model, args, _ = LAYERS[name]()
+    cost = model_cost(model, args)
+    as_tuple = args if isinstance(args, tuple) else (args,)
+    expected = counted_macs(model, *as_tuple) / as_tuple[0].shape[0]
+    assert macs(cost.layers) + cost.digital.macs.sum() == expected
+
+
+@pytest.mark.parametrize("name", [pytest.param("mobilenet", marks=pytest.mark.slow), *FEW_LAYERS])
+def test_a_model_costs_the_same_before_and_after_to_analog(name):
+    model, args = MODELS[name]()
+    assert_same_cost(model, args)
 
 
 def test_an_analog_layers_weight_multiplied_outside_of_a_call_is_on_its_tiles():

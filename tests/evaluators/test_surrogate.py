@@ -15,6 +15,7 @@ from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, FileFormatError
+from analognas.evaluators.base_evaluator import IgnoredHyperparameterWarning
 from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import XGBoostEvaluator
@@ -360,3 +361,65 @@ def test_weights_that_8ece4d1_saved_can_be_saved_again(name, tmp_path):
     old = OLD[name](DATA / f"{name}_8ece4d1").bind(ConfigSpace("digits"))
     again = OLD[name](old.save(tmp_path / "again")).bind(ConfigSpace("digits"))
     assert again.about == old.about
+
+
+# ---- choices of training and chip -----------------------------------------------------------------------------------
+
+
+def chosen(n, rates, seed=0):
+    "A space with `hwa_lr`, and labels by a formula of the network and of the rates."
+    space = ConfigSpace("digits")
+    space.add_training_hyperparameter("hwa_lr", "continuous", 0.01, 0.1)
+    labels = made_up(ConfigSpace("digits"), n, seed)
+    table = labels.table.assign(hwa_lr=rates)
+    table["acc_1d"] += 200 * table.hwa_lr
+    return space, LabelSet("chosen", table, space.get_hyperparameters(), labels.metadata)
+
+
+def test_a_choice_that_labels_varied_is_a_feature():
+    rates = np.random.default_rng(0).uniform(0.01, 0.1, 80)
+    space, labels = chosen(80, rates)
+    fitted = XGBoostEvaluator().fit(labels, space)
+    assert fitted.ignored == () and "hwa_lr" in fitted.about["features"]
+    config = labels.configs[0]
+    slow, fast = fitted.query_pop([config | {"hwa_lr": 0.015}, config | {"hwa_lr": 0.095}]).acc_1d
+    assert fast > slow
+
+
+def test_a_choice_that_labels_lack_is_ignored_and_said_once(fitted):
+    fitted = copy.copy(fitted)
+    space = ConfigSpace("digits")
+    space.add_training_hyperparameter("hwa_lr", "continuous", 0.01, 0.1)
+    space.add_hardware_hyperparameter("adc_bits", "discrete", 4, 8)
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied hwa_lr, adc_bits") as seen:
+        fitted.bind(space)
+        fitted.bind(space)
+    assert len(seen) == 1
+    configs = space.sample_arch_uniformly(20, 0)
+    architectures = [space.split(config).architecture for config in configs]
+    found = fitted.query_pop(configs)
+    low, high = fitted.interval(configs)
+    assert fitted.get_evaluator_stat()["ignored"] == ["hwa_lr", "adc_bits"]
+    with pytest.raises(ConfigError, match="adc_bits = 99"):
+        fitted.query(configs[0] | {"adc_bits": 99})
+    plain = fitted.bind(ConfigSpace("digits")).query_pop(architectures)
+    assert np.array_equal(found.acc_1d, plain.acc_1d) and (low[:, 0] <= found.acc_1d).all()
+    assert "ignored" not in fitted.get_evaluator_stat()
+
+
+def test_a_choice_that_labels_held_at_one_value_is_said_and_extrapolated():
+    space, labels = chosen(40, 0.05)
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied hwa_lr"):
+        fitted = XGBoostEvaluator().fit(labels, space)
+    config = labels.configs[0]
+    found = fitted.query_pop([config, config | {"hwa_lr": 0.06}])
+    assert found.extrapolated.tolist() == [False, True]
+
+
+def test_trainings_of_one_network_with_other_choices_are_no_repeats():
+    "Forty measurements of twenty networks, each with two rates: no noise can be told from them."
+    space, labels = chosen(20, 0.02)
+    twice = pd.concat([labels.table, labels.table.assign(hwa_lr=0.08)], ignore_index=True)
+    both = LabelSet("both", twice, labels.hyperparameters, labels.metadata)
+    fitted = XGBoostEvaluator().fit(both, space)
+    assert fitted.about["held_out"]["ceiling"] is None

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analognas.core import ConfigError
+from analognas.evaluators.base_evaluator import IgnoredHyperparameterWarning
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -103,3 +104,21 @@ def test_measurements_of_another_dataset_or_skeleton_are_no_measurements(publish
 def test_it_says_what_it_knows(published):
     stat = TableEvaluator(published).bind(NASBench201Space()).get_evaluator_stat()
     assert (stat["label_set"], stat["rows"], stat["measured"]) == ("nasbench201", 15_625, True)
+
+
+def test_choices_that_the_labels_lack_are_ignored_and_said_once(published):
+    space = NASBench201Space()
+    space.add_training_hyperparameter("hwa_lr", "continuous", 0.001, 0.1)
+    evaluator = TableEvaluator(published)
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied hwa_lr") as caught:
+        evaluator.bind(space)
+        evaluator.bind(space)
+    assert len(caught) == 1
+    configs = [config | {"hwa_lr": 0.01} for config in published.configs[:50]]
+    assert np.array_equal(evaluator.query_pop(configs).acc_1d, published.table.acc_1d[:50])
+    assert evaluator.get_evaluator_stat()["ignored"] == ["hwa_lr"]
+    plain = evaluator.bind(NASBench201Space())
+    assert "ignored" not in plain.get_evaluator_stat()
+    space.add_hyperparameter("width", "discrete", 1, 2)
+    with pytest.raises(ConfigError, match="describes architectures by"):
+        evaluator.bind(space)

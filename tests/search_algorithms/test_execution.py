@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from analognas.core import StoreUnavailableError
 from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction
 from analognas.search_algorithms.execution import (
     MAX_POLL_SECONDS,
@@ -18,7 +19,7 @@ from analognas.search_algorithms.execution import (
     SerialExecutor,
 )
 from analognas.search_algorithms.random_search import RandomSearch
-from analognas.search_algorithms.run_directory import RunDirectory, read_evaluations
+from analognas.search_algorithms.run_directory import SEARCH, RunDirectory, read_evaluations
 from analognas.search_spaces.config_space import ConfigSpace
 
 
@@ -98,26 +99,70 @@ def test_what_is_stored_wins_over_what_was_evaluated_here(tmp_path):
     assert (result.history.acc_1d == 1e6).sum() == 1
 
 
-def test_an_error_is_raised_when_the_other_tasks_are_written(tmp_path):
-    class Fails(ParamsEvaluator):
-        measured = True
+class FailsAt(ParamsEvaluator):
+    "Raises an error at some calls, numbered from 1."
 
-        def __init__(self):
-            self.calls = 0
+    measured = True
 
-        def _predict(self, configs):
-            self.calls += 1
-            if self.calls == 3:
-                raise ZeroDivisionError
-            return super()._predict(configs)
+    def __init__(self, calls, error=ZeroDivisionError):
+        self.calls, self.failing, self.error = 0, calls, error
 
+    def _predict(self, configs):
+        self.calls += 1
+        if self.calls in self.failing:
+            raise self.error(f"call {self.calls}")
+        return super()._predict(configs)
+
+
+def test_one_failure_is_kept_and_the_search_goes_on(tmp_path):
     with ThreadPoolExecutor(1) as pool:
-        d = driver(tmp_path, Fails(), pool, chunksize=1)
-        with pytest.raises(ZeroDivisionError) as error:
+        d = driver(tmp_path, FailsAt({3}), pool, chunksize=1)
+        result = search(d)
+    [(method, run, config, error)] = d.directory.evaluations.failures()
+    assert (method, run, error) == (SEARCH, 0, "ZeroDivisionError('call 3')")
+    assert config not in result.history[d.space.get_hyperparameters()].to_dict("records")
+    assert d.directory.evaluations.claims() == []
+    assert len(read_evaluations(tmp_path)) == len(result.history) == 19
+
+
+def test_of_a_task_that_failed_each_is_tried_alone(tmp_path):
+    d = driver(tmp_path, FailsAt({1, 4}), SerialExecutor(), chunksize=10)
+    result = search(d)
+    assert len(d.directory.evaluations.failures()) == 1
+    assert len(result.history) == 19
+
+
+def test_an_evaluator_that_always_fails_is_raised_and_nothing_is_marked(tmp_path):
+    d = driver(tmp_path, FailsAt(range(100)), SerialExecutor(), chunksize=1)
+    with pytest.raises(ZeroDivisionError) as error:
+        search(d)
+    assert "the evaluator seems to be at fault" in error.value.__notes__[0]
+    assert "is kept in" in error.value.__notes__[1]
+    evaluations = d.directory.evaluations
+    assert (evaluations.failures(), evaluations.claims()) == ([], [])
+
+
+def test_an_error_of_the_machine_is_raised_when_the_other_tasks_are_written(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        d = driver(tmp_path, FailsAt({3}, StoreUnavailableError), pool, chunksize=1)
+        with pytest.raises(StoreUnavailableError) as error:
             search(d)
     assert "is kept in" in error.value.__notes__[0]
     assert len(read_evaluations(tmp_path)) >= 2
     assert d.directory.evaluations.claims() == []
+    assert d.directory.evaluations.failures() == []
+
+
+def test_failed_ones_stay_failed_until_they_are_opened_again(tmp_path):
+    first = search(driver(tmp_path, FailsAt({5}), SerialExecutor(), chunksize=1))
+    evaluator = FailsAt(())
+    d = driver(tmp_path, evaluator, SerialExecutor(), chunksize=1)
+    assert search(d).history.equals(first.history) and evaluator.calls == 0
+    assert d.directory.evaluations.reopen() == 1
+    again = search(d)
+    assert evaluator.calls == 1
+    whole = search(driver(tmp_path / "whole", FailsAt(()), SerialExecutor(), chunksize=1))
+    assert again.history.equals(whole.history)
 
 
 def test_an_evaluator_of_release_0_1_0_is_evaluated(tmp_path):

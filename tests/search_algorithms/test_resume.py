@@ -320,18 +320,28 @@ class Picky(ParamsEvaluator):
 
 
 @pytest.mark.parametrize("threads", [0, 4])
-def test_an_evaluators_error_comes_through_and_costs_nothing_else(tmp_path, threads):
+def test_an_architecture_that_fails_costs_nothing_else_and_is_retried_on_request(
+    tmp_path, threads, capsys
+):
     space = ConfigSpace("digits")
     good = worker(tmp_path / "good", Picky(), runs=1)
     good.search()
     sixth = space.key(good.results[0].history[space.get_hyperparameters()].to_dict("records")[5])
     pool = ThreadPoolExecutor(threads) if threads else None
-    with pytest.raises(ZeroDivisionError, match="this one is wrong"):
-        worker(tmp_path / "run", Picky(sixth), runs=1, executor=pool).search()
-    assert 5 <= done(tmp_path / "run") < 30
-    mended = worker(tmp_path / "run", Picky(), runs=1)
-    mended.search()
-    assert same(mended, good)
+    poor = worker(tmp_path / "run", Picky(sixth), runs=1, executor=pool)
+    poor.search()
+    assert poor.summary()["failed"] == len(poor.failed) >= 1
+    assert {(space.key(config), error) for _, _, config, error in poor.failed} == {
+        (sixth, "ZeroDivisionError('this one is wrong')")
+    }
+    poor.result_summary()
+    assert "failed, the first because of ZeroDivisionError" in capsys.readouterr().out
+    again = worker(tmp_path / "run", Picky(), runs=1)
+    again.search()
+    assert again.failed == poor.failed and same(again, poor)
+    again.search(retry_failed=True)
+    assert again.failed == []
+    assert again.results[0].history.equals(good.results[0].history)
 
 
 # ---- stopped --------------------------------------------------------------------------------------------------------

@@ -16,10 +16,24 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from analognas.core import DATASETS, ConfigError, DatasetInfo, FileFormatError
+from analognas.evaluators.base_evaluator import Prediction
+from analognas.search_algorithms.candidates import (
+    crossover,
+    crossover_pair,
+    enumerate_configs,
+    mutate,
+)
+from analognas.search_algorithms.constraints import Constraints
+from analognas.search_algorithms.history import History
+from analognas.search_algorithms.report import progress_table
+from analognas.search_algorithms.run_directory import EVALUATIONS, PREDICTION_COLUMNS
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.search_spaces.configs import read_columns
+from analognas.search_spaces.configs import check_name, read_columns
 from analognas.search_spaces.families import CellFamily
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.search_spaces.scopes import CHECKED_SCOPES
+from analognas.training.label_store import Record, _table
+from analognas.training.labels import TARGETS
 
 PLAIN = {int, float, str, bool, type(None)}
 NAMES = ["out_channel0", "M"] + [
@@ -435,8 +449,16 @@ def test_names_and_parents_are_checked():
             "Unknown hyperparameter 'x'",
         ),
         (
-            lambda: space.add_hyperparameter("x", "discrete", 1, 2, condition=("R2", 1)),
-            "cannot depend on 'R2'",
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, condition=("R2", [17, 1])),
+            "'x' cannot depend on 'R2' being 17: (R2: discrete, 1 to 16",
+        ),
+        (
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, condition=("M", [])),
+            "must list at least one value",
+        ),
+        (
+            lambda: space.add_hyperparameter("x", "discrete", 1, 2, condition="M"),
+            "condition of 'x' must be a pair",
         ),
         (lambda: space.add_hyperparameter("x", "floating", 1, 2), "Unknown type"),
         (lambda: ConfigSpace("CIFAR10"), "Did you mean 'CIFAR-10'?"),
@@ -449,11 +471,189 @@ def test_names_and_parents_are_checked():
     assert space.get_hyperparameters() == NAMES  # a refused change changes nothing
 
 
-def test_a_category_cannot_be_depended_on():
+# ---- conditions of any depth ---------------------------------------------------------------------------------------
+
+CATEGORIES = [["a", "b", None], [None, True, "x"], [1, 2, 3], [0.5, "half"], [False, "on"]]
+
+
+@st.composite
+def deep_spaces(draw):
+    "Up to six hyperparameters, each of which may depend on any one before it."
     space = ConfigSpace("digits", "custom")
-    space.add_hyperparameter_range("op", "categorical", [1, 2])
-    with pytest.raises(ConfigError, match="cannot depend on 'op'"):
-        space.add_hyperparameter("x", "discrete", 1, 2, condition=("op", 1))
+    for i in range(draw(st.integers(1, 6))):
+        condition = None
+        if i and draw(st.booleans()):
+            parent = draw(st.sampled_from(space.hyperparameters))
+            some = st.lists(st.sampled_from(parent.values), min_size=1, unique_by=repr)
+            one = st.sampled_from(parent.values)
+            condition = (parent.name, draw(one if draw(st.booleans()) else some))
+        if draw(st.booleans()):
+            values = draw(st.sampled_from(CATEGORIES))
+            space.add_hyperparameter_range(f"h{i}", "categorical", values, condition=condition)
+        else:
+            space.add_hyperparameter(f"h{i}", "discrete", 0, 2, condition=condition)
+    return space
+
+
+def in_effect(space, config):
+    """The names and values that matter in a config, read off the JSON of the space: a second
+    implementation of conditions."""
+    declared = {h["name"]: h for h in json.loads(space.to_json())["hyperparameters"]}
+
+    def active(name):
+        condition = declared[name]["active_from"]
+        if condition is None:
+            return True
+        parent, wanted = condition
+        if not active(parent):
+            return False
+        if isinstance(wanted, list):
+            return json.dumps(config[parent]) in map(json.dumps, wanted)
+        return config[parent] >= wanted
+
+    return frozenset((name, repr(config[name])) for name in declared if active(name))
+
+
+@given(deep_spaces())
+def test_deep_conditions_decide_canonical_form_and_number(space):
+    by_key = {}
+    for config in everything(space):
+        space.validate(config)
+        canonical = space.canonical(config)
+        assert space.canonical(canonical) == canonical
+        assert json.loads(space.key(config)) == canonical
+        assert {n for n in config if space.is_active(n, config)} == {
+            n for n, _ in in_effect(space, config)
+        }
+        by_key.setdefault(space.key(config), set()).add(in_effect(space, config))
+    assert all(len(meanings) == 1 for meanings in by_key.values())
+    assert space.compute_cs_size() == len(by_key) == len(set().union(*by_key.values()))
+
+
+@given(deep_spaces())
+def test_deep_conditions_survive_json_whatever_the_order(space):
+    data = space.to_dict()
+    assert json.loads(json.dumps(data)) == data
+    again = ConfigSpace.from_dict(data)
+    assert again.hyperparameters == space.hyperparameters and again.to_dict() == data
+    turned = ConfigSpace.from_dict(data | {"hyperparameters": data["hyperparameters"][::-1]})
+    assert turned.hyperparameters == space.hyperparameters[::-1]
+    config = space.sample_arch(0)
+    assert turned.canonical(config) == config
+
+
+@given(deep_spaces(), st.integers(0, 2**32))
+def test_deep_conditions_in_columns_and_matrix(space, seed):
+    configs = space.sample_arch_uniformly(6, seed)
+    columns, matrix = space.columns(configs), space.encode(configs)
+    for i, config in enumerate(configs):
+        assert [columns[n][i] for n in config] == list(config.values())
+        active = dict(in_effect(space, config))
+        for feature, x in zip(space.feature_names, matrix[i]):
+            name, _, category = feature.partition("=")
+            if not category:
+                assert x == config[name]
+            else:
+                assert x == (name in active and str(config[name]) == category)
+
+
+@given(deep_spaces(), st.integers(0, 2**32))
+def test_deep_conditions_in_steps_and_children(space, seed):
+    rng = np.random.default_rng(seed)
+    a, b = space.sample_arch_uniformly(2, rng)
+    near = space.neighbours(a)
+    made = [crossover(space, a, b, rng), mutate(space, a, None, rng), *near]
+    made += crossover_pair(space, a, b, rng)
+    for config in made:
+        space.validate(config)
+        assert config == space.canonical(config)
+    assert space.key(a) not in map(space.key, near) and len(set(map(space.key, near))) == len(near)
+    for config in near:
+        both = dict(in_effect(space, a)).keys() & dict(in_effect(space, config)).keys()
+        assert sum(repr(config[n]) != repr(a[n]) for n in both) == 1
+    assert 0 <= space.distance(a, b) <= 1 and space.distance(a, a) == 0
+
+
+@given(deep_spaces())
+def test_enumeration_is_each_architecture_once(space):
+    found = enumerate_configs(space)
+    assert len(found) == space.compute_cs_size() == len(set(map(space.key, found)))
+    assert all(space.canonical(config) == config for config in found)
+
+
+def test_draws_of_a_deep_space_follow_the_tree():
+    "Each value is drawn evenly, and what follows from it: 1/2 conv, 1/4 no pooling, 1/8 each size."
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter_range("kind", "categorical", ["conv", "pool"])
+    space.add_hyperparameter_range("pool", "categorical", ["max", None], condition=("kind", "pool"))
+    space.add_hyperparameter_range("size", "discrete", [2, 3], condition=("pool", ["max"]))
+    counts = Counter(map(space.key, space.sample_arch_uniformly(4000, 0)))
+    keys = ['["conv", 0, 0]', '["pool", null, 0]', '["pool", "max", 2]', '["pool", "max", 3]']
+    seen = [counts[space.key(dict(zip(space.get_hyperparameters(), json.loads(k))))] for k in keys]
+    assert sum(seen) == 4000
+    assert chisquare(seen, [2000, 1000, 500, 500]).pvalue > 1e-3
+
+
+def test_a_cycle_is_named():
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter_range("a", "categorical", [1, 2])
+    space.add_hyperparameter("b", "discrete", 1, 2, condition=("a", [1]))
+    data = space.to_dict()
+    data["hyperparameters"][0]["active_from"] = ["b", [1]]
+    with pytest.raises(FileFormatError, match="Conditions form a cycle: a -> b -> a"):
+        ConfigSpace.from_dict(data)
+    data["hyperparameters"][0]["active_from"] = ["a", [1]]
+    with pytest.raises(FileFormatError, match="Conditions form a cycle: a -> a"):
+        ConfigSpace.from_dict(data)
+
+
+def test_a_removed_parent_leaves_its_children_and_without_takes_them_along():
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter_range("a", "categorical", ["x", "y"])
+    space.add_hyperparameter("b", "discrete", 1, 2, condition=("a", "x"))
+    space.add_hyperparameter("c", "discrete", 1, 2, condition=("b", 2))
+    assert space.without(["a"]).get_hyperparameters() == []
+    assert space.without(["b"]).get_hyperparameters() == ["a"]
+    space.remove_hyperparameter("a")
+    assert space["b"].condition is None and space["c"].condition == ("b", 2)
+
+
+# ---- names of the toolkit's own columns -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["method", "run", "acc_1d", "feasible", "score", "seed", "acc_60", "std_1", "rung"]
+)
+def test_reserved_names_are_refused_when_declared_and_open_when_saved(name):
+    space = ConfigSpace("digits", "custom")
+    for add in (
+        lambda: space.add_hyperparameter(name, "discrete", 1, 2),
+        lambda: space.add_hyperparameter_range(name, "categorical", ["a"]),
+    ):
+        with pytest.raises(ConfigError, match=f"cannot be called '{name}'"):
+            add()
+    space.add_hyperparameter("width", "discrete", 1, 2)
+    data = json.loads(space.to_json().replace("width", name))
+    assert ConfigSpace.from_dict(data).get_hyperparameters() == [name]
+
+
+def test_every_column_of_the_toolkits_tables_is_reserved():
+    "The columns are read off tables that the toolkit makes."
+    space = ConfigSpace("digits", "custom")
+    space.add_hyperparameter("width", "discrete", 1, 9)
+    history = History(space, Constraints())
+    history.add([{"width": 3}], Prediction(1.0, 1.0, 1.0, False))
+    found = set(history.to_frame()) | set(EVALUATIONS.key) | set(PREDICTION_COLUMNS)
+    acc = {"t_inference": [1.0, 86400.0], "acc": [[1.0, 2.0], [2.0, 3.0]]}
+    result = acc | dict.fromkeys((*TARGETS, "acc_digital", "acc_hwa"), 1.0)
+    found |= set(_table([Record({"width": 3}, 0, result, 1.0, 0)], [{}]))
+    found |= set(progress_table(history.to_frame().assign(method="search", run=0)))
+    for name in found - {"width"}:
+        with pytest.raises(ConfigError, match="cannot be called"):
+            check_name(name)
+    fields = [name for scope in CHECKED_SCOPES.values() for name in scope.kinds]
+    for name in fields:
+        check_name(name)
 
 
 # ---- what a reader sees ---------------------------------------------------------------------------------------------

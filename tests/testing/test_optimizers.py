@@ -9,6 +9,8 @@ from analognas.search_algorithms.bo import BOptimizer
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea import EAOptimizer, LocalSearch, RegularizedEvolution
 from analognas.search_algorithms.ea_optimized import EAOptimizer as SurrogateEA
+from analognas.search_algorithms.mobo import MultiObjectiveBOptimizer
+from analognas.search_algorithms.optuna_sampler import OptunaOptimizer
 from analognas.search_algorithms.pareto import NSGA2
 from analognas.search_algorithms.predictor_guided import PredictorGuided
 from analognas.search_algorithms.random_search import RandomSearch
@@ -45,6 +47,21 @@ LEARNING = {
     "BOptimizer": lambda evaluator, **limits: BOptimizer(evaluator, 25, 10, 5, **limits),
     "PredictorGuided": lambda evaluator, **limits: PredictorGuided(evaluator, 40, 10, 10, **limits),
     "NSGA2": lambda evaluator, **limits: NSGA2(evaluator, ("acc_1d", "avm"), 40, 10, **limits),
+    "MultiObjectiveBOptimizer": lambda evaluator, **limits: MultiObjectiveBOptimizer(
+        evaluator, ("acc_1d", "avm"), 25, 15, 5, **limits
+    ),
+    "MultiObjectiveBOptimizerNoisy": lambda evaluator, **limits: MultiObjectiveBOptimizer(
+        evaluator, ("acc_1d", "avm"), 20, 15, 5, acquisition="nehvi", **limits
+    ),
+    "OptunaTPE": lambda evaluator, **limits: OptunaOptimizer(
+        evaluator, nb_evaluations=40, **limits
+    ),
+    "OptunaNSGA2": lambda evaluator, **limits: OptunaOptimizer(
+        evaluator, "NSGAIISampler", ("acc_1d", "avm"), 40, options={"population_size": 8}, **limits
+    ),
+    "OptunaRandomInBatches": lambda evaluator, **limits: OptunaOptimizer(
+        evaluator, "RandomSampler", None, 40, 6, **limits
+    ),
 }
 
 

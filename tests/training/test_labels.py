@@ -357,3 +357,19 @@ def test_sets_of_0_1_0_are_joined_as_they_were():
     odd = LabelSet("odd", more.table, more.hyperparameters, more.metadata | {"versions": {}})
     with pytest.raises(ConfigError, match="not measured alike: versions"):
         concat_label_sets(shipped, odd)
+
+
+def test_categories_that_a_csv_does_not_keep_come_back(tmp_path):
+    columns = {
+        "norm": [None, "batch", True, 2],
+        "flag": [True, False, True, False],
+        "skip": pd.Series([None, 1, 2, 1], dtype=object),
+        "word": ["None", "1", "a, b", "x"],
+        "number": [1, 2, 3, 4],
+    }
+    table = pd.DataFrame(columns | dict.fromkeys(TARGETS, 1.0))
+    save_label_set(LabelSet("odd", table, list(columns)), tmp_path)
+    again = load_label_set("odd", tmp_path)
+    for name, values in columns.items():
+        found = [config[name] for config in again.configs]
+        assert list(map(repr, found)) == list(map(repr, values)), name

@@ -6,7 +6,11 @@ from ipywidgets.widgets.widget import _instances as live_widgets
 from analognas.core import ConfigError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.hyperparameter import Hyperparameter
-from analognas.widgets.config_editor import add_hyperparameter_text, hyperparameter_control
+from analognas.widgets.config_editor import (
+    ConfigEditor,
+    add_hyperparameter_text,
+    hyperparameter_control,
+)
 from analognas.widgets.controls import close_widgets
 
 
@@ -53,3 +57,51 @@ def test_hyperparameter_control_can_be_closed_alone():
         )
     )
     assert len(live_widgets) == before
+
+
+@pytest.mark.parametrize(
+    "scope, name, type, text, said",
+    (
+        ("training", "hwa_lr", "continuous", "0.01 to 0.1", "hwa_lr: continuous, 0.01 to 0.1"),
+        ("training", "augment", "categorical", "True, False", "augment: categorical, one of True"),
+        ("hardware", "adc_bits", "discrete", "4, 8", "adc_bits: discrete, one of 4, 8"),
+    ),
+)
+def test_add_hyperparameter_text_of_training_and_chip(scope, name, type, text, said):
+    space = ConfigSpace(search_space="custom")
+    add_hyperparameter_text(space, name, type, text, scope)
+    assert str(space[name]).startswith(said) and space.names_in(scope) == [name]
+    with pytest.raises(ConfigError, match=f"Unknown {scope} hyperparameter 'x'"):
+        add_hyperparameter_text(space, "x", "discrete", "1 to 2", scope)
+
+
+def test_editor_groups_by_what_hyperparameters_belong_to():
+    space = ConfigSpace(search_space="custom")
+    space.add_hardware_hyperparameter("adc_bits", "discrete", 4, 8)
+    space.add_hyperparameter("width", "discrete", 1, 4)
+    space.add_training_hyperparameter("epochs", "discrete", 1, 4)
+    editor = ConfigEditor(lambda: None)
+    editor.show(space, {"adc_bits": 5, "width": 2, "epochs": 3})
+    shown = [getattr(w, "description", "") or w.value for w in editor.box.children]
+    assert shown == [
+        "<b>architecture</b>",
+        "width",
+        "<b>training</b>",
+        "epochs",
+        "<b>hardware</b>",
+        "adc_bits",
+    ]
+    assert editor.config == {"adc_bits": 5, "width": 2, "epochs": 3}
+
+
+def test_a_menu_shows_none_like_any_category():
+    space = ConfigSpace(search_space="custom")
+    space.add_hyperparameter_range("norm", "categorical", ["batch", None, True])
+    editor = ConfigEditor(lambda: None)
+    editor.show(space, {"norm": None})
+    menu = editor.controls["norm"]
+    for index, value in enumerate(["batch", None, True]):
+        editor.config = {"norm": value}
+        assert menu.index == index and editor.config == {"norm": value}
+    menu.index = 1
+    assert menu.label == "None" and editor.config == {"norm": None}

@@ -12,7 +12,7 @@ from analognas.analog.convert import digital_state_dict, to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.measure import accuracy, measure_drift
 from analognas.analog.programming import analog_layers
-from analognas.core import MONTH, PRESETS, ConfigError
+from analognas.core import DRIFT_COMPENSATION, MONTH, PRESETS, ConfigError
 from analognas.training.protocol import Protocol
 from analognas.widgets import drift_explorer
 from analognas.widgets.candidates import Candidate, small_resnet, train_candidate
@@ -63,6 +63,7 @@ def test_panel_equals_measure_drift(panel, hardened):
         {"adc_bits": 5, "g_max": 15.0},
         {"preset": "reram"},
         {"drift_compensation": False},
+        {"drift_compensation": "per_column"},
         {"preset": "hermes", "seed": 3},
     ],
 )
@@ -77,6 +78,11 @@ def test_explore_drift_equals_measure_drift_on_other_hardware(hardened, settings
     assert shown(explore_drift(hardened, settings | {"n_rep": 2})) == expected(
         measure_drift(model, hardened.data, TIMES, n_rep=2, seed=seed, progress=False)
     )
+
+
+def test_the_panel_offers_every_way_of_drift_compensation(panel):
+    offered = [value for _, value in panel.controls["drift_compensation"].options]
+    assert sorted(map(str, offered)) == sorted(map(str, DRIFT_COMPENSATION))
 
 
 def hardened_digital(candidate):

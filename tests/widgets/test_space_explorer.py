@@ -207,6 +207,21 @@ def test_add_a_hyperparameter(panel):
     assert "⚠" in status(panel) and "already has a hyperparameter 'dropout'" in status(panel)
 
 
+def test_add_a_choice_of_the_training(panel):
+    panel.reset()
+    fields = {"name": "hwa_lr", "type": "continuous", "values": "0.01 to 0.1", "scope": "training"}
+    for name, value in fields.items():
+        panel.form[name].value = value
+    panel.add()
+    assert panel.wait(WAIT)
+    assert panel.space.names_in("training") == ["hwa_lr"]
+    assert "The network stays" not in status(panel)
+    assert "labels never varied hwa_lr" in status(panel)
+    panel.form["scope"].value = "architecture"
+    panel.reset()
+    assert panel.wait(WAIT)
+
+
 def test_add_leaves_the_given_space_unchanged():
     space = own_space()
     panel = SpaceExplorer(space)

@@ -1,4 +1,4 @@
-"""Lessons 4 to 7 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
+"""Lessons 4 to 9 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
 
 import base64
 import json
@@ -17,6 +17,8 @@ LESSONS = (
     "lesson_5_optimizer",
     "lesson_6_from_search_to_chip",
     "lesson_7_pareto",
+    "lesson_8_your_own_network",
+    "lesson_9_which_layers_stay_digital",
     "nas_search_demo",
 )
 DEMO = "nas_search_demo"
@@ -115,6 +117,19 @@ def test_solutions_run_after_the_lesson(name, tmp_path, monkeypatch):
     nb = read(name)
     nb.cells += [nbformat.v4.new_code_cell(code) for code in solutions(nb)]
     NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+@pytest.mark.slow
+def test_lesson_8_goes_on_without_its_extra_and_prints_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nb = read("lesson_8_your_own_network")
+    missing = ("mnist1d.data", "torchvision.models.mobilenetv3")
+    code = f"import sys\n\nsys.modules |= dict.fromkeys({missing})"
+    nb.cells.insert(0, nbformat.v4.new_code_cell(code))  # an import of None is an ImportError
+    NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "mnist1d is missing" in printed(nb)
+    assert "torchvision is missing" in printed(nb)
+    assert printed(nb).count('pip install "analognas[lessons]"') == 2
 
 
 def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch):

@@ -1,0 +1,69 @@
+"""A measured search that chooses networks, training and chip together, in a process which a test kills.
+
+`python co_search.py FOLDER` begins it, or goes on with it."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from analognas.datasets.load import Dataset, load_dataset
+from analognas.evaluators.measured import MeasuredEvaluator
+from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.worker import Worker
+from analognas.search_spaces.config_space import ConfigSpace
+from analognas.training.protocol import Protocol
+
+QUICK = Protocol(epochs=1, hwa_epochs=1, n_rep=2, batch_size=100, hwa_batch_size=100)
+
+
+def network(config, input_dim, classes):
+    return torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(64, config["hidden"]),
+        torch.nn.ReLU(),
+        torch.nn.Linear(config["hidden"], classes),
+    )
+
+
+def space():
+    "The learning rate of hardware-aware training is a choice only where there is such training."
+    made = ConfigSpace("digits", "custom", network)
+    made.add_hyperparameter("hidden", "discrete", 4, 32, mutation_group="width")
+    made.add_training_hyperparameter("hwa_epochs", "discrete", 0, 2)
+    made.add_training_hyperparameter(
+        "hwa_lr", "continuous", 0.005, 0.1, log=True, condition=("hwa_epochs", 1)
+    )
+    made.add_hardware_hyperparameter("adc_bits", "discrete", range=[4, 6, 8])
+    made.add_hardware_hyperparameter("tile_size", "discrete", range=[32, 256])
+    return made
+
+
+def data():
+    d = load_dataset("digits")
+    return Dataset(
+        d.info, d.x_train[:200], d.y_train[:200], d.x_test[:100], d.y_test[:100], "some digits"
+    )
+
+
+def evaluator(folder):
+    return MeasuredEvaluator(data(), QUICK, Path(folder) / "measured.sqlite", progress=False)
+
+
+def worker(folder):
+    optimizer = EAOptimizer(
+        evaluator(folder), nb_iter=3, population_size=5, max_nb_param=None, T_AVM=None
+    )
+    return Worker(
+        space(),
+        optimizer,
+        runs=1,
+        seed=3,
+        run_dir=Path(folder) / "run",
+        progress=False,
+        baseline=False,
+    )
+
+
+if __name__ == "__main__":
+    worker(sys.argv[1]).search()
