@@ -1,4 +1,3 @@
-from .attention import AnalogMultiheadAttention as AnalogMultiheadAttention
 from .calibration import calibrate_input_ranges as calibrate_input_ranges
 from .characterize import (
     conductance_data as conductance_data,
@@ -14,11 +13,7 @@ from .convert import (
 )
 from .hardware import create_rpu_config as create_rpu_config
 from .layers import (
-    AnalogConv1d as AnalogConv1d,
     AnalogConv2d as AnalogConv2d,
-    AnalogConv3d as AnalogConv3d,
-    AnalogConvTranspose1d as AnalogConvTranspose1d,
-    AnalogConvTranspose2d as AnalogConvTranspose2d,
     AnalogLayer as AnalogLayer,
     AnalogLinear as AnalogLinear,
 )
@@ -37,6 +32,5 @@ from .programming import (
     program as program,
     reset_programming as reset_programming,
 )
-from .recurrent import AnalogRecurrent as AnalogRecurrent
 from .report import conversion_report as conversion_report
 from .sensitivity import digital_layers as digital_layers, layer_sensitivity as layer_sensitivity

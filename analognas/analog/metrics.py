@@ -16,7 +16,7 @@ from ..core import ConfigError, check_choice, check_number
 
 # %% ../../nbs/analog/95_metrics.ipynb #3688b49d
 class Metric:
-    """A number that says how good a network's outputs are.
+    """Compute a number that says how good a network's outputs are.
 
     `function(outputs, targets)` returns what one batch adds: a tuple of sums, or one number, which
     is the mean over the batch's examples. For a number that is no function of sums, derive a class

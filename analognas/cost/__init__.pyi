@@ -1,7 +1,6 @@
 from .model import (
     CHIPS as CHIPS,
     Chip as Chip,
-    chip_from_peak as chip_from_peak,
     hardware_cost as hardware_cost,
     layer_costs as layer_costs,
 )

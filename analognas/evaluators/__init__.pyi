@@ -1,6 +1,5 @@
 from .base_evaluator import (
     Evaluator as Evaluator,
-    KendallTau as KendallTau,
     ParamsEvaluator as ParamsEvaluator,
     Prediction as Prediction,
     Predictions as Predictions,

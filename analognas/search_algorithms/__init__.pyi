@@ -1,6 +1,5 @@
 from .base import (
     AskTellSearch as AskTellSearch,
-    BudgetedOptimizer as BudgetedOptimizer,
     Optimizer as Optimizer,
     SearchResult as SearchResult,
     initial_population as initial_population,
@@ -12,7 +11,6 @@ from .ea_optimized import EAOptimizer as EAOptimizer
 from .halving import (
     MultiFidelityEvaluator as MultiFidelityEvaluator,
     SuccessiveHalving as SuccessiveHalving,
-    add_fidelity as add_fidelity,
 )
 from .history import History as History, Trial as Trial
 from .mobo import MultiObjectiveBOptimizer as MultiObjectiveBOptimizer

@@ -211,7 +211,7 @@ def train_hardware_aware(
 # %% ../../nbs/training/20_protocol.ipynb #dc63a5a5
 @dataclass(frozen=True)
 class Measurement:
-    "The result of training and measuring one network."
+    "Hold what training and measuring one network gave."
 
     drift: DriftRecord  # accuracy over repeats and time
     acc_digital: float  # test accuracy after digital training, percent
