@@ -134,7 +134,9 @@ class AnalogLayer(MappedLayer):
         Raises `ConfigError` for another number of inputs."""
         _check_no_transform(x)
         kind = x.device.type
-        if torch.is_autocast_enabled(kind):  # tiles compute in the precision of their weights
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(
+            kind
+        ):  # tiles compute in the precision of their weights
             with torch.autocast(kind, enabled=False):
                 return self.without_bias(x.to(self.weight.dtype))
         inputs = self.channels * self.op.groups

@@ -77,17 +77,16 @@ def digital_linear(layer: Any) -> nn.Linear:
     """Return the linear layer of an analog or int8 one: its parameters, or copies of aihwkit's.
 
     A layer that is digital, as in a block of `digital_layers`, is returned as it is."""
+    if hasattr(layer, "get_weights"):  # aihwkit's, which is an `nn.Linear`, too
+        weight, bias = layer.get_weights()
+        if bias is not None:
+            bias = nn.Parameter(bias.detach().clone())
+        return as_linear(nn.Parameter(weight.detach().clone()), bias)
     if isinstance(layer, nn.Linear):
         return layer
     if isinstance(layer, AnalogLayer):
         layer.sync()
-        return as_linear(layer.weight, layer.bias)
-    if not hasattr(layer, "get_weights"):  # not aihwkit's
-        return as_linear(layer.weight, layer.bias)
-    weight, bias = layer.get_weights()
-    if bias is not None:
-        bias = nn.Parameter(bias.detach().clone())
-    return as_linear(nn.Parameter(weight.detach().clone()), bias)
+    return as_linear(layer.weight, layer.bias)
 
 
 def trained_parameter(layer: nn.Module, kind: str) -> Any:

@@ -194,7 +194,7 @@ class StepTiles:
     def __call__(self, x: Tensor) -> Tensor:
         "Map (N, C) to (N, O)."
         kind = x.device.type
-        if torch.is_autocast_enabled(kind):
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):
                 return self(x.to(self.layer.weight.dtype))
         if self.layer.training:

@@ -339,18 +339,32 @@ class RunDirectory:
             ) from e
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #c78b73e8
+def _read_table(path: str | Path, state: str) -> pd.DataFrame:
+    "Return the rows of a state; `FileFormatError` if they cannot be read."
+    database = Path(path) / DATABASE
+    if not database.exists():
+        raise FileFormatError(f"{path} is not a run directory: it has no {DATABASE}.")
+    query = "select * from evaluation where state = ? order by id"
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as db:
+            return pd.read_sql(query, db, params=[state])
+    except (pd.errors.DatabaseError, sqlite3.DatabaseError) as e:
+        raise FileFormatError(f"{database} is damaged: {e}") from e
+
+
+def read_errors(path: str | Path) -> list[str]:
+    "Return why evaluations of a run directory failed, one text for each."
+    table = _read_table(path, "failed")
+    if "error" not in table:  # a file of 0.1.0
+        return []
+    return table.error.fillna("unknown").tolist()
+
+
 def read_evaluations(path: str | Path) -> pd.DataFrame:
     """Return every finished evaluation of a run directory: method, run, hyperparameters, results.
 
     Raises `FileFormatError` if there are none to be read."""
-    database = Path(path) / DATABASE
-    if not database.exists():
-        raise FileFormatError(f"{path} is not a run directory: it has no {DATABASE}.")
-    try:
-        with closing(sqlite3.connect(database, timeout=60)) as db:
-            table = pd.read_sql("select * from evaluation where state = 'done' order by id", db)
-    except (pd.errors.DatabaseError, sqlite3.DatabaseError) as e:
-        raise FileFormatError(f"{database} is damaged: {e}") from e
+    table = _read_table(path, "done")
     configs = config_frame([json.loads(c) for c in table.config]).set_index(table.index)
     flags = {c: table[c].astype(bool) for c in ("outside", "measured", "feasible")}
     results = table[["acc_1d", "avm", "std_1d"]].assign(**flags)

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/search_spaces/14_scopes.ipynb #5a03ae19
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 from ..core import PRESETS, ConfigError, HardwareConfig, Protocol, check_choice
 from .configs import INACTIVE, active_names
@@ -40,11 +40,16 @@ def _try_chip(name: str, value: Any) -> None:
     raise errors[0]
 
 # %% ../../nbs/search_spaces/14_scopes.ipynb #990ae975
-def _is_kind(value: Any, kind: type) -> bool:
+def _is_kind(value: Any, kind: Any) -> bool:
     "Return whether a value has the type of a field; a whole number is a float, too."
     if kind is float:
         return is_number(value)
-    return type(value) is kind
+    return type(value) in _types(kind)
+
+
+def _types(kind: Any) -> tuple[type, ...]:
+    "Return the types of a field: several for a union."
+    return get_args(kind) or (kind,)
 
 
 def _tried_values(h: Hyperparameter) -> Sequence:
@@ -76,8 +81,9 @@ class Scope:
             )
         for value in _tried_values(h):
             if not _is_kind(value, kind):
+                wanted = " or ".join(each.__name__ for each in _types(kind))
                 raise ConfigError(
-                    f"{h.name!r} of the {h.scope} must be of type {kind.__name__}; got {value!r}."
+                    f"{h.name!r} of the {h.scope} must be of type {wanted}; got {value!r}."
                 )
             try:
                 self.try_value(h.name, value)

@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/widgets/22_run_record.ipynb #1220cbd2
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,13 @@ from ..core import read_json
 from ..search_algorithms.history import score_of
 from ..search_algorithms.pareto import with_unit
 from ..search_algorithms.registry import read_settings
-from ..search_algorithms.run_directory import BASELINE, SEARCH, SETTINGS, read_evaluations
+from analognas.search_algorithms.run_directory import (
+    BASELINE,
+    SEARCH,
+    SETTINGS,
+    read_errors,
+    read_evaluations,
+)
 from ..search_spaces import nasbench201  # noqa: F401  so that runs over its cells open
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import SCOPES
@@ -34,6 +40,7 @@ class RunRecord:
     evaluations: pd.DataFrame
     finished: bool
     best: pd.DataFrame  # the best feasible evaluations of the search, the very best first
+    errors: Sequence[str] = ()  # why evaluations failed
 
     @property
     def methods(self) -> list[str]:
@@ -97,7 +104,7 @@ def read_run(
     summary = path / "summary.json"
     finished = summary.exists() and not read_json(summary).get("interrupted", True)
     best = _best_evaluations(evaluations, space, settings.get("k_std", 0.0))
-    return RunRecord(path, space, settings, evaluations, finished, best)
+    return RunRecord(path, space, settings, evaluations, finished, best, read_errors(path))
 
 
 def _best_evaluations(evaluations: pd.DataFrame, space: ConfigSpace, k_std: float) -> pd.DataFrame:

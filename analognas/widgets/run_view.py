@@ -160,7 +160,7 @@ def progress_text(
     best = "nothing allowed found yet"
     if len(record.best):
         best = f"best so far {record.best.acc_1d.iloc[0]:.2f} %"
-    return f"{state} {count} architectures: {best}. {note}".strip()
+    return f"{state} {count} architectures: {best}. {_failed_text(record)}{note}".strip()
 
 
 def finished_text(record: RunRecord) -> str:
@@ -169,4 +169,12 @@ def finished_text(record: RunRecord) -> str:
     if len(record.best):
         best = f"best {record.best.acc_1d.iloc[0]:.2f} %"
     count = f"{len(record.evaluations):,} architectures evaluated"
-    return f"finished: {best}, {count}, all kept in {record.path}."
+    text = f"finished: {best}, {count}, all kept in {record.path}."
+    return f"{text} {_failed_text(record)}".strip()
+
+
+def _failed_text(record: RunRecord) -> str:
+    "Return how many evaluations failed and why the first did; nothing if none did."
+    if not record.errors:
+        return ""
+    return f"Failed: {len(record.errors):,}, the first because of {record.errors[0]}. "

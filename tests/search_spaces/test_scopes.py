@@ -30,7 +30,13 @@ def both():
     return space
 
 
-GOOD = {int: [4, 5], float: [0.25, 0.5], bool: [True, False], str: ["pcm", "hermes"]}
+GOOD = {
+    int: [4, 5],
+    float: [0.25, 0.5],
+    bool: [True, False],
+    str: ["pcm", "hermes"],
+    bool | str: [True, "per_column"],
+}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,13 @@ def test_every_field_can_be_chosen_and_is_set(scope, record, name):
         ("hardware", "adc_bits", "discrete", dict(min_value=1, max_value=8), "cannot be 1"),
         ("hardware", "adc_bits", "discrete", dict(min_value=2, max_value=99), "cannot be 25"),
         ("hardware", "preset", "categorical", dict(range=["pcm", "flash"]), "cannot be 'flash'"),
-        ("hardware", "drift_compensation", "discrete", dict(range=[0, 1]), "of type bool; got 0"),
+        (
+            "hardware",
+            "drift_compensation",
+            "discrete",
+            dict(range=[0, 1]),
+            "of type bool or str; got 0",
+        ),
     ],
 )
 def test_a_bad_declaration_is_refused_and_says_what_is_allowed(scope, name, kind, values, says):

@@ -303,18 +303,14 @@ def test_no_mutation_at_all_is_an_error(panel):
     assert "At least one mutation probability must be above 0" in status(mine)
 
 
-def test_failing_evaluator_is_reported_and_the_search_continued(panel, tmp_path):
-    gate = Gate(breaks_at=12)
-    mine = panel(gate)
+def test_a_failed_evaluation_is_reported_and_the_search_goes_on(panel):
+    mine = panel(Gate(breaks_at=12))
     mine.buttons["start"].click()
     assert mine.wait(60)
-    assert "RuntimeError: the oven is cold" in status(mine) and "is kept in" in status(mine)
-    assert len(read_evaluations(mine.path)) == 11
-    mine.buttons["pause"].click()
-    until(lambda: "finished" in status(mine), "the end")
-    pd.testing.assert_frame_equal(
-        read_evaluations(mine.path), plain(path=tmp_path / "alone").evaluations
-    )
+    assert "Failed: 1, the first because of RuntimeError('the oven is cold')." in status(mine)
+    assert "finished" in status(mine)
+    measured = len(read_evaluations(mine.path))
+    assert f"{measured} architectures evaluated" in status(mine) and measured > 11
 
 
 def test_limits_that_nothing_meets_are_reported(panel):
