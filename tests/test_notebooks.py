@@ -2,9 +2,7 @@
 forked, see `forked_kernels`.
 
 The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in
-JupyterLab itself. So do the notebook that cross-validates every learner on every label set (what it
-says of the shipped weights is tested in tests/evaluators/test_pretrained.py) and the one that trains
-the baselines of the bench."""
+JupyterLab itself. So do notebooks that take more than a quarter of a minute."""
 
 import sys
 from pathlib import Path
@@ -25,9 +23,21 @@ def name(path: Path) -> str:
     return path.relative_to(NBS).with_suffix("").as_posix()
 
 
-SLOW = {"evaluators/80_pretrained", "bench/30_baselines"} | {
-    name(p) for p in NOTEBOOKS if p.parent.name == "tutorials"
-}
+SLOW = {
+    "30_demo",
+    "bench/12_networks",
+    "bench/20_evaluators",
+    "bench/30_baselines",
+    "bench/50_scale",
+    "evaluators/40_surrogate",
+    "evaluators/80_pretrained",
+    "search_algorithms/100_halving",
+    "search_algorithms/70_bo",
+    "search_algorithms/80_predictor_guided",
+    "search_algorithms/95_mobo",
+    "widgets/40_drift_explorer",
+    "widgets/50_compare",
+} | {name(p) for p in NOTEBOOKS if p.parent.name == "tutorials"}
 
 
 def test_the_notebooks_are_found():

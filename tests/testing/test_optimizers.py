@@ -64,6 +64,9 @@ LEARNING = {
     ),
 }
 
+# Gaussian processes take minutes here; test_bo.py and test_mobo.py are quick.
+SLOW = {"BOptimizer", "MultiObjectiveBOptimizer", "MultiObjectiveBOptimizerNoisy"}
+
 
 def suite(name):
     "A test class for one optimizer."
@@ -71,7 +74,8 @@ def suite(name):
     def make(self, evaluator, constraints, k_std):
         return (OPTIMIZERS | LEARNING)[name](evaluator, constraints=constraints, k_std=k_std)
 
-    return type(f"Test{name}", (OptimizerConformance,), {"make": make})
+    kind = type(f"Test{name}", (OptimizerConformance,), {"make": make})
+    return pytest.mark.slow(kind) if name in SLOW else kind
 
 
 globals().update({f"Test{name}": suite(name) for name in OPTIMIZERS | LEARNING})
