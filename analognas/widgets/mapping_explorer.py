@@ -46,7 +46,7 @@ SHORTEST = 0.04  # of a bar, share of the longest, so that its colour can be see
 def _short(name: str) -> str:
     if len(name) <= MAX_NAME:
         return name
-    return f"…{name[1 - MAX_NAME :]}"
+    return f"…{name[1 - MAX_NAME :].lstrip('.')}"
 
 
 def _plot_layers(estimate: MappingEstimate, ax: Axes) -> None:
@@ -236,7 +236,7 @@ class MappingExplorer(Panel):
         self.model = MappingModel(_one_candidate(candidate, data), chip, n_rep, cost_chip)
         self._search: MappingSearch | None = None
         self._setting_all = False
-        self._front = dropdown("front", None, [(NOTHING_FOUND, None)], "mappings that were found")
+        self._front = dropdown("front", 0, [(NOTHING_FOUND, 0)], "mappings that were found")
         self._front.observe(self._picked, "value")
         self._search_button = button(
             "search", "look for mappings that are accurate and mostly analog; again: stop",
@@ -315,8 +315,8 @@ class MappingExplorer(Panel):
             super()._moved(change)
 
     def _picked(self, change: Any) -> None:
-        if change.new is not None:
-            self.set_kinds(change.new)
+        if change.new and self._search is not None and self._search.result is not None:
+            self.set_kinds(self._search.result.points[change.new - 1].kinds)
 
     def _search_ended(self) -> None:
         "Offer what was found; in the search's thread."
@@ -327,8 +327,8 @@ class MappingExplorer(Panel):
             self.set_status(error_text(error or ConfigError("No result.")), error=True)
             return
         points = search.result.points
-        options = [(_point_text(point), point.kinds) for point in points]
-        self._front.options = [(f"{len(points)} mappings: pick one", None), *options]
+        options = [(_point_text(point), i) for i, point in enumerate(points, 1)]
+        self._front.options = [(f"{len(points)} mappings: pick one", 0), *options]
         seconds = search.result.seconds
         self.set_status(
             f"Found {len(points)} mappings in {seconds:.0f} s: pick one from the front."

@@ -54,7 +54,8 @@ panel = SearchDashboard(evaluator=Slow())
 panel
 """
 SILENT = {
-    "SpaceExplorer": "sample within"
+    "SpaceExplorer": "sample within",
+    "MappingExplorer": "front",
 }  # how the label of a control begins that the picture does not depend on
 
 
