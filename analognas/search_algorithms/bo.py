@@ -7,7 +7,7 @@ __all__ = ['BOptimizer']
 
 # %% ../../nbs/search_algorithms/70_bo.ipynb #344a04bf
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -191,6 +191,48 @@ def choose_batch(
 ACQUISITIONS = ("ei", "thompson")
 N_ELITE = 20  # the best so far, in whose neighbourhood candidates of a large space are drawn
 
+
+def propose_batches(
+    optimizer: Any,  # has `nb_start`, `batch_size` and what every optimizer with a budget has
+    history: History,
+    rng: np.random.Generator,
+    # configs in whose neighbourhood candidates of a large space are drawn
+    elite: Callable[[History], list[dict]],
+    # of history, candidates, pool, its features, number, generator: positions in the pool
+    select: Callable[..., list[int]],
+) -> Proposals:
+    """Yield a first design, then batches that `select` chooses.
+
+    Raises `InfeasibleError` if no architecture respects the limits."""
+    space = history.space
+    limits = optimizer.constraints
+    candidates = Candidates(space, rng, lambda configs: limits.satisfied_by_config(space, configs))
+    pool, X = candidates.pool(rng)
+    if not pool:
+        raise InfeasibleError(f"No architecture of the space respects the limits ({limits}).")
+    n = min(optimizer.nb_start, optimizer.nb_evaluations, len(pool))
+    yield [pool[i] for i in initial_design(X, n, rng)]
+    while optimizer.remaining(history) > 0:
+        pool, X = candidates.pool(rng, history.trials, elite(history))
+        if not pool:
+            return
+        n = min(optimizer.batch_size, optimizer.remaining(history), len(pool))
+        yield [pool[i] for i in select(history, candidates, pool, X, n, rng)]
+
+
+def best_configs(history: History) -> list[dict]:
+    "Return the configs of the best so far."
+    return [trial.config for trial in history.ranked()[:N_ELITE]]
+
+
+def described(
+    history: History, candidates: Candidates, pool: Sequence[dict], X: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    "Return the descriptions of what was evaluated, and of a pool with the features X."
+    configs = [trial.config for trial in history.trials.values()]
+    old = descriptions(history.space, configs, candidates.features(configs))
+    return old, np.hstack(descriptions(history.space, pool, X))
+
 # %% ../../nbs/search_algorithms/70_bo.ipynb #b4bab64b
 class BOptimizer(BudgetedOptimizer):
     """Search by Bayesian optimization with a Gaussian process, for evaluators that measure.
@@ -214,24 +256,7 @@ class BOptimizer(BudgetedOptimizer):
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         "Yield a first design, then batches that the acquisition chooses."
-        space = history.space
-        candidates = Candidates(
-            space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)
-        )
-        pool, X = candidates.pool(rng)
-        if not pool:
-            raise InfeasibleError(
-                f"No architecture of the space respects the limits ({self.constraints})."
-            )
-        n = min(self.nb_start, self.nb_evaluations, len(pool))
-        yield [pool[i] for i in initial_design(X, n, rng)]
-        while self.remaining(history) > 0:
-            elite = [trial.config for trial in history.ranked()[:N_ELITE]]
-            pool, X = candidates.pool(rng, history.trials, elite)
-            if not pool:
-                return
-            n = min(self.batch_size, self.remaining(history), len(pool))
-            yield [pool[i] for i in self._select(history, candidates, pool, X, n, rng)]
+        yield from propose_batches(self, history, rng, best_configs, self._select)
 
     def _select(
         self,
@@ -244,9 +269,7 @@ class BOptimizer(BudgetedOptimizer):
     ) -> list[int]:
         "Return the positions in the pool of the next batch."
         trials = list(history.trials.values())
-        configs = [trial.config for trial in trials]
-        old = descriptions(history.space, configs, candidates.features(configs))
-        new = np.hstack(descriptions(history.space, pool, X))
+        old, new = described(history, candidates, pool, X)
         feasible = np.array([trial.feasible for trial in trials], bool)
         z = warp_scores(np.array([trial.score for trial in trials], float))
         with torch_seed(int(rng.integers(2**31))):  # a failed fit restarts at a random point

@@ -9,26 +9,28 @@ __all__ = ['MultiObjectiveBOptimizer']
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from ..analog.noise import torch_seed
-from ..core import ConfigError, InfeasibleError, check_choice, check_number, import_optional
+from ..core import ConfigError, check_choice, check_number, import_optional
 from ..evaluators.base_evaluator import Evaluator
 from .base import BudgetedOptimizer, Limits, Proposals, check_count
 from analognas.search_algorithms.bo import (
     MAX_JOINT,
-    N_ELITE,
-    descriptions,
+    best_configs,
+    described,
     fit_gp,
     joint_posterior,
     log_feasibility,
     noise_variance,
     posterior,
+    propose_batches,
 )
-from .candidates import Candidates, initial_design
+from .candidates import Candidates
 from .constraints import QUANTITIES
 from .history import History
 from analognas.search_algorithms.pareto import (
@@ -324,49 +326,31 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         "Yield a first design, then batches that the acquisition chooses."
-        space = history.space
-        candidates = Candidates(
-            space, rng, lambda configs: self.constraints.satisfied_by_config(space, configs)
-        )
-        pool, X = candidates.pool(rng)
-        if not pool:
-            raise InfeasibleError(
-                f"No architecture of the space respects the limits ({self.constraints})."
-            )
-        n = min(self.nb_start, self.nb_evaluations, len(pool))
-        yield [pool[i] for i in initial_design(X, n, rng)]
         static: dict[str, np.ndarray] = {}  # key -> static losses
-        while self.remaining(history) > 0:
-            pool, X = candidates.pool(rng, history.trials, self._elite(history))
-            if not pool:
-                return
-            n = min(self.batch_size, self.remaining(history), len(pool))
-            chosen = self._select(history, candidates, pool, X, static, n, rng)
-            yield [pool[i] for i in chosen]
+        select = partial(self._select, static)
+        yield from propose_batches(self, history, rng, self._elite, select)
 
     def _elite(self, history: History) -> list[dict]:
         "Return the configs of the front; the best so far where nothing is feasible."
         feasible = [trial for trial in history.trials.values() if trial.feasible]
         if not feasible:
-            return [trial.config for trial in history.ranked()[:N_ELITE]]
+            return best_configs(history)
         best = non_dominated(minimization_values(history, feasible, self.objectives))
         return [trial.config for trial, ok in zip(feasible, best, strict=True) if ok]
 
     def _select(
         self,
+        static: dict[str, np.ndarray],  # static losses by key; completed
         history: History,
         candidates: Candidates,
         pool: list[dict],  # m configs that may be measured
         X: np.ndarray,  # their features, shape (m, features)
-        static: dict[str, np.ndarray],  # static losses by key; completed
         n: int,  # how many to select
         rng: np.random.Generator,
     ) -> list[int]:
         "Return the positions in the pool of the next batch."
         trials = list(history.trials.values())
-        configs = [trial.config for trial in trials]
-        old = descriptions(history.space, configs, candidates.features(configs))
-        new = np.hstack(descriptions(history.space, pool, X))
+        old, new = described(history, candidates, pool, X)
         seed = int(rng.integers(2**31))
         with torch_seed(seed):  # a failed fit restarts at a random point
             log_feasible = log_feasibility(self.constraints, history, old, new)

@@ -14,6 +14,18 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import HARDWARE, TRAINING
 
 # %% ../../nbs/search_algorithms/145_winner.ipynb #dae969fd
+def _weights_file(model: Any) -> bytes:
+    "Return the digital weights of an analog network as the bytes of a `state_dict` file."
+    import torch
+
+    from analognas.analog.convert import digital_state_dict
+
+    on_cpu = {name: value.cpu() for name, value in digital_state_dict(model).items()}
+    file = io.BytesIO()
+    torch.save(on_cpu, file)
+    return file.getvalue()
+
+
 def measure_winner(
     config: Mapping,  # of `searched`
     searched: ConfigSpace,
@@ -30,9 +42,7 @@ def measure_winner(
     What the config chooses of its training and its chip takes the place of the protocol's and the
     chip's values. The weights are those of the hardware-aware training, as the bytes of a
     `state_dict` file."""
-    import torch  # here, because a search needs neither torch nor aihwkit
-
-    from analognas.analog.convert import digital_state_dict
+    # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import (
         Protocol,
@@ -50,9 +60,6 @@ def measure_winner(
         plain = plain.for_dataset(data.info)
     network = searched.split(config).architecture
     measured = train_and_measure(plain, network, data, protocol, chip, seed, progress, device)
-    on_cpu = {name: value.cpu() for name, value in digital_state_dict(measured.model).items()}
-    weights = io.BytesIO()
-    torch.save(on_cpu, weights)
     settings = {
         "config": dict(config),
         "dataset": data.info.name,
@@ -61,4 +68,4 @@ def measure_winner(
         "protocol": vars(protocol),
         "device": device_name(device),
     }
-    return measured, settings, weights.getvalue()
+    return measured, settings, _weights_file(measured.model)

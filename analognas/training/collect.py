@@ -258,8 +258,8 @@ def collect(
     space: ConfigSpace,  # what to sample architectures from
     data: Dataset,  # what to train and measure on
     path: str | Path,  # the label store; made if it is not there, continued if it is
-    plan: CollectionPlan
-    | None = None,  # which architectures, and how; None: `find_plan` of the dataset
+    # which architectures, and how; None: `find_plan` of the dataset
+    plan: CollectionPlan | None = None,
     progress: bool = True,  # show a progress bar with the time left?
     device: str = "cpu",  # where to train and measure
     processes: int = 1,  # so many side by side; 1 is this one
@@ -282,9 +282,8 @@ def collect(
         plan = find_plan(data.info.name, None, device)[1]
     _check_run(space, plan, device, processes, minutes)
     metadata = _metadata_of(space, data, plan, device)
-    tasks = plan.tasks(space)
     store = LabelStore(path, metadata)
-    store.add(tasks)
+    store.add(plan.tasks(space))
     if reopen:
         store.reopen()
     if tally is None:
@@ -296,11 +295,15 @@ def collect(
         collection.run(processes)
     finally:
         watch.close()
+    _drop_empty_folder(store)
+    return store
+
+
+def _drop_empty_folder(store: LabelStore) -> None:
+    "Delete the folder of checkpoints, unless it holds what an interrupted measurement left."
     if store.counts()["claimed"] == 0:
-        # not there, or holds what an interrupted measurement left
         with contextlib.suppress(OSError):
             checkpoint_folder(store.path).rmdir()
-    return store
 
 # %% ../../nbs/training/40_collect.ipynb #9d0c11ab
 __getattr__ = renamed(

@@ -63,7 +63,7 @@ def _plot_accuracy(
     ax.legend(loc="lower left", fontsize=8)
 
 # %% ../../nbs/widgets/40_drift_explorer.ipynb #671a4a7f
-def _mean_text(record: DriftRecord, j: int) -> str:
+def mean_text(record: DriftRecord, j: int) -> str:
     "Return the mean accuracy at the j-th time, with its standard deviation if there is one."
     if len(record.acc) < 2:
         return f"{record.mean[j]:.1f}"
@@ -76,18 +76,22 @@ def drift_table(records: Mapping[str, DriftRecord], digital: Mapping[str, float]
     for name, record in records.items():
         row: dict[str, Any] = {"candidate": name, "digital (%)": f"{digital[name]:.1f}"}
         for j, t in enumerate(record.t_inference):
-            row[f"{format_time(t)} (%)"] = _mean_text(record, j)
+            row[f"{format_time(t)} (%)"] = mean_text(record, j)
         rows.append(row | {"chips": len(record.acc)})
     return pd.DataFrame(rows)
+
+
+def curve_text(record: DriftRecord) -> str:
+    "Return the mean accuracy at each time in words."
+    points = zip(record.t_inference, record.mean, strict=True)
+    return ", ".join(f"{acc:.1f} % at {format_time(t)}" for t, acc in points)
 
 
 def alt_text_curves(records: Mapping[str, DriftRecord], digital: Mapping[str, float]) -> str:
     "Return the curves of accuracy in words."
     sentences = []
     for name, record in records.items():
-        points = zip(record.t_inference, record.mean, strict=True)
-        accuracies = ", ".join(f"{acc:.1f} % at {format_time(t)}" for t, acc in points)
-        sentences.append(f"{name}: digital {digital[name]:.1f} %, {accuracies}.")
+        sentences.append(f"{name}: digital {digital[name]:.1f} %, {curve_text(record)}.")
     return " ".join(sentences)
 
 # %% ../../nbs/widgets/40_drift_explorer.ipynb #e500f0d8
@@ -112,13 +116,18 @@ def drift_figure(
     return figure
 
 
-def sample_size_text(estimate: DriftEstimate) -> str:
-    "Return on how many chips and images an estimate is based."
-    n_chips = min(len(record.acc) for record in estimate.records.values())
+def sample_size_text(
+    records: Mapping[str, DriftRecord],
+    n: int,  # examples that they were measured on
+    n_test: int,  # of the data
+    what: str = "images",  # the examples
+) -> str:
+    "Return on how many chips and examples records are based."
+    n_chips = min(len(record.acc) for record in records.values())
     chips = "1 chip" if n_chips == 1 else f"{n_chips} chips"
-    if estimate.n_images == estimate.n_test:
-        return f"{chips}, all {estimate.n_test:,} test images"
-    return f"{chips}, {estimate.n_images} of {estimate.n_test:,} test images"
+    if n == n_test:
+        return f"{chips}, all {n_test:,} test {what}"
+    return f"{chips}, {n} of {n_test:,} test {what}"
 
 # %% ../../nbs/widgets/40_drift_explorer.ipynb #101ed0f5
 def _errors_text(errors: Mapping[str, pd.Series]) -> str:
@@ -133,7 +142,7 @@ def drift_output(estimate: DriftEstimate) -> PanelOutput:
     settings = estimate.settings
     preset = settings.hardware.preset
     when = format_time(settings.t_inference)
-    sample = sample_size_text(estimate)
+    sample = sample_size_text(estimate.records, estimate.n_images, estimate.n_test)
     titles = (
         f"{preset} hardware: {sample}",
         f"{settings.shown}: devices of layer {estimate.layer} after {when}",

@@ -15,13 +15,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..core import DAY, MONTH, SECOND, ConfigError, DriftRecord, Placement, format_time
+from ..core import DAY, MONTH, SECOND, ConfigError, Placement, format_time
 from ..plots.accuracy import plot_drift
 from ..plots.floor_plan import alt_text_floor_plan, plot_floor_plan
 from ..plots.style import PALETTE
 from .base import Panel, PanelOutput, error_text
 from .candidates import as_candidate, name_candidates
 from .controls import button, dropdown, selection_slider
+from .drift_explorer import curve_text, mean_text, sample_size_text
 from analognas.widgets.mapping_model import (
     ANALOG,
     FLOAT,
@@ -108,31 +109,20 @@ def mapping_figure(estimate: MappingEstimate) -> Figure:
     _plot_layers(estimate, axes[0])
     _plot_sensitivity(estimate, axes[1])
     _plot_month(estimate, axes[2])
-    axes[2].set_title(sample_size_text(estimate), fontsize=9)
+    axes[2].set_title(_sample_text(estimate), fontsize=9)
     plot_floor_plan(estimate.costs[THIS], ax=axes[3])
     for ax in axes[:3]:
         ax.tick_params(axis="x", labelsize=7)
     return figure
 
 
-def sample_size_text(estimate: MappingEstimate) -> str:
+def _sample_text(estimate: MappingEstimate) -> str:
     "Return on how many chips and examples an estimate is based."
-    chips = "1 chip" if estimate.n_chips == 1 else f"{estimate.n_chips} chips"
-    if estimate.n_examples == estimate.n_test:
-        return f"{chips}, all {estimate.n_test:,} test examples"
-    return f"{chips}, {estimate.n_examples} of {estimate.n_test:,} test examples"
+    return sample_size_text(estimate.records, estimate.n_examples, estimate.n_test, "examples")
 
 # %% ../../nbs/widgets/62_mapping_explorer.ipynb #d1532e2d
 SHOWN_TIMES = (SECOND, DAY, MONTH)  # seconds since programming, in the table
 MICRO = 1e6
-
-
-def _acc_text(record: DriftRecord, t: float) -> str:
-    "Return the mean accuracy at a time, with its standard deviation if there is one."
-    column = record.acc[:, record.at(t)]
-    if len(column) < 2:
-        return f"{column.mean():.1f}"
-    return f"{column.mean():.1f} ± {column.std(ddof=1):.1f}"
 
 
 def mapping_table(estimate: MappingEstimate) -> pd.DataFrame:
@@ -141,7 +131,7 @@ def mapping_table(estimate: MappingEstimate) -> pd.DataFrame:
     for name, record in estimate.records.items():
         row: dict[str, Any] = {"mapping": name}
         for t in SHOWN_TIMES:
-            row[f"{format_time(t)} (%)"] = _acc_text(record, t)
+            row[f"{format_time(t)} (%)"] = mean_text(record, record.at(t))
         cost = estimate.costs[name]
         system = cost.system.iloc[0]
         row["analog (% of MACs)"] = f"{100 * estimate.analog_share[name]:.0f}"
@@ -155,11 +145,9 @@ def mapping_table(estimate: MappingEstimate) -> pd.DataFrame:
 def _alt_text(estimate: MappingEstimate) -> str:
     "Return the figure in words."
     layers = ", ".join(f"{name} {kind}" for name, kind in estimate.kinds.items())
-    sentences = [f"{sample_size_text(estimate)}. Layers: {layers}."]
+    sentences = [f"{_sample_text(estimate)}. Layers: {layers}."]
     for name, record in estimate.records.items():
-        points = zip(record.t_inference, record.mean, strict=True)
-        accuracies = ", ".join(f"{acc:.1f} % at {format_time(t)}" for t, acc in points)
-        sentences.append(f"{name}: {accuracies}.")
+        sentences.append(f"{name}: {curve_text(record)}.")
     if estimate.sensitivity is not None:
         worst = estimate.sensitivity.idxmax()
         gain = estimate.sensitivity.max()

@@ -1,29 +1,16 @@
 """A measured search that chooses networks, training and chip together, in a process which a test kills.
 
-`python co_search.py FOLDER` begins it, or goes on with it."""
+`python co_search.py FOLDER` begins it, or goes on with it; tests/training must be on the path."""
 
 import sys
 from pathlib import Path
 
-import torch
+from quick_collection import QUICK, network, some_digits
 
-from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.training.protocol import Protocol
-
-QUICK = Protocol(epochs=1, hwa_epochs=1, n_rep=2, batch_size=100, hwa_batch_size=100)
-
-
-def network(config, input_dim, classes):
-    return torch.nn.Sequential(
-        torch.nn.Flatten(),
-        torch.nn.Linear(64, config["hidden"]),
-        torch.nn.ReLU(),
-        torch.nn.Linear(config["hidden"], classes),
-    )
 
 
 def space():
@@ -39,15 +26,8 @@ def space():
     return made
 
 
-def data():
-    d = load_dataset("digits")
-    return Dataset(
-        d.info, d.x_train[:200], d.y_train[:200], d.x_test[:100], d.y_test[:100], "some digits"
-    )
-
-
 def evaluator(folder):
-    return MeasuredEvaluator(data(), QUICK, Path(folder) / "measured.sqlite", progress=False)
+    return MeasuredEvaluator(some_digits(), QUICK, Path(folder) / "measured.sqlite", progress=False)
 
 
 def worker(folder):

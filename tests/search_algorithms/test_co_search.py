@@ -9,11 +9,13 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import co_search
 import numpy as np
 import pandas as pd
 import pytest
+import quick_collection
 
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, HardwareConfig
@@ -35,10 +37,11 @@ from analognas.training.label_store import label_set
 from analognas.training.plans import CollectionPlan
 from analognas.training.protocol import train_and_measure
 
-ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+TRAINING = str(Path(quick_collection.__file__).parent)
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": TRAINING}
 
 
-def by_hand(config, seed=0, protocol=co_search.QUICK):
+def by_hand(config, seed=0, protocol=quick_collection.QUICK):
     "Measure a config with a recipe and a chip that are written down here, in a plain space."
     plain = co_search.space().without(["hwa_epochs", "hwa_lr", "adc_bits", "tile_size"])
     recipe = replace(protocol, hwa_epochs=config["hwa_epochs"])
@@ -46,7 +49,9 @@ def by_hand(config, seed=0, protocol=co_search.QUICK):
         recipe = replace(recipe, hwa_lr=config["hwa_lr"])
     chip = create_rpu_config("pcm", adc_bits=config["adc_bits"], tile_size=config["tile_size"])
     network = {"hidden": config["hidden"]}
-    return train_and_measure(plain, network, co_search.data(), recipe, chip, seed, progress=False)
+    return train_and_measure(
+        plain, network, quick_collection.some_digits(), recipe, chip, seed, progress=False
+    )
 
 
 def finished(folder):
@@ -96,28 +101,34 @@ def test_what_was_chosen_is_what_was_measured(unbroken):
 
 def test_epochs_are_those_that_were_trained(unbroken):
     configs = [config for config, *_ in unbroken.optimizer.surrogate.store.rows()]
-    trained = sum(co_search.QUICK.epochs + config["hwa_epochs"] for config in configs)
+    trained = sum(quick_collection.QUICK.epochs + config["hwa_epochs"] for config in configs)
     assert unbroken.optimizer.surrogate.get_evaluator_stat()["epochs"] == trained
     assert "epochs" not in unbroken.directory.settings["evaluator"]  # it is no other evaluator
 
 
 def test_the_winner_is_trained_as_the_search_chose(unbroken):
     config = unbroken.best_config
-    found = unbroken.train_best(co_search.data(), co_search.QUICK)
+    found = unbroken.train_best(quick_collection.some_digits(), quick_collection.QUICK)
     assert np.array_equal(found.drift.acc, by_hand(config).drift.acc)
     written = json.loads((unbroken.directory.path / "measured.json").read_text())
     assert written["config"] == config
     assert written["protocol"]["hwa_epochs"] == config["hwa_epochs"]
     with pytest.raises(ConfigError, match="must be a HardwareConfig"):
-        unbroken.train_best(co_search.data(), co_search.QUICK, create_rpu_config("pcm"))
-    other = unbroken.train_best(co_search.data(), co_search.QUICK, HardwareConfig(out_noise=0.5))
+        unbroken.train_best(
+            quick_collection.some_digits(), quick_collection.QUICK, create_rpu_config("pcm")
+        )
+    other = unbroken.train_best(
+        quick_collection.some_digits(), quick_collection.QUICK, HardwareConfig(out_noise=0.5)
+    )
     assert not np.array_equal(other.drift.acc, found.drift.acc)
 
 
 def test_labels_of_a_collection_have_the_choices_as_columns(tmp_path):
     space = co_search.space()
-    plan = CollectionPlan(co_search.QUICK, 4, repeats=0, max_params=None)
-    store = collect(space, co_search.data(), tmp_path / "s.sqlite", plan, progress=False)
+    plan = CollectionPlan(quick_collection.QUICK, 4, repeats=0, max_params=None)
+    store = collect(
+        space, quick_collection.some_digits(), tmp_path / "s.sqlite", plan, progress=False
+    )
     labels = label_set("chosen", store, space)
     assert labels.hyperparameters == space.get_hyperparameters() and len(labels) == 4
     config = labels.configs[0]
@@ -129,14 +140,18 @@ def test_labels_of_a_collection_have_the_choices_as_columns(tmp_path):
 def test_data_that_configs_choose_are_prepared_for_each(tmp_path):
     space = co_search.space().without(["hwa_epochs", "adc_bits", "tile_size"])
     space.add_training_hyperparameter("max_train", "discrete", range=[50, 150])
-    plan = CollectionPlan(replace(co_search.QUICK, max_train=120), 4, repeats=0, max_params=None)
-    store = collect(space, co_search.data(), tmp_path / "s.sqlite", plan, progress=False)
+    plan = CollectionPlan(
+        replace(quick_collection.QUICK, max_train=120), 4, repeats=0, max_params=None
+    )
+    store = collect(
+        space, quick_collection.some_digits(), tmp_path / "s.sqlite", plan, progress=False
+    )
     plain = space.without(["max_train"])
     for config, seed, result, _ in store.rows():
-        recipe = replace(co_search.QUICK, max_train=config["max_train"])
+        recipe = replace(quick_collection.QUICK, max_train=config["max_train"])
         network = {"hidden": config["hidden"]}
         expected = train_and_measure(
-            plain, network, co_search.data(), recipe, None, seed, progress=False
+            plain, network, quick_collection.some_digits(), recipe, None, seed, progress=False
         )
         assert result["acc"] == expected.drift.acc.tolist()
 
@@ -147,7 +162,13 @@ def test_spreads_need_two_repeats_however_they_are_chosen(tmp_path):
     with pytest.raises(ConfigError, match="n_rep may be 1"):
         co_search.evaluator(tmp_path).bind(space)
     with pytest.raises(ConfigError, match="n_rep may be 1"):
-        collect(space, co_search.data(), tmp_path / "s.sqlite", CollectionPlan(), progress=False)
+        collect(
+            space,
+            quick_collection.some_digits(),
+            tmp_path / "s.sqlite",
+            CollectionPlan(),
+            progress=False,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +194,7 @@ def test_fidelity_is_a_share_of_the_epochs_that_a_config_chooses(tmp_path):
     "On the first rung a third of the epochs is trained, on the last one all of them."
     plain = co_search.space().without(["adc_bits", "tile_size"])
     plain.add_training_hyperparameter("epochs", "discrete", 3, 6)
-    data, quick = co_search.data(), co_search.QUICK
+    data, quick = quick_collection.some_digits(), quick_collection.QUICK
     rungs = MultiFidelityEvaluator(
         [
             MeasuredEvaluator(data, quick, tmp_path / "a", progress=False, epoch_share=1 / 3),
