@@ -28,7 +28,8 @@ from .layers import AnalogLayer
 from .measure import eval_mode
 from .noise import torch_seed
 from .operations import kernel_mask, sum_dtype, unfold_multiplicity
-from .programming import analog_layers
+from .programming import analog_layers, slow_layers
+from .steps import see_each_step
 from .tiles import TileBlock
 from ..core import ConfigError, check_choice, check_number
 
@@ -39,7 +40,7 @@ See = Callable[[str, AnalogLayer, Tensor], None]  # name, layer, inputs (N, grou
 def fast_layers(model: nn.Module) -> dict[str, AnalogLayer]:
     "Return the analog layers by name; raise `ConfigError` if some are on aihwkit's tiles."
     layers = analog_layers(model)
-    slow = [name for name, layer in layers.items() if not isinstance(layer, AnalogLayer)]
+    slow = slow_layers(model)
     if slow:
         raise ConfigError(
             "Ranges are known of fast analog layers; on aihwkit's tiles are "
@@ -67,10 +68,6 @@ def _seen(name: str, layer: AnalogLayer, see: See) -> Callable[[Tensor], Tensor]
     return seen
 
 
-def _see_each_step(layer: Any, args: tuple) -> None:
-    "Be a hook: recurrent layers call a layer with hooks at each step."
-
-
 @contextmanager
 def watch_tiles(
     layers: Mapping[str, AnalogLayer],
@@ -80,7 +77,7 @@ def watch_tiles(
     hooks = []
     for name, layer in layers.items():
         vars(layer)["without_bias"] = _seen(name, layer, see)
-        hooks.append(layer.register_forward_pre_hook(_see_each_step))
+        hooks.append(layer.register_forward_pre_hook(see_each_step))
     try:
         yield
     finally:

@@ -29,10 +29,9 @@ from analognas.analog.batches import (
     split_inputs,
     take_rows,
 )
-from .layers import AnalogLayer
 from .metrics import Accuracy, as_metric, metric_name
 from .noise import torch_seed
-from .programming import analog_layers, drift, program, reset_programming
+from .programming import drift, program, reset_programming, slow_layers
 from analognas.core import (
     DRIFT_TIMES,
     ConfigError,
@@ -179,10 +178,9 @@ def auto_batch_size(
 # %% ../../nbs/analog/100_measure.ipynb #e353b2f1
 def _not_in_place(model: nn.Module) -> nn.Module:
     "Return the model, or a copy if aihwkit's tiles, which are programmed in place, are in it."
-    layers = analog_layers(model).values()
-    if all(isinstance(layer, AnalogLayer) for layer in layers):
-        return model
-    return copy.deepcopy(model)
+    if slow_layers(model):
+        return copy.deepcopy(model)
+    return model
 
 
 @dataclass

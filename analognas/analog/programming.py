@@ -34,6 +34,13 @@ def _is_on_tiles(module: nn.Module) -> bool:
     "Return whether a module is a fast layer or one of aihwkit's, and not a container of these."
     return isinstance(module, AnalogLayer) or is_aihwkit_layer(module)
 
+# %% ../../nbs/analog/90_programming.ipynb #fb7bb36e
+def slow_layers(
+    model: nn.Module,  # from `to_analog`
+) -> list[str]:
+    "Return the names of the layers on aihwkit's tiles."
+    return [n for n, m in analog_layers(model).items() if not isinstance(m, AnalogLayer)]
+
 # %% ../../nbs/analog/90_programming.ipynb #be596687
 @torch.inference_mode(False)
 @torch.no_grad()

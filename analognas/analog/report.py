@@ -27,6 +27,7 @@ from analognas.analog.coverage import (
     unsupported_feature,
 )
 from .layers import AnalogLayer
+from .steps import see_each_step
 from .noise import torch_seed
 
 # %% ../../nbs/analog/79_report.ipynb #43f91698
@@ -96,10 +97,6 @@ def _count_on_aihwkit(name: str, macs: dict[str, float]) -> Callable[..., None]:
     return hook
 
 
-def _see_each_call(layer: Any, args: tuple) -> None:
-    "Be a hook: recurrent layers call a layer with hooks at each step."
-
-
 def _run(model: nn.Module, inputs: Any) -> None:
     "Call a model with a tensor, a tuple of arguments, or a mapping of keyword arguments."
     if isinstance(inputs, Mapping):
@@ -145,7 +142,7 @@ def _counted(model: nn.Module) -> Iterator[dict[str, float]]:
         if isinstance(module, AnalogLayer):
             macs[name] = 0.0
             vars(module)["without_bias"] = _count_on_tiles(name, module, macs)
-            hooks.append(module.register_forward_pre_hook(_see_each_call))
+            hooks.append(module.register_forward_pre_hook(see_each_step))
             fast.append(module)
         elif is_aihwkit_layer(module):
             macs[name] = 0.0

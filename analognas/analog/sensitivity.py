@@ -14,10 +14,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .layers import AnalogLayer
 from .measure import accuracy, auto_batch_size, eval_mode
 from .noise import torch_seed
-from .programming import analog_layers, drift, program, reset_programming
+from analognas.analog.programming import (
+    analog_layers,
+    drift,
+    program,
+    reset_programming,
+    slow_layers,
+)
 from ..core import DAY, ConfigError, check_choice, check_number, spawn_seeds
 
 # %% ../../nbs/analog/110_sensitivity.ipynb #427da34e
@@ -37,14 +42,14 @@ def digital_layers(
             model.set_submodule(name, layer)
 
 # %% ../../nbs/analog/110_sensitivity.ipynb #8f0da2d2
-def _check_network(layers: dict[str, Any]) -> None:
+def _check_network(model: nn.Module) -> None:
     "Raise `ConfigError` unless these are several fast layers of a network."
-    slow = [name for name, layer in layers.items() if not isinstance(layer, AnalogLayer)]
+    slow = slow_layers(model)
     if slow:
         raise ConfigError(
             f"Sensitivity needs fast analog layers; {', '.join(slow)} run on aihwkit's tiles."
         )
-    if "" in layers:
+    if "" in analog_layers(model):
         raise ConfigError("Sensitivity compares the layers of a network; this is a single layer.")
 
 
@@ -107,7 +112,7 @@ def layer_sensitivity(
     check_choice("kind", kind, ("one", "others"))
     check_number("n_rep", n_rep, low=1, integer=True)
     layers = analog_layers(model)
-    _check_network(layers)
+    _check_network(model)
     device = next(model.parameters()).device
     x, y = (v.to(device) for v in data)
     rows = []

@@ -246,3 +246,7 @@ def step_tiles(layer: nn.Module) -> StepTiles | EachStep:
     if isinstance(layer, AnalogLinear) and not hooked:
         return StepTiles(layer)
     return EachStep(layer)
+
+
+def see_each_step(layer: Any, args: tuple) -> None:
+    "Do nothing: a hook, since recurrent layers call a layer that has hooks at each step."

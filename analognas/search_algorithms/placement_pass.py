@@ -20,7 +20,13 @@ from torch.utils._pytree import tree_leaves
 from analognas.analog.devices import TileState
 from analognas.analog.layers import AnalogLayer
 from analognas.analog.placing import layer_names, place_with_ranges, placeable_layers
-from analognas.analog.programming import analog_layers, drift, program, reset_programming
+from analognas.analog.programming import (
+    analog_layers,
+    drift,
+    program,
+    reset_programming,
+    slow_layers,
+)
 from analognas.core import ConfigError, Placement
 from analognas.core.placement import KINDS
 
@@ -38,10 +44,9 @@ States = list[list[TileState]]  # of each analog layer within a layer, and of ea
 
 def fast_layers(name: str, layer: nn.Module) -> list[AnalogLayer]:
     "Return the analog layers that a layer consists of. Raises `ConfigError` for aihwkit's tiles."
-    found = list(analog_layers(layer).values())
-    if not all(isinstance(m, AnalogLayer) for m in found):
+    if slow_layers(layer):
         raise ConfigError(f"{name} is on aihwkit's tiles, which cannot be read in turn.")
-    return found
+    return list(analog_layers(layer).values())
 
 
 def _read_only(tiles: list[TileState]) -> list[TileState]:

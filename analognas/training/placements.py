@@ -18,7 +18,8 @@ from torch.func import functional_call
 from analognas.analog.int8 import INT8_KINDS, rounded_input, rounded_weight
 from analognas.analog.layers import AnalogLayer
 from analognas.analog.placing import placeable_layers
-from analognas.analog.programming import analog_layers
+from analognas.analog.programming import slow_layers
+from analognas.analog.steps import see_each_step
 from analognas.analog.weights import raw
 from analognas.core import ConfigError, Placement, check_choice
 from analognas.core.placement import KINDS
@@ -42,10 +43,6 @@ def _digital_forward(layer: AnalogLayer, digital: nn.Module, kind: str, x: Tenso
         return functional_call(digital, values, (x,))
 
 
-def _see_each_call(*_: Any) -> None:
-    "Be a hook: recurrent layers call a layer with hooks at each step."
-
-
 class StepPlacements:
     "Give each layer of an analog network a kind, step by step."
 
@@ -56,7 +53,7 @@ class StepPlacements:
             layers = [m for m in module.modules() if isinstance(m, AnalogLayer)]
             if layers:
                 self.units[names[0]] = layers
-        slow = [n for n, m in analog_layers(model).items() if not isinstance(m, AnalogLayer)]
+        slow = slow_layers(model)
         if slow:
             raise ConfigError(f"{', '.join(slow)}: aihwkit's tiles stay analog in training.")
 
@@ -75,7 +72,7 @@ class StepPlacements:
         "Compute a layer digitally from now on."
         digital = layer.as_digital()
         layer.forward = partial(_digital_forward, layer, digital, kind)
-        self._hooks.append(layer.register_forward_pre_hook(_see_each_call))
+        self._hooks.append(layer.register_forward_pre_hook(see_each_step))
 
     def end(self) -> None:
         "Make all layers analog again."

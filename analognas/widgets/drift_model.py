@@ -28,7 +28,7 @@ from ..analog.convert import from_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.layers import AnalogLayer
 from ..analog.measure import accuracy, auto_batch_size, stream_drift
-from ..analog.programming import analog_layers
+from ..analog.programming import analog_layers, slow_layers
 from ..analog.sensitivity import digital_layers
 from analognas.core import (
     DAY,
@@ -81,8 +81,7 @@ def _ranges_from_data(digital: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 def _check_fast(name: str, network: nn.Module) -> None:
     "Raise `ConfigError` for a candidate with layers on aihwkit's tiles."
-    layers = analog_layers(network)
-    slow = [layer for layer, module in layers.items() if not isinstance(module, AnalogLayer)]
+    slow = slow_layers(network)
     if slow:
         raise ConfigError(
             f"Candidate {name!r} has layers that only aihwkit's slow tiles can simulate: "
