@@ -35,7 +35,7 @@ from analognas.evaluators.base_evaluator import (
 )
 from .rank_model import ScoreRegressor, RankNormalizer, RankModel
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.configs import only
+from ..search_spaces.configs import only, with_metrics
 from ..search_spaces.scopes import HARDWARE, TRAINING
 from ..training.labels import TARGETS, LabelSet
 
@@ -47,6 +47,12 @@ DRAWS = 2
 def _networks(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
     "Return the network of each config: rows of one network belong on the same side of a split."
     return [space.arch_id(c) for c in configs]
+
+
+def _features_of_names(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
+    "Return the features that `OLD_FORMATS` were fitted on, shape (n, d)."
+    metrics = space.static_metrics(space.columns(configs)) or space.stats(configs)
+    return with_metrics(space.feature_names, space.encode(configs), metrics)[1]
 
 
 def _out_of_range(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -165,7 +171,10 @@ def _by_rows(
     }
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #a86072b1
-FORMAT = "analognas-surrogate-4"
+FORMAT = "analognas-surrogate-5"
+# Their features are those of a config, not of its network: one network under two names can get two
+# answers.
+OLD_FORMATS = ("analognas-surrogate-4",)
 
 
 def _save_weights(folder: Path, about: Mapping, learner: ScoreRegressor) -> None:
@@ -211,7 +220,7 @@ def _load_weights(
     Raises `FileFormatError` unless they are whole and belong together."""
     about = read_json(folder / "about.json")
     try:
-        check_choice("weight format", about["format"], [FORMAT])
+        check_choice("weight format", about["format"], [FORMAT, *OLD_FORMATS])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
         file = folder / f"weights.{learner.suffix}"
@@ -387,6 +396,8 @@ class SurrogateEvaluator(Evaluator):
         if len(self.space) != len(names):
             self.space.columns(configs)  # raises `ConfigError` for a bad config
             configs = [only(config, names) for config in configs]
+        if self.about["format"] in OLD_FORMATS:
+            return _features_of_names(self._fitted, configs)
         return self._fitted.features(configs)[1]
 
     def get_evaluator_stat(self) -> dict:

@@ -35,6 +35,7 @@ from analognas.search_spaces.configs import (
     find_faults,
     gower_distance,
     is_active_in,
+    network_features,
     parents_first,
     read_columns,
     with_checked_condition,
@@ -46,6 +47,7 @@ from analognas.search_spaces.families import (
     NetworkFamily,
     family_from_dict,
     find_family,
+    same_networks,
 )
 from .hyperparameter import Hyperparameter
 from .layers import LayerShape, count_params, stack_layers, trace_layers
@@ -380,11 +382,15 @@ class ConfigSpace:
         """Return the features of surrogates: names, and a matrix of shape (n, number of names).
 
         The columns of `encode`, then `static_metrics`, or `stats` where there are none; parameters
-        and MACs as logarithms to base 10. Raises `ConfigError` for features that are NaN."""
+        and MACs as logarithms to base 10. They are the same for all configs of one network: means
+        over the family's `same_networks`. Raises `ConfigError` for features that are NaN."""
         columns = self.columns(configs)
-        names = self.feature_names
-        matrix = encode_columns(self.hyperparameters, columns, len(configs))
-        return with_metrics(names, matrix, self.static_metrics(columns) or self.stats(configs))
+        same = same_networks(self.family, self._of_architecture(columns))
+        metrics = self.family.static_metrics(same.columns, self.info.input_dim, self.info.classes)
+        names, matrix = network_features(self.hyperparameters, columns, same, metrics)
+        if metrics:
+            return names, matrix
+        return with_metrics(names, matrix, self.stats(configs))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as data for JSON; `from_dict` reads it.

@@ -9,7 +9,7 @@ __all__ = []
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -346,6 +346,54 @@ def encode_columns(
             found.append(column)
     width = len(feature_names(hyperparameters))
     return np.array(found, dtype=float).reshape(width, n).T
+
+# %% ../../nbs/search_spaces/12_configs.ipynb #8ae6a6a8
+class SameNetworks(NamedTuple):
+    "The k networks of n configs, described by m configs, which may include others than the n."
+
+    columns: Mapping[str, np.ndarray]  # of the m configs, shape (m,) each
+    network: np.ndarray  # which of the k networks each of the m is, shape (m,)
+    asked: np.ndarray  # which of the k networks each of the n is, shape (n,)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:  # shape (m, d) to (n, d)
+        "Return for the n configs the means, over their networks, of values of the m."
+        of_each = np.bincount(self.network)
+        if (of_each == 1).all():
+            return values[np.argsort(self.network)][self.asked]
+        sums = np.zeros((len(of_each), values.shape[1]))
+        np.add.at(sums, self.network, values)
+        return (sums / of_each[:, None])[self.asked]
+
+
+def each_its_own(columns: Mapping[str, np.ndarray]) -> SameNetworks:
+    "Return networks that have one config each."
+    n = len(next(iter(columns.values()), ()))
+    return SameNetworks(columns, np.arange(n), np.arange(n))
+
+# %% ../../nbs/search_spaces/12_configs.ipynb #6e3bbda7
+def network_features(
+    hyperparameters: Sequence[Hyperparameter],
+    columns: Mapping[str, np.ndarray],  # of n configs, shape (n,) each
+    same: SameNetworks,  # their networks, described by m configs
+    metrics: Mapping[str, np.ndarray],  # of those, shape (m,) each
+) -> tuple[list[str], np.ndarray]:  # names; floats, shape (n, number of names)
+    """Return the features of n configs, equal for equal networks.
+
+    Hyperparameters that do not decide about the network keep the values of the config."""
+    names = feature_names(hyperparameters)
+    own = encode_columns(hyperparameters, columns, len(same.asked))
+    described = [h for h in hyperparameters if _is_described(h, same.columns)]
+    matrix = encode_columns(described, same.columns, len(same.network))
+    described_names, matrix = with_metrics(feature_names(described), matrix, metrics)
+    features = dict(zip(names, own.T, strict=True))
+    features |= zip(described_names, same.mean(matrix).T, strict=True)
+    matrix = np.array(list(features.values()), dtype=float).reshape(len(features), len(own))
+    return list(features), matrix.T
+
+
+def _is_described(h: Hyperparameter, columns: Mapping[str, np.ndarray]) -> bool:
+    "Return whether the columns hold a hyperparameter and the one that its condition is on."
+    return h.name in columns and (h.condition is None or h.condition[0] in columns)
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #e195c42b
 # columns of tables of evaluations, of labels and of progress, and keys of their JSON
