@@ -27,6 +27,8 @@ def _break_at_random(ground, outcome, kind, times, seconds):
     place = ground.place(kind)
     for _ in range(times):
         victim = place.start()
+        if ground.rng.random() < 0.7:  # somewhere in the next evaluations, else while it starts
+            place.wait_for(ground.rng.randint(1, 5), victim)
         time.sleep(ground.rng.uniform(0, seconds))
         before = set(place.rows())
         victim.signal()
@@ -42,13 +44,13 @@ def _break_at_random(ground, outcome, kind, times, seconds):
 
 @drill("kill -9 of a search", 140, 3)
 def kill_search(ground, outcome, times):
-    _break_at_random(ground, outcome, "search", times, 0.5)
+    _break_at_random(ground, outcome, "search", times, 0.05)
 
 
 @drill("kill -9 of a collection", 60, 2)
 def kill_collection(ground, outcome, times):
     if ground.collections:
-        _break_at_random(ground, outcome, "collection", times, 1.5)
+        _break_at_random(ground, outcome, "collection", times, 0.3)
 
 
 def _signal(ground, outcome, times, number, status):
