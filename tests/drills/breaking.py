@@ -164,8 +164,10 @@ def replaced(ground, outcome, times):
         victim = place.start()
         place.wait_for(5, victim)
         run = place.folder / "run"
+        victim.signal(signal.SIGSTOP)  # it must not notice that there is none for a moment
         run.rename(place.folder / "elsewhere")
         shutil.copytree(other.folder / "run", run)
+        victim.signal(signal.SIGCONT)
         outcome.times += 1
         outcome.under_way += 1
         outcome.expect(victim.wait() == 2, f"status {victim.status}")
