@@ -32,8 +32,8 @@ from analognas.core import (
     cache_dir,
     check_choice,
     check_number,
-    write_atomic,
 )
+from ..core.files import write_cache
 
 # %% ../../nbs/datasets/10_base.ipynb #7e91eadd
 @dataclass(frozen=True)
@@ -198,6 +198,14 @@ def files_hash(files: Sequence[Path]) -> str:
     return every.hexdigest()
 
 
+def _is_readable(path: Path) -> bool:
+    "Return whether a file is there and can be read."
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # of a folder that may not be searched
+        return False
+
+
 def decoded(
     what: str,  # for the file's name and the log
     files: Sequence[Path],  # all that are read
@@ -214,7 +222,7 @@ def decoded(
     decides = json.dumps(["2", what, dict(how), seen], sort_keys=True)
     key = hashlib.sha256(decides.encode()).hexdigest()[:24]
     path = cache_dir() / "datasets" / f"{what}-{key}.npz"
-    if path.exists():
+    if _is_readable(path):
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return {k: kept[k] for k in kept.files}
@@ -225,7 +233,7 @@ def decoded(
     found = decode() | {"content": np.array(files_hash(files))}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **found)
-    write_atomic(path, buffer.getvalue())
+    write_cache(path, buffer.getvalue())
     return found
 
 # %% ../../nbs/datasets/10_base.ipynb #df66f482
