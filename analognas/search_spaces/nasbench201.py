@@ -10,8 +10,6 @@ import hashlib
 import importlib.util
 import io
 import pickle
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +25,8 @@ from analognas.core import (
     check_choice,
     write_atomic,
 )
+from ..core.arrays import read_arrays
+from ..core.files import read_bounded
 from ..core.deprecated import renamed
 from .config_space import ConfigSpace
 from .families import NASBENCH201, CellFamily, find_family
@@ -141,6 +141,9 @@ def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
         raise FileFormatError(f"This is not the data file of AnalogNAS-Bench: {e}.") from e
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #809bc43f
+MAX_PUBLISHED = 256 * 2**20  # bytes of the data file
+
+
 def _published_file() -> Path:
     "Return the data file of the installed package; raise `MissingExtraError` without it."
     spec = importlib.util.find_spec("analognasbench")  # does not run a top-level package
@@ -156,7 +159,7 @@ def _read_published() -> dict[str, np.ndarray]:
     path = _published_file()
     if not path.exists():
         raise FileFormatError(f"{path} is missing: reinstall analog-nasbench=={TABLE_VERSION}.")
-    raw = path.read_bytes()
+    raw = read_bounded(path, MAX_PUBLISHED)
     found = hashlib.sha256(raw).hexdigest()
     if found != TABLE_SHA256:
         raise FileFormatError(
@@ -166,27 +169,22 @@ def _read_published() -> dict[str, np.ndarray]:
     return _parse_published(raw)
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #16c26a79
+MAX_TABLE = 64 * 2**20  # bytes of the arrays, which have 1.2 MB
 _SHAPES = {"cells": (15_625, 6), "baseline_acc": (15_625,), "acc": (15_625, 4), "std": (15_625, 4)}
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray]:
     "Return the arrays of the cache file; raise `FileFormatError` if it is damaged."
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _SHAPES}
+        found = read_arrays(path, MAX_TABLE)
+        arrays = {name: found[name] for name in _SHAPES}
         if any(arrays[name].shape != shape for name, shape in _SHAPES.items()):
             raise ValueError(f"shapes {[a.shape for a in arrays.values()]}")
         if not np.array_equal(arrays["cells"], all_cells()):
             raise ValueError("its cells are not the 15,625 in order")
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("NaN or infinity")
+    except (ValueError, KeyError, TypeError) as e:
         raise FileFormatError(
             f"{path} is damaged ({e}). Delete it: it will be made again from analog-nasbench."
         ) from e
