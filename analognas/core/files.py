@@ -65,13 +65,15 @@ def read_bounded(
 
     Raises `FileFormatError` if they are more than `limit`, or if it is no ordinary file: a pipe
     would be waited for."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
         raise FileFormatError(f"{path} is no ordinary file.")
+    if found.st_size > limit:
+        raise FileFormatError(
+            f"{path} has {found.st_size:,} bytes, more than the {limit:,} that are read."
+        )
     with open(path, "rb") as file:
-        raw = file.read(limit + 1)
-    if len(raw) > limit:
-        raise FileFormatError(f"{path} is larger than the {limit:,} bytes that are read.")
-    return raw
+        return file.read(found.st_size)
 
 
 def check_stored(raw: bytes, what: str) -> None:
