@@ -37,6 +37,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ("LICENSE", "NOTICE")
+# No extra of the package: they need other versions of what it needs.
+TOOLS = ("cyclonedx-bom>=7", "pip-licenses>=5", "pip-audit>=2.9")
 # What setup.py and the package's metadata are made from; pip cannot build without them.
 SOURCES = (
     "setup.py",
@@ -240,13 +242,10 @@ def needed(name: str, found: set[str] | None = None) -> set[str]:
     return found
 
 
-def tools(root: Path, folder: Path) -> Path:
-    "Make an environment with the tools of settings.ini; returns the folder of its programs."
-    settings = ConfigParser(delimiters=["="])
-    settings.read(root / "settings.ini", encoding="utf-8")
+def tools(folder: Path) -> Path:
+    "Make an environment with `TOOLS`; returns the folder of its programs."
     python = empty_environment(folder)
-    wanted = settings["DEFAULT"]["release_requirements"].split()
-    run(python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *wanted)
+    run(python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *TOOLS)
     return python.parent
 
 
@@ -315,7 +314,9 @@ def audit_result(output: str, errors: str) -> tuple[str, bool]:
     for package in audited:
         for weakness in package["vulns"]:
             fixed = ", ".join(weakness["fix_versions"]) or "no version yet"
-            lines.append(f"  {package['name']} {package['version']}: {weakness['id']}, mended in {fixed}")
+            lines.append(
+                f"  {package['name']} {package['version']}: {weakness['id']}, mended in {fixed}"
+            )
     return "\n".join(lines), len(lines) > 1
 
 
@@ -330,7 +331,7 @@ def release(root: Path, dist: Path) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         try_alone(source, Path(tmp, "source"))
         try_whole(try_alone(wheel, Path(tmp, "wheel")))
-        programs = tools(root, Path(tmp, "tools"))
+        programs = tools(Path(tmp, "tools"))
         write_materials(programs, dist, read_version(root))
         audit(programs)
     print(f"\nIn order: {wheel.name} and {source.name}, in {dist}")

@@ -97,7 +97,9 @@ def test_the_requirements_of_a_package_are_found_with_theirs():
 
 def test_licences_are_those_of_what_is_needed():
     table = '"Name","Version","License"\n"NumPy","2","BSD, 3 clauses"\n"pytest","8","MIT"\n'
-    assert release.licences_of(table, {"numpy"}) == 'Name,Version,License\nNumPy,2,"BSD, 3 clauses"\n'
+    assert (
+        release.licences_of(table, {"numpy"}) == 'Name,Version,License\nNumPy,2,"BSD, 3 clauses"\n'
+    )
 
 
 WEAKNESS = '{"id": "PYSEC-1", "fix_versions": ["2"]}'

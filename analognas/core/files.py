@@ -8,10 +8,11 @@ __all__ = []
 # %% ../../nbs/core/40_files.ipynb #ab8f07ab
 import io
 import json
+import logging
 import os
 import re
+import secrets
 import stat
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,33 @@ def write_atomic(
     path: str | Path,  # the file to write; its folder is made if need be
     data: str | bytes,  # its whole content
 ) -> Path:  # the file
-    "Write a file so that a crash leaves either the old content or the new."
+    """Write a file so that a crash leaves either the old content or the new.
+
+    A new file has the permissions that the umask allows; a replaced one keeps its own."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = data.encode() if isinstance(data, str) else data
-    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    tmp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    binary = getattr(os, "O_BINARY", 0)  # Windows
+    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o666)
     try:
         with os.fdopen(fd, "wb") as f:
             f.write(raw)
             f.flush()
             os.fsync(f.fileno())
-        os.chmod(tmp, 0o644)  # mkstemp makes files private; results are meant to be shared
+        os.chmod(tmp, _mode_of(path) or _mode_of(tmp))
         os.replace(tmp, path)
     finally:
-        Path(tmp).unlink(missing_ok=True)
+        tmp.unlink(missing_ok=True)
     return path
+
+
+def _mode_of(path: Path) -> int:
+    "Return the permissions of a file; 0 if there is none."
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return 0
 
 
 def write_json(path: str | Path, obj) -> Path:
@@ -140,6 +153,19 @@ def _depth(raw: bytes) -> int:
         depth = int(levels[-1])
         deepest = max(deepest, int(levels.max()))
     return deepest
+
+
+def write_cache(path: str | Path, data: bytes) -> None:
+    "Write a file that can be made again; where that is impossible it is only logged."
+    try:
+        write_atomic(path, data)
+    except OSError as e:
+        logging.getLogger("analognas").warning(
+            "The cache %s cannot be written (%s): what it would hold is made again next time. "
+            "ANALOGNAS_CACHE names another folder.",
+            path,
+            e.strerror or e,
+        )
 
 
 def cache_dir() -> Path:

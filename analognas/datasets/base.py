@@ -30,9 +30,9 @@ from analognas.core import (
     cache_dir,
     check_choice,
     check_number,
-    write_atomic,
 )
 from ..core.arrays import read_arrays
+from ..core.files import write_cache
 
 # %% ../../nbs/datasets/10_base.ipynb #7e91eadd
 @dataclass(frozen=True)
@@ -224,10 +224,7 @@ def decoded(
     found["content"] = np.array(files_hash(ordinary))
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **found, _shapes=np.array(_shapes(found)))
-    try:
-        write_atomic(path, buffer.getvalue())
-    except OSError as e:
-        _log(f"{path} cannot be written ({e.strerror}): the files will be decoded again next time.")
+    write_cache(path, buffer.getvalue())
     return found
 
 

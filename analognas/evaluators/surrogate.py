@@ -232,7 +232,13 @@ def _load_weights(
     """Return the description, the model and the space it was fitted in.
 
     Raises `FileFormatError` unless they are whole and belong together."""
-    about = read_json(folder / "about.json")
+    try:
+        about = read_json(folder / "about.json")
+    except OSError as e:
+        raise FileFormatError(
+            f"There is no evaluator in {folder}: about.json cannot be read ({e.strerror}). Name a "
+            "folder that `save` has written."
+        ) from e
     try:
         _check_plain(about)
         check_choice("weight format", about["format"], [FORMAT])
@@ -267,6 +273,7 @@ class SurrogateEvaluator(Evaluator):
     of another dataset than the labels."""
 
     validates_configs = True
+    percent = False  # predictions lie within the range of the labels, whatever that is
     learner: type[ScoreRegressor]
 
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`

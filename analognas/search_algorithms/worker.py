@@ -46,6 +46,7 @@ from analognas.search_algorithms.registry import (
     pretrained_evaluator,
     read_settings,
     search_settings,
+    settings_of,
 )
 from .report import SearchReport, progress_table, summary_lines
 from analognas.search_algorithms.run_directory import (
@@ -142,8 +143,10 @@ class Worker:
             if not self._found and isinstance(e, KeyboardInterrupt):
                 raise
         finally:
-            self.failed = directory.evaluations.failures()
-            directory.evaluations.close()
+            try:
+                self.failed = directory.evaluations.failures()
+            finally:
+                directory.evaluations.close()
         if self._found:
             directory.write("summary.json", self.summary())
         elif not self.interrupted:
@@ -264,12 +267,13 @@ class Worker:
     ) -> Self:
         "Return the worker of the search in a run directory; `search()` continues it."
         settings = read_settings(run_dir)
-        if cs is None:
-            cs = ConfigSpace.from_dict(settings["space"])
-        if optimizer is None:
-            if evaluator is None:
-                evaluator = pretrained_evaluator(cs, settings["evaluator"])
-            optimizer = optimizer_from_dict(settings, evaluator)
+        with settings_of(run_dir):
+            if cs is None:
+                cs = ConfigSpace.from_dict(settings["space"])
+            if optimizer is None:
+                if evaluator is None:
+                    evaluator = pretrained_evaluator(cs, settings["evaluator"])
+                optimizer = optimizer_from_dict(settings, evaluator)
         worker = cls(
             cs,
             optimizer,

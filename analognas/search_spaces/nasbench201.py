@@ -23,11 +23,11 @@ from analognas.core import (
     MissingExtraError,
     cache_dir,
     check_choice,
-    write_atomic,
 )
 from ..core.arrays import read_arrays
 from ..core.files import read_bounded
 from ..core.deprecated import renamed
+from ..core.files import write_cache
 from .config_space import ConfigSpace
 from .families import NASBENCH201, CellFamily, find_family
 from .nasbench201_cells import EDGE_NAMES, all_cells, check_cells
@@ -191,13 +191,14 @@ def _read_cache(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    "Store the arrays, in ascending order of cells."
+def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    "Store the arrays, in ascending order of cells, and return them in that order."
     order = np.lexsort(arrays["cells"].T[::-1])
     buffer = io.BytesIO()
     ordered = {name: arrays[name][order] for name in _SHAPES}
     np.savez_compressed(buffer, allow_pickle=False, **ordered)
-    write_atomic(path, buffer.getvalue())
+    write_cache(path, buffer.getvalue())
+    return ordered
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #ad0ca0a4
 def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
@@ -211,9 +212,10 @@ def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
     `cache_dir()`. Raises `MissingExtraError` without the package, and `FileFormatError` if a file
     is damaged or has another version."""
     path = cache_dir() / f"analog-nasbench-{TABLE_VERSION}.npz"
-    if not path.exists():
-        _write_cache(path, _read_published())
-    arrays = _read_cache(path)
+    if path.exists():
+        arrays = _read_cache(path)
+    else:
+        arrays = _write_cache(path, _read_published())
     columns: dict[str, np.ndarray] = {}
     for i, name in enumerate(EDGE_NAMES):
         columns[name] = arrays["cells"][:, i].astype(int)

@@ -91,7 +91,7 @@ def _child(
         how, message = READ, ""
     except refusals as e:
         how, message = REFUSED, str(e)
-    except BaseException as e:
+    except BaseException as e:  # noqa: BLE001 - whatever it is, the table shows it
         how, message = CRASHED, f"{type(e).__name__}: {str(e)[:300]}"
     added = max(0, memory("VmHWM") - before) / 2**20
     os.write(pipe, json.dumps([how, message[:4000], added]).encode())
