@@ -148,12 +148,20 @@ def run_search(args: Namespace) -> int:
             chunksize=args.chunk,
             **executor,
         )
-        worker.search()
-        if worker.results:
-            worker.result_summary()
-        if worker.interrupted:
-            raise KeyboardInterrupt(f"--run-dir {worker.run_dir} goes on with it")
+        search_and_print(worker)
     return 0
+
+
+def search_and_print(worker) -> None:
+    "Search and print what was found; Ctrl-C is raised again, with what continues the search."
+    try:
+        worker.search()
+    except KeyboardInterrupt:  # before anything was found
+        worker.interrupted = True
+    if worker.results:
+        worker.result_summary()
+    if worker.interrupted:
+        raise KeyboardInterrupt(f"--run-dir {worker.run_dir} goes on with it")
 
 # %% ../nbs/35_commands.ipynb #21ee1c22
 def parse_config(text: str) -> dict[str, Any]:

@@ -71,12 +71,12 @@ def test_search_help_names_every_optimizer_that_takes_one_evaluator(capsys):
 
 # Typical wrong input of each command: {d} is an empty folder, {f} a file with text in it.
 WRONG = {
-    "demo --run-dir {f}": "is already in use: it is a file",
+    "demo --run-dir {f}": "cannot be written",
     "demo --run-dir {f}/run": "cannot be written",
     "lab --folder {f}": "{f}",
     "search digitz": "Did you mean 'digits'?",
     "search digits --optimizer eas": "Unknown optimizer 'eas'",
-    "search digits --iterations 0": "nb_iter must be",
+    "search digits --iterations -1": "nb_iter must be",
     "search digits --population -3": "population_size must be",
     "search digits --runs 0": "runs must be",
     "search digits --seed -1": "seed must be",

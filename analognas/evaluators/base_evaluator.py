@@ -170,7 +170,9 @@ def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> KendallTau:
         tau = 0.0
     z = math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12))
     half = Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4))
-    return KendallTau(tau, math.tanh(z - half), math.tanh(z + half), len(predicted))
+    low = min(tau, math.tanh(z - half))
+    high = max(tau, math.tanh(z + half))
+    return KendallTau(tau, low, high, len(predicted))
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #a787dd9c
 def noise_ceiling(
@@ -220,8 +222,8 @@ class Evaluator(ABC):
     "Predict or look up `acc_1d` (percent), `avm` and `std_1d` (percentage points)."
 
     measured: bool = False  # are the predictions measurements?
-    # are the predictions percent and percentage points, so that values that no percentage has are refused?
-    # False: scores, which can only be compared
+    # are the predictions percent and percentage points? Values outside their ranges are refused
+    # then. False: they are scores, which can only be compared
     percent: bool = True
     # does `_predict` refuse bad configs itself, as it does if it starts with
     # `space.features`?

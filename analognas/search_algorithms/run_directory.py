@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..core import ConfigError, FileFormatError, read_json, write_atomic
@@ -394,8 +395,8 @@ def read_evaluations(path: str | Path) -> pd.DataFrame:
     database = Path(path) / DATABASE
     rows = [_config_of(database, text) for text in table.config]
     configs = config_frame(rows).set_index(table.index)
-    numbers = table[list(PREDICTION_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    bad = numbers.isna().any(axis=1)
+    numbers = table[list(PREDICTION_COLUMNS)].apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = ~np.isfinite(numbers).all(axis=1)
     if bad.any():
         row = table.loc[bad, list(PREDICTION_COLUMNS)].iloc[0].to_dict()
         raise _damaged(database, row, ValueError("a value is no number"))

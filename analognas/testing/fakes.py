@@ -23,7 +23,7 @@ from ..training.labels import TARGETS, LabelSet
 class FunctionEvaluator(Evaluator):
     """Predict by a function that is given.
 
-    What it returns may be scores; for percentages, set `percent`, so that their range is checked."""
+    What it returns may be scores. With `percent = True` the range of percentages is checked."""
 
     percent = False
 

@@ -33,12 +33,11 @@ def parse(arguments):
 
 def columns(outcome):
     "Return the cells of a row."
-    again = f"{outcome.again}"
     return (
         outcome.what,
         str(outcome.times),
         str(outcome.lost),
-        again,
+        str(outcome.again),
         f"<= {outcome.under_way}",
         f"{outcome.seconds:.0f}",
         "yes" if outcome.holds else "NO",
@@ -72,6 +71,10 @@ def main(arguments=None):
                 print(f"{what} ...", file=sys.stderr, flush=True)
                 times = max(least, round(options.share * often))
                 outcomes.append(run_drill(ground, name, times))
+                if outcomes[-1].times == 0:  # of collections, which are left out
+                    outcomes.pop()
+                    continue
+                print(" | ".join(columns(outcomes[-1])), file=sys.stderr, flush=True)
                 for text in outcomes[-1].wrong:
                     print(f"  {text}", file=sys.stderr, flush=True)
     print("\n".join(table(outcomes)))

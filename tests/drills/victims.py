@@ -94,7 +94,7 @@ def executor_of(kind):
         return ThreadPoolExecutor(3)
     if kind == "pool":
         return ProcessPoolExecutor(2, get_context("fork"))
-    return IsolatedExecutor(2, time_limit=1.0, memory_limit=800)
+    return IsolatedExecutor(2, time_limit=5.0, memory_limit=800)
 
 
 def make_worker(run_dir, log, wrong=None, small=False, seconds=0.004, **options):

@@ -141,7 +141,7 @@ def test_directories_of_one_second_get_different_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "column, value",
     [
-        ("acc_1d", "high"), ("acc_1d", "99"), ("acc_1d", b"9"), ("acc_1d", None),
+        ("acc_1d", "high"), ("acc_1d", b"9"), ("acc_1d", None),
         ("avm", float("inf")), ("std_1d", None), ("outside", "no"), ("measured", None),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ from analognas.evaluators.base_evaluator import Evaluator
 from analognas.search_algorithms.pareto import pareto_front
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
-from analognas.widgets.compare import CompareDashboard
+from analognas.widgets.compare import Compare
 from analognas.widgets.drift_explorer import DriftExplorer
 from analognas.widgets.mapping_explorer import MappingExplorer
 from analognas.widgets.search_dashboard import SearchDashboard
@@ -131,7 +131,7 @@ def test_the_search_panel(space, tmp_path):
 
 def test_the_comparison():
     record = DriftRecord((1.0, 3600.0, 86_400.0, 2_592_000.0), [[90.0, 89.0, 88.0, 80.0]] * 2)
-    check(CompareDashboard({MARKUP: record}))
+    check(Compare({MARKUP: record}))
 
 
 def test_the_drift_explorer(hardened):
