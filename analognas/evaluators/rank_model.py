@@ -337,6 +337,28 @@ class RankModel:
             raise ValueError("NaN or infinity among errors, scores or labels")
         return cls(learner, errors, scores)
 
+# %% ../../nbs/evaluators/20_rank_model.ipynb #8a14e767
+# What reading plain data of a wrong kind raises. Numbers that are too large are ArithmeticErrors.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
+
+
+def check_plain(about: Mapping) -> None:
+    "Raise `FileFormatError` for a description whose parts are of the wrong kind."
+    kinds = {"format": str, "learner": str, "sha256": str, "label_set": str, "rows": int}
+    kinds |= {"models": dict, "space": dict, "features": dict}
+    for name, kind in kinds.items():
+        if not isinstance(about[name], kind) or isinstance(about[name], bool):
+            raise FileFormatError(f"about.json: {name} is no {kind.__name__}")
+    if not isinstance(about.get("held_out", {}), dict):
+        raise FileFormatError("about.json: held_out is no dict")
+
+
+def check_answer(model: RankModel, n_features: int) -> None:
+    "Raise `FileFormatError` for a model that predicts NaN or infinity."
+    with np.errstate(all="ignore"):
+        if not np.isfinite(model.predict(np.zeros((1, n_features)))).all():
+            raise FileFormatError("it predicts NaN or infinity")
+
 # %% ../../nbs/evaluators/20_rank_model.ipynb #fa1471b7
 __getattr__ = renamed(
     __name__,

@@ -36,7 +36,15 @@ from analognas.evaluators.base_evaluator import (
     noise_ceiling_from_repeats,
 )
 from ..core.files import read_bounded
-from .rank_model import MAX_WEIGHTS, ScoreRegressor, RankNormalizer, RankModel
+from analognas.evaluators.rank_model import (
+    MAX_WEIGHTS,
+    UNREADABLE,
+    RankModel,
+    RankNormalizer,
+    ScoreRegressor,
+    check_answer,
+    check_plain,
+)
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
 from ..search_spaces.scopes import HARDWARE, TRAINING
@@ -220,28 +228,6 @@ def _check_description(about: Mapping, names: list[str], learner: ScoreRegressor
         raise FileFormatError("about.json must name its label set and count its rows")
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #cbfa7806
-# What reading plain data of a wrong kind raises. Numbers that are too large are ArithmeticErrors.
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
-
-
-def _check_plain(about: Mapping) -> None:
-    "Raise `FileFormatError` for a description whose parts are of the wrong kind."
-    kinds = {"format": str, "learner": str, "sha256": str, "label_set": str, "rows": int}
-    kinds |= {"models": dict, "space": dict, "features": dict}
-    for name, kind in kinds.items():
-        if not isinstance(about[name], kind) or isinstance(about[name], bool):
-            raise FileFormatError(f"about.json: {name} is no {kind.__name__}")
-    if not isinstance(about.get("held_out", {}), dict):
-        raise FileFormatError("about.json: held_out is no dict")
-
-
-def _check_answer(model: RankModel, n_features: int) -> None:
-    "Raise `FileFormatError` for a model that predicts NaN or infinity."
-    with np.errstate(all="ignore"):
-        if not np.isfinite(model.predict(np.zeros((1, n_features)))).all():
-            raise FileFormatError("it predicts NaN or infinity")
-
-
 def _load_weights(
     folder: Path, learner: type[ScoreRegressor]
 ) -> tuple[dict, RankModel, ConfigSpace]:
@@ -256,7 +242,7 @@ def _load_weights(
             "folder that `save` has written."
         ) from e
     try:
-        _check_plain(about)
+        check_plain(about)
         check_choice("weight format", about["format"], [FORMAT])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
@@ -265,7 +251,7 @@ def _load_weights(
         fitted = ConfigSpace.from_dict(about["space"])
         names, _ = fitted.features([fitted.sample_arch(0)])
         _check_description(about, names, model.learner)
-        _check_answer(model, len(names))
+        check_answer(model, len(names))
     except UNREADABLE as e:
         raise FileFormatError(f"The evaluator in {folder} cannot be used: {e!s:.500}") from e
     return {k: v for k, v in about.items() if k != "sha256"}, model, fitted

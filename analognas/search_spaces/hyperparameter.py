@@ -149,10 +149,10 @@ class Hyperparameter:
             else:
                 check_number(f"each value in the range of {self.name!r}", v, -MAX_END, MAX_END)
         different = min(len(set(values)), len(set(map(str, values))))
-        if not values or different != len(values):
+        if not values or different != len(values) or self.log:
             raise ConfigError(
                 f"The range of {self.name!r} must list at least one value and none twice, also "
-                f"not as text; got {list(values)}."
+                f"not as text, and takes no log; got {list(values)}."
             )
         if self.type != "categorical":
             values = tuple(sorted(values))

@@ -133,7 +133,7 @@ def bombs() -> dict[str, bytes]:
         "wave, long": _wave(2**31 - 64),
         "gzip of zeros": gzip.compress(bytes(400 * 2**20), 1),
         "npz, announced": _npz_announcing((10**12,)),
-        "npz of zeros": _zipped({"x.npy": _npy_header((400 * 2**20,)) + bytes(400 * 2**20)}, deflate=True),
+        "npz of zeros": _zipped({"x.npy": _npy_header((100 * 2**20,)) + bytes(100 * 2**20)}, deflate=True),
         "zip that climbs": _zipped({"../../climbed": b"x", "/climbed": b"x"}),
         "ubj, long array": b"{L" + struct.pack(">q", 7) + b"learner[$d#L" + struct.pack(">q", 2**60),
         "ubj, deep": b"{i\x01a" + b"[" * deep,
@@ -146,7 +146,7 @@ def _zipped(members: dict[str, bytes], deflate: bool = False) -> bytes:
     "Return an archive (zip)."
     buffer = io.BytesIO()
     kind = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
-    with zipfile.ZipFile(buffer, "w", kind) as archive:
+    with zipfile.ZipFile(buffer, "w", kind, compresslevel=1) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()

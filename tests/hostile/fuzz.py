@@ -139,13 +139,14 @@ def main(tries: str, names: list[str]) -> int:
     widths = [max(map(len, READERS)), 6, 8, 6, 8, 9, 8, 7]
     print("  ".join(title.ljust(w) for title, w in zip(COLUMNS, widths, strict=True)), flush=True)
     few = tries == "few"
-    faults = []
+    faults = 0
     for name, tally in fuzz(names, 8 if few else int(tries), 1 if few else None):
         cells = zip(tally.row(name), widths, strict=True)
         print("  ".join(cell.ljust(width) for cell, width in cells), flush=True)
-        faults += [f"{name}: {fault}" for fault in tally.faults]
-    print("\n".join(faults))
-    return len(faults)
+        for fault in tally.faults:
+            print(f"{name}: {fault}", file=sys.stderr, flush=True)
+        faults += len(tally.faults)
+    return faults
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from analognas.core.arrays import read_arrays
 from analognas.datasets import base, images
 from analognas.datasets.load import load_dataset
 from analognas.datasets.speech import read_clip
+from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.worker import Worker
@@ -95,7 +96,7 @@ def read_a_run(folder: Path) -> None:
 
 
 def open_a_run(folder: Path) -> None:
-    worker = Worker.open(folder, XGBoostEvaluator(), progress=False)
+    worker = Worker.open(folder, ParamsEvaluator(), progress=False)
     evaluations = worker._start().evaluations
     evaluations.stored(range(1, 50)), evaluations.failures()
 
