@@ -156,6 +156,9 @@ class TaskFile:
         except sqlite3.Error as e:
             self.disconnect()
             raise self.translate(e, "read" if kind == "deferred" else "written") from e
+        except UnicodeDecodeError as e:  # of a name in a damaged file
+            self.disconnect()
+            raise self.translate(sqlite3.DatabaseError(f"{e}")) from e
 
     def make(self) -> None:
         """Make the file, with a write-ahead log.

@@ -25,6 +25,7 @@ from analognas.core import (
     warn_renamed,
 )
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.show import headline
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #94b60bef
@@ -342,7 +343,7 @@ class Evaluator(ABC):
         stat = {
             "evaluator": type(self).__name__,
             "measured": self.measured,
-            "space": self.space and self.space._headline(),
+            "space": self.space and headline(self.space),
         }
         if self.ignored:
             stat["ignored"] = list(self.ignored)

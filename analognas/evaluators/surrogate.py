@@ -35,7 +35,16 @@ from analognas.evaluators.base_evaluator import (
     kendall_tau,
     noise_ceiling_from_repeats,
 )
-from .rank_model import ScoreRegressor, RankNormalizer, RankModel
+from ..core.files import read_bounded
+from analognas.evaluators.rank_model import (
+    MAX_WEIGHTS,
+    UNREADABLE,
+    RankModel,
+    RankNormalizer,
+    ScoreRegressor,
+    check_answer,
+    check_plain,
+)
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
 from ..search_spaces.scopes import HARDWARE, TRAINING
@@ -193,9 +202,9 @@ def _weights_file(folder: Path, suffix: str, checksum: str) -> Path:
     file = folder / f"weights.{suffix}"
     for candidate in (file, folder / f"new-{file.name}"):
         if candidate.is_file():
-            if hashlib.sha256(candidate.read_bytes()).hexdigest() == checksum:
+            if hashlib.sha256(read_bounded(candidate, MAX_WEIGHTS)).hexdigest() == checksum:
                 return candidate
-    file.read_bytes()  # raises what the system says of a missing file
+    read_bounded(file, MAX_WEIGHTS)  # raises what the system says of a missing file
     raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
 
 
@@ -233,6 +242,7 @@ def _load_weights(
             "folder that `save` has written."
         ) from e
     try:
+        check_plain(about)
         check_choice("weight format", about["format"], [FORMAT])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
@@ -241,8 +251,9 @@ def _load_weights(
         fitted = ConfigSpace.from_dict(about["space"])
         names, _ = fitted.features([fitted.sample_arch(0)])
         _check_description(about, names, model.learner)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as e:
-        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e}") from e
+        check_answer(model, len(names))
+    except UNREADABLE as e:
+        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e!s:.500}") from e
     return {k: v for k, v in about.items() if k != "sha256"}, model, fitted
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #2e85301e

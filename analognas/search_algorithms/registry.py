@@ -187,6 +187,8 @@ def settings_of(run_dir: str | Path) -> Iterator[None]:
     "Turn what damaged settings raise in the block into a `FileFormatError` that names the file."
     try:
         yield
+    except FileFormatError as e:
+        raise FileFormatError(f"{Path(run_dir) / SETTINGS} is damaged: {e}") from e
     except AnalogNASError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:

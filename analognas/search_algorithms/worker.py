@@ -24,7 +24,13 @@ from analognas.core import (
     warn_renamed,
 )
 from ..evaluators.base_evaluator import Evaluator, Prediction
-from .base import Optimizer, SearchResult, check_count
+from analognas.search_algorithms.base import (
+    MAX_SEED,
+    Optimizer,
+    SearchResult,
+    check_budget,
+    check_count,
+)
 from analognas.search_algorithms.execution import (
     ExecutionConfig,
     RunControl,
@@ -101,7 +107,8 @@ class Worker:
         _check_kinds(self.config_space, executor)
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = check_count("runs", runs)
-        self.seed = check_count("seed", seed, low=0)
+        check_budget(self.optimizer, self.runs)
+        self.seed = check_count("seed", seed, low=0, high=MAX_SEED)
         self.chunksize = None if chunksize is None else check_count("chunksize", chunksize)
         self.max_pending = None if max_pending is None else check_count("max_pending", max_pending)
         self.run_dir = run_dir
