@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../nbs/40_cli.ipynb #3107a057
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -238,8 +239,16 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/40_cli.ipynb #a5505aa4
+def _replace_what_cannot_be_printed() -> None:
+    "Let a console of another encoding, as on Windows, show ? in place of an error."
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     "Run a command and return the exit status."
+    _replace_what_cannot_be_printed()
     args = make_parser().parse_args(argv)
     try:
         return args.call(args)

@@ -134,7 +134,7 @@ def _seconds_of_noise(by_word: Mapping[str, list[Path]]) -> list[tuple[Path, int
 def _is_test(root: Path, clips: list[tuple[Path, int, int]]) -> tuple[np.ndarray, str]:
     "Return which clips belong to the test set, shape (n,), and how that was decided."
     lists = root / "testing_list.txt"
-    named = set(lists.read_text().split()) if lists.is_file() else None
+    named = set(lists.read_text(encoding="utf-8").split()) if lists.is_file() else None
 
     def one(file: Path, start: int) -> bool:
         if named is None or file.parent.name == NOISE_FOLDER:
