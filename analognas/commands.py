@@ -256,6 +256,13 @@ def bench_search(args: Namespace) -> dict[str, Any]:
     return search.bench_search(args.store or Path("labels/search.sqlite"), seeds)
 
 
+def bench_kernels(args: Namespace) -> dict[str, Any]:
+    "Measure memory and processor time of kernels side by side."
+    from analognas.bench import kernels
+
+    return bench_kernels()
+
+
 def bench_scale(args: Namespace) -> dict[str, Any]:
     "Time a search on one and on two Dask workers."
     from analognas.bench import scale
@@ -284,6 +291,7 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "query": bench_query,
     "search": bench_search,
     "scale": bench_scale,
+    "kernels": bench_kernels,
     "baselines": bench_baselines,
 }
 
