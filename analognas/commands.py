@@ -260,7 +260,7 @@ def bench_kernels(args: Namespace) -> dict[str, Any]:
     "Measure memory and processor time of kernels side by side."
     from analognas.bench import kernels
 
-    return bench_kernels()
+    return kernels.bench_kernels()
 
 
 def bench_scale(args: Namespace) -> dict[str, Any]:

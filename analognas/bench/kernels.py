@@ -21,10 +21,10 @@ STEPS = {
     "kernel": "import ipykernel.kernelapp, ipykernel.ipkernel, matplotlib_inline",
     "first_cell": "from analognas import ConfigSpace, EAOptimizer, Worker, XGBoostEvaluator",
     "torch": "import torch",
-    "whole_notebook": "from analognas.analog import to_analog; from analognas.plots import plot_drift",
+    "whole_notebook": "from analognas import analog, plots; analog.to_analog",
 }  # name -> what is imported in this step
 _ROLLUP = Path("/proc/self/smaps_rollup")
-# Runs in each process: a step is a line on standard input, and its answer a line on standard output.
+# Runs in each process: a step is a line on standard input, its answer a line on standard output.
 _CHILD = """
 import json, sys, time
 for line in sys.stdin:
@@ -74,7 +74,7 @@ class _Kernel:
 
 # %% ../../nbs/bench/55_kernels.ipynb #ce550006
 def measure_step(kernels: list[_Kernel], code: str) -> tuple[list[float], list[float]]:
-    "Return the seconds of a step of each kernel, and its private memory (MB) after all have done it."
+    "Return the seconds of a step of each kernel, and its private memory (MB) after all did it."
     seconds = []
     for kernel in kernels:  # in turn: processes that start at once would share the cores
         kernel.send(code)
