@@ -38,7 +38,8 @@ def work(barrier, answers):
     answers.put(hashlib.sha256(facts).hexdigest())
 
 
-source.write_text("abc", encoding="utf-8")
+if not source.exists():
+    source.write_text("abc", encoding="utf-8")
 barrier, answers = fork.Barrier({PROCESSES}), fork.Queue()
 children = [fork.Process(target=work, args=(barrier, answers)) for _ in range({PROCESSES})]
 for child in children:
