@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
-.PHONY: help setup demo test test-all test-browser drills lab docs check export release clean-venv
+.PHONY: help setup demo test test-all test-browser drills lab docs check export release versions image clean-venv
 
 help:
 	@echo "make demo       search by measuring and by predicting, train, program, drift; one to three minutes"
@@ -19,6 +19,8 @@ help:
 	@echo "make check      checks that code and notebooks agree; imports, types, style"
 	@echo "make export     write analognas/, README.md and names in CHANGELOG.md anew, after changing a notebook"
 	@echo "make release    wheel and source distribution in dist/, tried in an empty environment"
+	@echo "make versions   the oldest admitted versions in an environment of their own, and tests; WHICH=newest the newest"
+	@echo "make image      the container image, started and asked whether it is healthy; ENGINE=podman for podman"
 	@echo "make clean-venv throw the installed environment away"
 	@echo
 	@echo "The first of them installs everything into .venv: Python 3.12 to 3.14 and up to 12 GB of free disk are needed."
@@ -71,6 +73,16 @@ export: setup
 
 release: setup
 	$(BIN)/python .ci/release.py
+
+# Neither needs .venv.
+PYTHON ?= python3
+WHICH ?= oldest
+ENGINE ?= docker
+versions:
+	$(PYTHON) .ci/versions.py $(WHICH) $(ARGS)
+
+image:
+	ENGINE=$(ENGINE) bash .ci/image $(ARGS)
 
 clean-venv:
 	rm -rf .venv

@@ -8,7 +8,6 @@ __all__ = []
 # %% ../../nbs/analog/20_compiled.ipynb #04f74afa
 import ctypes
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from numba import njit
 from torch import Tensor
 
 from ..core import renamed
+from ..core.processes import after_fork
 
 # %% ../../nbs/analog/20_compiled.ipynb #8bd4c1fd
 # LLVM's names for what may be changed in a sum; infinities and NaN stay what they are
@@ -210,7 +210,7 @@ def _stay_alone() -> None:
     _on_all_threads = None
 
 
-os.register_at_fork(after_in_child=_stay_alone)
+after_fork(_stay_alone)
 
 
 def run_parts(

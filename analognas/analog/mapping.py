@@ -13,7 +13,6 @@ import warnings
 from typing import Any
 
 import torch
-from aihwkit.simulator.parameters.enums import WeightRemapType
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -28,6 +27,10 @@ from analognas.analog.tiles import (
 )
 from .weights import guard, raw
 from ..core import ConfigError
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.simulator.parameters.enums import WeightRemapType
 
 # %% ../../nbs/analog/67_mapping.ipynb #cb8c695c
 log = logging.getLogger("analognas")

@@ -11,8 +11,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
 from torch import Tensor
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.simulator.parameters.enums import (
+        WeightClipType,
+        WeightModifierType,
+        WeightRemapType,
+    )
 
 # %% ../../nbs/analog/15_tiles.ipynb #e0e06830
 def split_sizes(

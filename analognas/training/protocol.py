@@ -14,14 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from aihwkit.optim import AnalogSGD
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..analog.batches import gather, map_inputs, take_rows
-from ..analog.convert import to_analog
 from ..analog.hardware import create_rpu_config
-from ..analog.measure import accuracy, eval_mode, stream_drift
 from ..analog.noise import torch_seed
 from analognas.core import (
     ConfigError,
@@ -45,7 +42,6 @@ from analognas.training.fit import (
     kit_optimizer,
     one_cycle,
 )
-from .placements import step_placements
 
 # %% ../../nbs/training/20_protocol.ipynb #e25b2795
 _all_ = ["Protocol"]  # which is offered here, too
@@ -156,6 +152,13 @@ def _sgd(protocol: Protocol, phase: str, kind: Callable = torch.optim.SGD) -> Ma
     lr = protocol.lr if phase == DIGITAL else protocol.hwa_lr
     return one_cycle(kind, lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
 
+
+def _kit_sgd(protocol: Protocol) -> MakeOptimizer:
+    "Return what makes aihwkit's optimizer for the tiles of its own."
+    from aihwkit.optim import AnalogSGD
+
+    return _sgd(protocol, HARDWARE_AWARE, AnalogSGD)
+
 # %% ../../nbs/training/20_protocol.ipynb #174e2fb9
 def train_digital(
     model: nn.Module,  # the network; trained in place
@@ -194,7 +197,13 @@ def train_hardware_aware(
     distillation_weight: float = 0.5,  # of those targets, 0 to 1; 1: the data's are not used
     placement: Placement | Sequence[str] | None = None,  # in training; or kinds to draw from
 ) -> nn.Module:  # an analog network, in evaluation mode
-    "Convert to analog layers and continue training with the chip's noise in the forward pass."
+    """Convert to analog layers and continue training with the chip's noise in the forward pass.
+
+    Raises `MissingExtraError` without aihwkit."""
+    from analognas.analog.convert import to_analog  # needs aihwkit, digital training does not
+    from analognas.analog.measure import eval_mode
+    from analognas.training.placements import step_placements
+
     objective = Objective(loss, get_output)
     if distillation is not None:
         objective = Objective(loss, get_output, model, distillation, distillation_weight)
@@ -202,7 +211,7 @@ def train_hardware_aware(
         analog = to_analog(model, rpu_config)
         make = optimizer or _sgd(protocol, HARDWARE_AWARE)
         if has_kit_tiles(analog):
-            make = kit_optimizer(optimizer or _sgd(protocol, HARDWARE_AWARE, AnalogSGD))
+            make = kit_optimizer(optimizer or _kit_sgd(protocol))
             checkpoint = drop_file(checkpoint)
         with step_placements(analog, placement, objective) as placed:
             _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, placed)
@@ -302,7 +311,8 @@ def train_and_measure(
     Values of the training and of the chip that the config chooses take the place of the given ones.
     The same seed gives the same result on the same machine. With a `checkpoint` a process that is
     killed loses one epoch at most, and the result is the same. Raises `ConfigError` for a config
-    that is not of the space and for a device that does not work."""
+    that is not of the space and for a device that does not work, `MissingExtraError` without
+    aihwkit."""
     protocol, rpu_config = chosen_recipe(space, config, protocol, rpu_config)
     run = _Run(data, protocol, rpu_config, seed, progress, device, checkpoint or Checkpoint())
     return run.measure(lambda: space.build_network(config))
@@ -349,6 +359,8 @@ class _Run:
 
     def measure(self, make_network: Callable[[], nn.Module]) -> Measurement:
         "Do all phases."
+        from analognas.analog.measure import accuracy  # needs aihwkit: fail before the training
+
         # TF32 would change the results of a GPU.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             s_init, s_train, s_hwa, s_drift = spawn_seeds(self.seed, 4)
@@ -364,6 +376,8 @@ class _Run:
 
     def _train_digital(self, model: nn.Module, seed: int) -> None:
         "Train digitally, or load what a killed process had trained."
+        from analognas.analog.measure import accuracy
+
         if self.kept.state["phase"] == DIGITAL:
             train_digital(model, self.data, self.protocol, seed, self.progress, self.kept)
             self.kept.write(
@@ -376,6 +390,8 @@ class _Run:
 
     def _train_hardware_aware(self, model: nn.Module, seed: int) -> nn.Module:
         "Train hardware-aware, or load what a killed process had trained."
+        from analognas.analog.convert import to_analog
+
         if self.kept.state["phase"] == HARDWARE_AWARE:
             analog = train_hardware_aware(
                 model, self.data, self.rpu_config, self.protocol, seed, self.progress, self.kept
@@ -389,6 +405,8 @@ class _Run:
 
     def _read(self, analog: nn.Module, seed: int) -> DriftRecord:
         "Measure the drift, repeat by repeat, without those that a killed process had measured."
+        from analognas.analog.measure import stream_drift
+
         times = self.protocol.t_inference
         rows = [list(row) for row in self.kept.state["acc"]]
         stream = stream_drift(
