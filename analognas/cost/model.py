@@ -30,7 +30,7 @@ from analognas.cost.digital import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.layers import LayerShape
-from ..search_spaces.scopes import HARDWARE
+from ..search_spaces.scopes import HARDWARE, PLACEMENT
 
 # %% ../../nbs/cost/10_model.ipynb #16a5d06d
 @dataclass(frozen=True)
@@ -328,15 +328,27 @@ def hardware_cost(
     Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
     (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
     after another.
-    Configs that choose the tile size of the chip have tiles of that size.
-    Raises `ConfigError` for an unknown chip or a bad config."""
+    Configs that choose the tile size of the chip have tiles of that size. Layers that a config
+    keeps digital have no tiles; they cost their multiply-accumulates and the reading of their
+    weights in the chip's digital unit, and the networks are built for it.
+    Raises `ConfigError` for an unknown chip or a bad config, and for a kind that the chip has no
+    unit for."""
     tables = []
     for hardware, rows in _group_by_chip(space, configs):
         on_chip = find_chip(chip).with_choices(hardware)
         same = [configs[i] for i in rows]
-        tables.append(network_costs(space.crossbar_layers(same), len(same), on_chip))
+        tables.append(_costs_on(space, same, on_chip))
         tables[-1].index = rows
     return pd.concat(tables).sort_index()
+
+
+def _costs_on(space: ConfigSpace, configs: Sequence[Mapping], chip: Chip) -> pd.DataFrame:
+    "Return the costs of n configs on one chip."
+    if space.names_in(PLACEMENT):
+        from analognas.cost.placed import placed_costs  # which needs this module
+
+        return placed_costs(space, configs, chip)
+    return network_costs(space.crossbar_layers(configs), len(configs), chip)
 
 
 def _group_by_chip(
@@ -360,7 +372,12 @@ def layer_costs(
     """Return shape and number of each kind of layer, and the costs of all its layers together.
 
     Columns: `rows`, `cols`, `pixels` (MVMs per inference and layer), `times` (layers), and those of
-    `hardware_cost` less `chips`. Raises `ConfigError` for an unknown chip, a bad config, and a
-    network without a layer for crossbars."""
+    `hardware_cost` less `chips`. Layers that the config keeps digital are left out; where it
+    chooses a placement, a row is a single layer. Raises `ConfigError` for an unknown chip, a bad
+    config, and a network without a layer for crossbars."""
     on_chip = find_chip(chip).with_choices(space.split(config).hardware)
+    if space.names_in(PLACEMENT):
+        from analognas.cost.placed import placed_layers  # which needs this module
+
+        return placed_layers(space, config, on_chip)
     return layer_table(space.crossbar_layers([config]), on_chip)

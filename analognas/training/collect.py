@@ -30,7 +30,7 @@ from .collector import Collector, checkpoint_folder, varies_data
 from .label_store import LabelStore, label_set
 from .labels import save_label_set
 from .plans import CollectionPlan, check_repeats, describe_measurements, find_plan
-from .protocol import Protocol, check_device, prepare
+from .protocol import Protocol, check_device, check_placements, prepare
 
 # %% ../../nbs/training/40_collect.ipynb #ba7b844e
 @dataclass
@@ -246,6 +246,7 @@ def _check_run(
     check_device(device)
     create_rpu_config(plan.preset)
     check_repeats(space)
+    check_placements(space)
 
 
 def _metadata_of(space: ConfigSpace, data: Dataset, plan: CollectionPlan, device: str) -> dict:
@@ -272,8 +273,8 @@ def collect(
 ) -> LabelStore:  # the filled store
     """Measure the architectures of a plan.
 
-    Resumable, and several processes may run the same call at once. Values of the training and of
-    the chip that an architecture's config chooses take the place of the plan's.
+    Resumable, and several processes may run the same call at once. What an architecture's config
+    chooses of training, chip and placement takes the place of the plan's.
 
     An architecture that fails is recorded with its error and does not stop the rest. A kill
     costs one epoch of the network in progress. Raises `ConfigError`, before any task is claimed,

@@ -23,6 +23,7 @@ from ..analog.convert import to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.measure import accuracy, eval_mode, stream_drift
 from ..analog.noise import torch_seed
+from ..analog.placing import layer_names, place
 from analognas.core import (
     ConfigError,
     DriftRecord,
@@ -33,6 +34,7 @@ from analognas.core import (
     spawn_seeds,
 )
 from ..datasets.base import Dataset, hold_out
+from ..search_spaces.network_modules import check_all_modules
 from .augment import Augment, augment_for
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
 from analognas.training.fit import (
@@ -218,7 +220,7 @@ class Measurement:
     # of the analog network before programming: converters and output noise only, percent
     acc_hwa: float
     seconds: float  # wall-clock time it took
-    model: nn.Module  # the hardware-aware trained analog network
+    model: nn.Module  # the hardware-aware trained network, with its digital layers if there are any
 
     def to_dict(self) -> dict:
         "Return everything but the network, for JSON."
@@ -278,6 +280,34 @@ def chosen_recipe(
     return parts.protocol(protocol), create_rpu_config(parts.chip(chip or HardwareConfig()))
 
 
+def chosen_placement(
+    space: Any,  # a `ConfigSpace`; another space has no choices
+    config: Mapping,
+    placement: Placement | None = None,
+) -> Placement | None:
+    "Return the placement of a config, behind the entries of the one that is given."
+    if not hasattr(space, "split"):
+        return placement
+    return space.split(config).placed(placement)
+
+
+def check_placements(space: Any) -> None:
+    "Raise `ConfigError` for a choice of the placement about what is no layer for tiles."
+    if hasattr(space, "names_in"):
+        check_all_modules(space, layer_names)
+
+
+def fitting_placement(model: nn.Module, placement: Placement | None) -> Placement | None:
+    "Return what a placement decides about a network's layers; None if all are analog."
+    if placement is None:
+        return None
+    names = layer_names(model)
+    fitting = placement.restricted(names)
+    if set(fitting.kinds(names).values()) <= {"analog"}:
+        return None
+    return fitting
+
+
 def _for_aihwkit(chip: Any) -> Any:
     "Return aihwkit's configuration of a `HardwareConfig`, and anything else as it is."
     if isinstance(chip, HardwareConfig):
@@ -296,15 +326,19 @@ def train_and_measure(
     device: str | torch.device = "cpu",  # where to train and measure
     # where to continue, if a process was killed; None keeps nothing
     checkpoint: Checkpoint | None = None,
+    placement: Placement | None = None,  # which layers stay digital; None: all are analog
 ) -> Measurement:  # accuracies and the trained network
     """Train digitally, train hardware-aware, program, and measure the accuracy over time.
 
-    Values of the training and of the chip that the config chooses take the place of the given ones.
+    What the config chooses of the training, the chip and the placement takes the place of what is
+    given. Layers that stay digital are so in hardware-aware training and when the accuracy is read.
     The same seed gives the same result on the same machine. With a `checkpoint` a process that is
     killed loses one epoch at most, and the result is the same. Raises `ConfigError` for a config
     that is not of the space and for a device that does not work."""
     protocol, rpu_config = chosen_recipe(space, config, protocol, rpu_config)
-    run = _Run(data, protocol, rpu_config, seed, progress, device, checkpoint or Checkpoint())
+    kept = checkpoint or Checkpoint()
+    placed = chosen_placement(space, config, placement)
+    run = _Run(data, protocol, rpu_config, seed, progress, device, kept, placed)
     return run.measure(lambda: space.build_network(config))
 
 # %% ../../nbs/training/20_protocol.ipynb #8ccc7b8b
@@ -340,10 +374,13 @@ class _Run:
     progress: bool
     device: str | torch.device
     kept: Checkpoint
+    placement: Placement | None = None
 
     def __post_init__(self):
         check_device(self.device)
-        about = {"protocol": asdict(self.protocol), "seed": self.seed}
+        about: dict[str, Any] = {"protocol": asdict(self.protocol), "seed": self.seed}
+        if self.placement is not None:
+            about["placement"] = self.placement.to_dict()
         self.kept.open(about | {"dataset": self.data.info.name})
         self.data, self.protocol = prepare(self.data, self.protocol, self.device)
 
@@ -354,13 +391,20 @@ class _Run:
             s_init, s_train, s_hwa, s_drift = spawn_seeds(self.seed, 4)
             with torch_seed(s_init):
                 model = make_network().to(self.device)
+            self.placement = fitting_placement(model, self.placement)
             self._train_digital(model, s_train)
-            analog = self._train_hardware_aware(model, s_hwa)
+            analog = self._place(self._train_hardware_aware(model, s_hwa))
             with torch_seed(s_drift):
                 acc_hwa = accuracy(analog, *self.data.test)
             drift = self._read(analog, s_drift)
         acc_digital = self.kept.state["acc_digital"]
         return Measurement(drift, acc_digital, acc_hwa, self.kept.seconds, analog)
+
+    def _place(self, analog: nn.Module) -> nn.Module:
+        "Return the network with the layers that stay digital; int8 ranges are those in training."
+        if self.placement is None:
+            return analog
+        return place(analog, self.placement, calibration=self.data.x_train).eval()
 
     def _train_digital(self, model: nn.Module, seed: int) -> None:
         "Train digitally, or load what a killed process had trained."
@@ -378,7 +422,14 @@ class _Run:
         "Train hardware-aware, or load what a killed process had trained."
         if self.kept.state["phase"] == HARDWARE_AWARE:
             analog = train_hardware_aware(
-                model, self.data, self.rpu_config, self.protocol, seed, self.progress, self.kept
+                model,
+                self.data,
+                self.rpu_config,
+                self.protocol,
+                seed,
+                self.progress,
+                self.kept,
+                placement=self.placement,
             )
             if not has_kit_tiles(analog):
                 self.kept.write(phase=READING, epoch=0, optimizer={}, model=analog.state_dict())

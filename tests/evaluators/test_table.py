@@ -122,3 +122,12 @@ def test_choices_that_the_labels_lack_are_ignored_and_said_once(published):
     space.add_hyperparameter("width", "discrete", 1, 2)
     with pytest.raises(ConfigError, match="describes architectures by"):
         evaluator.bind(space)
+
+
+def test_a_placement_that_the_labels_lack_is_ignored_and_said(published):
+    space = NASBench201Space()
+    space.add_placement_hyperparameter("stem", "stem*")
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied stem:"):
+        evaluator = TableEvaluator(published).bind(space)
+    configs = [config | {"stem": "int8"} for config in published.configs[:5]]
+    assert np.array_equal(evaluator.query_pop(configs).acc_1d, published.table.acc_1d[:5])
