@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..core import ConfigError, check_choice, check_number
 from ..core.hardware import PRESETS, HardwareConfig
+from ..core.placement import KINDS
 from analognas.cost.digital import (
     FP16_ADD,
     FP16_MULTIPLY,
@@ -30,6 +31,7 @@ from analognas.cost.digital import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.layers import LayerShape
+from ..search_spaces.network_modules import layers_of_kind
 from ..search_spaces.scopes import HARDWARE, PLACEMENT
 
 # %% ../../nbs/cost/10_model.ipynb #16a5d06d
@@ -337,18 +339,30 @@ def hardware_cost(
     for hardware, rows in _group_by_chip(space, configs):
         on_chip = find_chip(chip).with_choices(hardware)
         same = [configs[i] for i in rows]
-        tables.append(_costs_on(space, same, on_chip))
-        tables[-1].index = rows
+        table = network_costs(space.crossbar_layers(same), len(same), on_chip)
+        latency, energy = _digital_costs(space, same, on_chip)
+        table = table.assign(latency=table.latency + latency, energy=table.energy + energy)
+        table.index = rows
+        tables.append(table)
     return pd.concat(tables).sort_index()
 
 
-def _costs_on(space: ConfigSpace, configs: Sequence[Mapping], chip: Chip) -> pd.DataFrame:
-    "Return the costs of n configs on one chip."
-    if space.names_in(PLACEMENT):
-        from analognas.cost.placed import placed_costs  # which needs this module
-
-        return placed_costs(space, configs, chip)
-    return network_costs(space.crossbar_layers(configs), len(configs), chip)
+def _digital_costs(
+    space: ConfigSpace, configs: Sequence[Mapping], chip: Chip
+) -> tuple[Any, Any]:  # of n configs, s and J
+    "Return latency and energy of the layers that configs keep digital; 0 where they choose none."
+    latency: Any = 0.0
+    energy: Any = 0.0
+    if not space.names_in(PLACEMENT):
+        return latency, energy
+    for kind in KINDS[1:]:
+        for layer in layers_of_kind(space, configs, kind):
+            array = chip.digital.array(kind)
+            weights = layer.count * layer.weights
+            latency = latency + layer.macs / array.rate
+            energy = energy + layer.macs * array.energy
+            energy = energy + weights * array.size * chip.digital.memory_energy
+    return latency, energy
 
 
 def _group_by_chip(
@@ -376,8 +390,4 @@ def layer_costs(
     chooses a placement, a row is a single layer. Raises `ConfigError` for an unknown chip, a bad
     config, and a network without a layer for crossbars."""
     on_chip = find_chip(chip).with_choices(space.split(config).hardware)
-    if space.names_in(PLACEMENT):
-        from analognas.cost.placed import placed_layers  # which needs this module
-
-        return placed_layers(space, config, on_chip)
     return layer_table(space.crossbar_layers([config]), on_chip)

@@ -22,10 +22,11 @@ from ..datasets.base import Dataset
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
+from ..training.choices import check_placements
 from ..training.label_store import LabelStore, label_set
 from ..training.labels import TARGETS, LabelSet
 from ..training.plans import LABEL_TIMES, check_repeats, describe_measurements
-from ..training.protocol import Protocol, check_placements, train_and_measure
+from ..training.protocol import Protocol, train_and_measure
 
 # %% ../../nbs/evaluators/70_measured.ipynb #5e00a79d
 FAST_PROTOCOL = Protocol(

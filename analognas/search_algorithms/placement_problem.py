@@ -130,6 +130,10 @@ class PlacementProblem:
             return "int8"
         return others[0]
 
+    def uniform(self, kind: str) -> Kinds:
+        "Return the placement with all layers of a kind."
+        return (kind,) * self.n_layers
+
     # ---- values --------------------------------------------------------------------------------
 
     def measure(
@@ -165,6 +169,12 @@ class PlacementProblem:
             return self.analog_share(key)
         return self.cost(key)[name]
 
+    def computed(self, keys: Sequence[Kinds]) -> pd.DataFrame:  # a row for each
+        "Return the wanted quantities of placements that need no measurement."
+        names = [name for name in self.wanted if PLACEMENT_QUANTITIES[name].time is None]
+        rows = [{name: self._value(name, key, None) for name in names} for key in keys]
+        return pd.DataFrame(rows, columns=names, dtype=float)
+
     def analog_share(self, key: Kinds) -> float:
         "Return the share of multiply-accumulates that a placement has on tiles."
         macs = self.measurer.macs
@@ -192,6 +202,8 @@ class PlacementProblem:
         "Return by how much placements miss the limits in all, as shares of them, (n,); 0: not."
         total = np.zeros(len(values))
         for name, worst in self.limits.items():
+            if name not in values:
+                continue
             excess = values[name].to_numpy(float) - worst
             if PLACEMENT_QUANTITIES[name].maximise:
                 excess = -excess
@@ -233,3 +245,48 @@ class PlacementProblem:
         losses = self.losses(values)[met]
         kept = met[_moo("moocore").is_nondominated(losses, keep_weakly=True)]
         return kept[np.argsort(self.losses(values)[kept, 0], kind="stable")].tolist()
+
+# %% ../../nbs/search_algorithms/161_placement_problem.ipynb #402cfdc6
+def halve(
+    problem: PlacementProblem,
+    keys: Sequence[Kinds],
+    n_full: int,  # that are left
+    levels: Sequence[Fidelity],  # the cheapest first
+) -> list[Kinds]:
+    "Measure placements more and more thoroughly, and keep the best: successive halving."
+    keys = list(dict.fromkeys(keys))
+    sizes = np.geomspace(max(len(keys), n_full), n_full, len(levels) + 1).round().astype(int)
+    for fidelity, n in zip(levels, sizes[1:], strict=True):
+        if len(keys) <= n_full:
+            break
+        values = problem.measure(keys, fidelity)
+        keys = [keys[i] for i in problem.best(values, int(n))]
+    return keys
+
+
+def random_placements(
+    problem: PlacementProblem,
+    rng: np.random.Generator,
+    n: int,
+) -> list[Kinds]:  # different ones, the two extremes first
+    "Draw placements whose numbers of analog layers are spread evenly."
+    ends = [problem.uniform("analog"), problem.uniform(problem.digital_kind)]
+    found = dict.fromkeys(ends)
+    others = [kind for kind in problem.kinds if kind != "analog"]
+    for _ in range(20 * n):
+        if len(found) >= n:
+            break
+        analog = rng.random(problem.n_layers) < rng.random()
+        digital = rng.choice(others, problem.n_layers)
+        found[tuple(str(v) for v in np.where(analog, "analog", digital))] = None
+    return list(found)[:n]
+
+
+def other_kinds(
+    key: Kinds,
+    now: str,
+    then: str,
+) -> list[Kinds]:
+    "Return the placements with one layer of another kind."
+    rows = [i for i, kind in enumerate(key) if kind == now]
+    return [(*key[:i], then, *key[i + 1 :]) for i in rows]

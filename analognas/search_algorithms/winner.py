@@ -40,14 +40,14 @@ def measure_winner(
     """Return the `Measurement` of an architecture, its settings, and the trained weights.
 
     What the config chooses of its training and its chip takes the place of the protocol's and the
-    chip's values, and layers that it keeps digital stay digital. The weights are those of the hardware-aware training, as the bytes of a
-    `state_dict` file."""
+    chip's values, and layers that it keeps digital stay digital.
+
+    The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
     # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
+    from analognas.training.choices import chosen_placement, chosen_recipe
     from analognas.training.protocol import (
         Protocol,
-        chosen_placement,
-        chosen_recipe,
         device_name,
         train_and_measure,
     )

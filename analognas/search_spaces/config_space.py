@@ -48,11 +48,12 @@ from analognas.search_spaces.families import (
     find_family,
 )
 from .hyperparameter import Hyperparameter
-from .layers import LayerShape, count_params, stack_layers, trace_layers
-from .network_modules import check_modules
+from .layers import LayerShape, count_params
+from .network_modules import check_modules, layers_of_kind
 from analognas.search_spaces.scopes import (
     ARCHITECTURE,
     HARDWARE,
+    PLACEMENT,
     TRAINING,
     ConfigParts,
     check_field,
@@ -367,14 +368,13 @@ class ConfigSpace:
     def crossbar_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
         """Return the layers of n networks that go on crossbars, one kind at a time.
 
-        Numbers are arrays, shape (n,). If the family does not compute them, each network is built
-        and run once."""
+        Numbers are arrays, shape (n,). If the family does not compute them, or configs choose which
+        layers do, each network is built and run once."""
         columns = self._of_architecture(self.columns(configs))
         layers = self.family.crossbar_layers(columns, self.info.input_dim, self.info.classes)
-        if layers is not None:
-            return layers
-        networks = [trace_layers(self.build_network(c), self.info.input_dim) for c in configs]
-        return stack_layers(networks)
+        if layers is None or self.names_in(PLACEMENT):
+            return layers_of_kind(self, configs, "analog")
+        return layers
 
     def features(self, configs: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
         """Return the features of surrogates: names, and a matrix of shape (n, number of names).

@@ -26,11 +26,12 @@ from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
 from ..datasets.base import Dataset
 from ..search_spaces.config_space import ConfigSpace
+from .choices import check_placements
 from .collector import Collector, checkpoint_folder, varies_data
 from .label_store import LabelStore, label_set
 from .labels import save_label_set
 from .plans import CollectionPlan, check_repeats, describe_measurements, find_plan
-from .protocol import Protocol, check_device, check_placements, prepare
+from .protocol import Protocol, check_device, prepare
 
 # %% ../../nbs/training/40_collect.ipynb #ba7b844e
 @dataclass

@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 
 from ..analog.batches import gather, map_inputs, take_rows
 from ..analog.convert import to_analog
-from ..analog.hardware import create_rpu_config
 from ..analog.measure import accuracy, eval_mode, stream_drift
 from ..analog.noise import torch_seed
 from ..analog.placing import layer_names, place
@@ -34,8 +33,8 @@ from analognas.core import (
     spawn_seeds,
 )
 from ..datasets.base import Dataset, hold_out
-from ..search_spaces.network_modules import check_all_modules
 from .augment import Augment, augment_for
+from .choices import chosen_placement, chosen_recipe, fitting_placement
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
 from analognas.training.fit import (
     Fit,
@@ -257,63 +256,6 @@ def check_device(device: str | torch.device) -> None:
             f"The device {str(device)!r} cannot be used ({reason}). Available: {here}."
         ) from e
 
-# %% ../../nbs/training/20_protocol.ipynb #8ac39928
-def chosen_recipe(
-    space: Any,  # a `ConfigSpace`; another space has no choices of training and chip
-    config: Mapping,
-    protocol: Protocol,
-    chip: Any,  # a `HardwareConfig`, an aihwkit configuration, or None for the "pcm" preset
-) -> tuple[Protocol, Any]:  # the protocol, and aihwkit's configuration or None
-    """Return the training and the chip of a config, which changes those that are given.
-
-    Raises `ConfigError` if a config chooses fields of a chip that is given as aihwkit's."""
-    if not hasattr(space, "split"):
-        return protocol, _for_aihwkit(chip)
-    parts = space.split(config)
-    if not parts.hardware:
-        return parts.protocol(protocol), _for_aihwkit(chip)
-    if chip is not None and not isinstance(chip, HardwareConfig):
-        raise ConfigError(
-            f"The config chooses {', '.join(parts.hardware)} of the chip, so the chip must be a "
-            f"HardwareConfig; got {type(chip).__name__}."
-        )
-    return parts.protocol(protocol), create_rpu_config(parts.chip(chip or HardwareConfig()))
-
-
-def chosen_placement(
-    space: Any,  # a `ConfigSpace`; another space has no choices
-    config: Mapping,
-    placement: Placement | None = None,
-) -> Placement | None:
-    "Return the placement of a config, behind the entries of the one that is given."
-    if not hasattr(space, "split"):
-        return placement
-    return space.split(config).placed(placement)
-
-
-def check_placements(space: Any) -> None:
-    "Raise `ConfigError` for a choice of the placement about what is no layer for tiles."
-    if hasattr(space, "names_in"):
-        check_all_modules(space, layer_names)
-
-
-def fitting_placement(model: nn.Module, placement: Placement | None) -> Placement | None:
-    "Return what a placement decides about a network's layers; None if all are analog."
-    if placement is None:
-        return None
-    names = layer_names(model)
-    fitting = placement.restricted(names)
-    if set(fitting.kinds(names).values()) <= {"analog"}:
-        return None
-    return fitting
-
-
-def _for_aihwkit(chip: Any) -> Any:
-    "Return aihwkit's configuration of a `HardwareConfig`, and anything else as it is."
-    if isinstance(chip, HardwareConfig):
-        return create_rpu_config(chip)
-    return chip
-
 # %% ../../nbs/training/20_protocol.ipynb #57a16412
 def train_and_measure(
     space: Any,  # the search space: anything with `build_network(config)`
@@ -438,9 +380,18 @@ class _Run:
         analog.load_state_dict(self.kept.state["model"])
         return analog
 
+    def _is_digital(self, model: nn.Module) -> bool:
+        "Return whether no layer is left on tiles, so that every reading is the same."
+        if self.placement is None:
+            return False
+        return "analog" not in self.placement.kinds(layer_names(model)).values()
+
     def _read(self, analog: nn.Module, seed: int) -> DriftRecord:
         "Measure the drift, repeat by repeat, without those that a killed process had measured."
         times = self.protocol.t_inference
+        if self._is_digital(analog):
+            value = accuracy(analog, *self.data.test)
+            return DriftRecord(times, np.full((self.protocol.n_rep, len(times)), value))
         rows = [list(row) for row in self.kept.state["acc"]]
         stream = stream_drift(
             analog, self.data.test, times, self.protocol.n_rep, seed, first=len(rows)

@@ -22,7 +22,9 @@ def own_space():
     return space
 
 
-@pytest.mark.parametrize("make", [lambda: ConfigSpace("digits"), lambda: NASBench201Space("digits")])
+@pytest.mark.parametrize(
+    "make", [lambda: ConfigSpace("digits"), lambda: NASBench201Space("digits")]
+)
 def test_outline_has_the_names_of_the_network_and_no_memory(make):
     space = make()
     drawn = space.sample_arch_uniformly(20, 0)

@@ -187,14 +187,21 @@ def placed():
 
 def test_placements_are_split_in_the_order_of_their_hyperparameters():
     space = placed()
-    config = space.sample_arch(0) | {"hidden": 8, "all": "int8", "ends": "analog", "head.0": "float"}
+    config = space.sample_arch(0) | {
+        "hidden": 8,
+        "all": "int8",
+        "ends": "analog",
+        "head.0": "float",
+    }
     entries = space.split(space.canonical(config)).placement
     assert list(entries.items()) == [("*", "int8"), ("stem", "analog"), ("head.0", "float")]
     assert list(space.split(config | {"hidden": 4}).placement) == ["*", "head.0"]
 
 
 def test_entries_of_a_config_stand_behind_those_that_are_given():
-    parts = placed().split(placed().sample_arch(0) | {"hidden": 4, "all": "int8", "head.0": "float"})
+    parts = placed().split(
+        placed().sample_arch(0) | {"hidden": 4, "all": "int8", "head.0": "float"}
+    )
     given = Placement({"head.0": "analog", "body": "float"}, "float")
     assert parts.placed(given) == Placement(
         {"body": "float", "*": "int8", "head.0": "float"}, "float"

@@ -28,7 +28,9 @@ def own_space():
     return space
 
 
-@pytest.mark.parametrize("make", [lambda: ConfigSpace("digits"), lambda: NASBench201Space("digits")])
+@pytest.mark.parametrize(
+    "make", [lambda: ConfigSpace("digits"), lambda: NASBench201Space("digits")]
+)
 def test_tiles_are_those_of_the_built_network(make):
     plain, space = make(), make()
     patterns = {"ResNet": "*shortcut*", "NAS": "*"}
@@ -73,6 +75,9 @@ def test_layers_of_a_floor_plan_are_those_on_tiles():
     space = own_space()
     assert list(layer_costs(space, {"hidden": 8, "first": "analog"}).index) == ["1", "2"]
     assert list(layer_costs(space, {"hidden": 8, "first": "int8"}).index) == ["2"]
+    space.add_placement_hyperparameter("last", "2")
+    with pytest.raises(ConfigError, match="nothing to put on tiles"):
+        layer_costs(space, {"hidden": 8, "first": "int8", "last": "int8"})
 
 
 def test_no_config_has_no_cost():
