@@ -139,7 +139,7 @@ def run_search(args: Namespace) -> int:
             chunksize=args.chunk,
             **executor,
         )
-        worker.search()
+        worker.search(args.retry_failed)
         worker.result_summary()
     return 0
 

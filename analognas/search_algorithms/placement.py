@@ -356,10 +356,11 @@ def _kept(
     if run_dir is None:
         yield None
         return
+    name = getattr(way, "__qualname__", type(way).__qualname__)  # an object may be called, too
     settings = measurement_settings(problem.measurer) | {
         "objectives": list(problem.objectives),
         "limits": problem.limits,
-        "way": f"{way.__module__}.{way.__qualname__}",
+        "way": f"{way.__module__}.{name}",
         "n_full": n_full,
         "search_seed": seed,
         "screening": [[f.n_rep, f.n_examples] for f in problem.screening],

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/search_algorithms/161_placement_problem.ipynb #7787f872
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,51 @@ class Fidelity:
 
     n_rep: int  # programmings
     n_examples: int | None = None  # at least so many; None: all
+
+
+COSTS = ("energy", "latency")  # joules and seconds
+
+
+@dataclass(frozen=True)
+class LayerCosts:
+    "Energy and latency of a network's layers in each kind, and of everything else."
+
+    of_kind: Mapping[str, np.ndarray]  # shape (layers, costs) each
+    rest: np.ndarray  # shape (costs,)
+
+    def of(self, key: Kinds) -> dict[str, float]:
+        "Return the costs of a placement: the sum over its layers."
+        total = self.rest.copy()
+        for i, kind in enumerate(key):
+            total += self.of_kind[kind][i]
+        return dict(zip(COSTS, total.tolist(), strict=True))
+
+
+def layer_costs_of(
+    parts: Mapping[str, pd.DataFrame],  # by kind, of `model_cost` with all layers in it
+    names: Sequence[str],  # of the layers
+) -> LayerCosts | None:
+    "Return the costs of layers; None if a layer has no part of its own."
+    of_kind: dict[str, np.ndarray] = {}
+    rest = np.zeros(len(COSTS))
+    for kind, table in parts.items():
+        values = np.column_stack([table.energy + table.memory_energy, table.latency])
+        other = (table.kind == "other").to_numpy()
+        rest = values[other].sum(axis=0)
+        owners = [_owner(part, names) for part in table.index[~other]]
+        if set(owners) != set(range(len(names))):
+            return None
+        of_kind[kind] = np.zeros((len(names), len(COSTS)))
+        np.add.at(of_kind[kind], np.array(owners), values[~other])
+    return LayerCosts(of_kind, rest)
+
+
+def _owner(part: str, names: Sequence[str]) -> int | None:
+    "Return the position of the layer that a matrix belongs to."
+    for i, name in enumerate(names):
+        if part == name or part.startswith(f"{name}."):
+            return i
+    return None
 
 
 @dataclass
@@ -183,13 +228,24 @@ class PlacementProblem:
 
     def cost(self, key: Kinds) -> dict[str, float]:
         "Return energy and latency of a placement."
+        if self.layer_costs is not None:
+            return self.layer_costs.of(key)
         if key not in self._costs:
-            one = take_rows(self.measurer.examples.inputs, slice(1))
-            placement = self.measurer.placement(key)
-            model = self.measurer.model
-            system = model_cost(model, one, self.cost_chip, placement=placement).system
-            self._costs[key] = system.iloc[0][["energy", "latency"]].to_dict()
+            system = self._model_cost(key).system
+            self._costs[key] = system.iloc[0][list(COSTS)].to_dict()
         return self._costs[key]
+
+    def _model_cost(self, key: Kinds) -> Any:
+        "Return the cost of a placement, by running the network."
+        one = take_rows(self.measurer.examples.inputs, slice(1))
+        placement = self.measurer.placement(key)
+        return model_cost(self.measurer.model, one, self.cost_chip, placement=placement)
+
+    @cached_property
+    def layer_costs(self) -> LayerCosts | None:
+        "The costs of each layer in each kind; None where layers share a matrix."
+        parts = {kind: self._model_cost(self.uniform(kind)).parts for kind in self.kinds}
+        return layer_costs_of(parts, self.measurer.names)
 
     # ---- comparing -----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ..core import ConfigError, Placement, as_rng
@@ -51,16 +52,16 @@ def some_configs(space: Any) -> Iterator[dict]:
 
 def _where_active(space: Any, h: Hyperparameter) -> Iterator[dict]:
     "Yield configs in which a hyperparameter that the space may not have yet is active."
-    for config in some_configs(space):
-        if h.condition is None:
-            yield config
-            continue
-        parent = space[h.condition[0]]
-        for value in parent.values or (parent.min_value, parent.max_value):
-            changed = space.with_value(config, parent.name, value)
-            if space.is_active(parent.name, changed) and h.is_active(changed):
-                yield changed
-                break
+    if h.condition is None:
+        yield from some_configs(space)
+        return
+    parent = space[h.condition[0]]
+    values = parent.values or (parent.min_value, parent.max_value)
+    wanted = [value for value in reversed(values) if h.is_active({parent.name: value})]
+    for config, value in zip(some_configs(space), cycle(wanted), strict=False):
+        changed = space.with_value(config, parent.name, value)
+        if space.is_active(parent.name, changed):
+            yield changed
 
 # %% ../../nbs/search_spaces/37_network_modules.ipynb #ac7256f5
 def names_with_matrices(network: "torch.nn.Module") -> list[str]:

@@ -26,7 +26,6 @@ from ..analog.placing import layer_names, place
 from analognas.core import (
     ConfigError,
     DriftRecord,
-    HardwareConfig,
     Placement,
     Protocol,
     renamed,
@@ -34,8 +33,8 @@ from analognas.core import (
 )
 from ..datasets.base import Dataset, hold_out
 from .augment import Augment, augment_for
-from .choices import chosen_placement, chosen_recipe, fitting_placement
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
+from .choices import chosen_placement, chosen_recipe, fitting_placement
 from analognas.training.fit import (
     Fit,
     Loss,

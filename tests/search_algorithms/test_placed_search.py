@@ -77,8 +77,7 @@ def test_a_search_killed_at_random_moments_ends_with_the_same_result(tmp_path, u
     total = len(unbroken.evaluations)
     for least in (1, total // 2):
         process = subprocess.Popen([sys.executable, placed_search.__file__, str(tmp_path)], env=ENV)
-        deadline = time.time() + 300
-        while finished(tmp_path) < least and process.poll() is None and time.time() < deadline:
+        while finished(tmp_path) < least and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))  # somewhere in an evaluation
         process.send_signal(signal.SIGKILL)

@@ -64,6 +64,14 @@ def test_a_layer_is_looked_for_where_the_choice_is_active():
         own_space().add_placement_hyperparameter("7", condition=("depth", [1, 2]))
 
 
+@pytest.mark.parametrize("condition", [("depth", 2), ("depth", [1, 2, 4])])
+def test_a_layer_of_some_networks_with_the_choice_is_found(condition):
+    "Index 7 is a layer in networks of depth 4 and of depth 6."
+    space = own_space()
+    space.add_placement_hyperparameter("7", condition=condition)
+    assert space.names_in("placement") == ["7"]
+
+
 def test_placements_come_after_what_the_network_needs():
     space = ConfigSpace("digits", "custom", deep)
     with pytest.raises(ConfigError, match="hyperparameters of the architecture first"):
