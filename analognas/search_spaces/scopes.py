@@ -103,6 +103,11 @@ class Scope:
 class PlacementScope:
     "Check the hyperparameters that choose the kinds of modules."
 
+    @property
+    def kinds(self) -> dict[str, Any]:
+        "Return no fields: names are free, because modules are named beside them."
+        return {}
+
     def check(self, h: Hyperparameter) -> None:
         "Raise `ConfigError` unless a hyperparameter lists kinds, and names modules."
         if h.type != "categorical":
