@@ -1,6 +1,7 @@
 """The commands: `search` on executors, `collect` into a store, results of benches as a table."""
 
 import json
+import sqlite3
 from contextlib import closing
 
 import pytest
@@ -29,6 +30,23 @@ def search(folder, *options) -> dict:
 def serial(tmp_path_factory) -> dict:
     "What the search finds without an executor."
     return search(tmp_path_factory.mktemp("serial"))
+
+
+def failed(run_dir) -> int:
+    "How many evaluations of a run directory failed."
+    with closing(sqlite3.connect(run_dir / "evaluations.sqlite")) as db:
+        query = "select count(*) from evaluation where state = 'failed'"
+        return db.execute(query).fetchone()[0]
+
+
+def test_run_search_retries_failed_evaluations_if_asked_to(serial, tmp_path):
+    search(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "run" / "evaluations.sqlite")) as db, db:
+        db.execute("update evaluation set state = 'failed', error = 'no memory' where id in (2, 3)")
+    search(tmp_path)
+    assert failed(tmp_path / "run") == 2
+    assert search(tmp_path, "--retry-failed") == serial
+    assert failed(tmp_path / "run") == 0
 
 
 @pytest.mark.parametrize("executor", ["threads:2", "processes:2"])

@@ -210,6 +210,53 @@ class Round:
                 c -= np.outer(c[i], c[i]) / (c[i, i] + noise_variance(self.models[j]))
         return rows[chosen].tolist()
 
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    "What has been evaluated."
+
+    losses: np.ndarray  # shape (n, objectives)
+    feasible: np.ndarray  # boolean, shape (n,)
+    descriptions: Sequence[np.ndarray]  # shape (n, columns) each
+    n_start: int  # evaluated before the first model
+
+
+def fit_round(
+    observed: Observed,
+    static: Sequence[int],  # positions of the static objectives
+    new: np.ndarray,  # description of m candidates, shape (m, columns)
+    losses_new: np.ndarray,  # their losses, shape (m, objectives); modelled ones are not read
+    log_feasible: np.ndarray,  # shape (m,)
+    reference: np.ndarray | None = None,  # losses, shape (objectives,); None: of what is evaluated
+) -> Round:
+    "Fit a Gaussian process to each modelled objective."
+    losses = observed.losses
+    lowest: dict[int, float] = {}
+    scales: dict[int, float] = {}
+    models: dict[int, Any] = {}
+    for j in range(losses.shape[1]):
+        if j in static:
+            continue
+        lowest[j] = float(losses[:, j].min())
+        scales[j] = loss_scale(losses[: observed.n_start, j])
+        z = -np.log1p((losses[:, j] - lowest[j]) / scales[j])
+        models[j] = fit_gp(observed.descriptions, z, ignored=losses)
+    known = {j: losses_new[:, j] for j in static}
+    if reference is None:
+        reference = reference_losses(losses[observed.feasible], known)
+    return Round(
+        losses=losses,
+        feasible=observed.feasible,
+        reference=reference,
+        static=known,
+        lowest=lowest,
+        scales=scales,
+        models=models,
+        inputs=np.hstack([*observed.descriptions, losses]),
+        inputs_new=np.hstack([new, losses_new]),
+        log_feasibility=log_feasible,
+    )
+
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #ff0746b5
 def choose_noisy(found: Round, n: int, seed: int) -> list[int]:
     "Return the positions of n candidates that qLogNEHVI chooses one by one."
@@ -389,34 +436,14 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
         trials = list(history.trials.values())
         losses = minimization_values(history, trials, self.objectives)
         feasible = np.array([trial.feasible for trial in trials], bool)
-        lowest: dict[int, float] = {}
-        scales: dict[int, float] = {}
-        models: dict[int, Any] = {}
-        static: dict[int, np.ndarray] = {}
-        for j, name in enumerate(self.objectives):
-            if QUANTITIES[name].static:
-                static[j] = losses_new[:, j]
-                continue
-            lowest[j] = float(losses[:, j].min())
-            scales[j] = loss_scale(losses[: self.nb_start, j])
-            z = -np.log1p((losses[:, j] - lowest[j]) / scales[j])
-            models[j] = fit_gp(old, z, ignored=losses)
-        return Round(
-            losses=losses,
-            feasible=feasible,
-            reference=self._reference_losses(losses[feasible], static),
-            static=static,
-            lowest=lowest,
-            scales=scales,
-            models=models,
-            inputs=np.hstack([*old, losses]),
-            inputs_new=np.hstack([new, losses_new]),
-            log_feasibility=log_feasible,
-        )
+        static = [j for j, name in enumerate(self.objectives) if QUANTITIES[name].static]
+        observed = Observed(losses, feasible, old, self.nb_start)
+        return fit_round(observed, static, new, losses_new, log_feasible, self._reference_losses)
 
-    def _reference_losses(self, losses: np.ndarray, static: Mapping[int, np.ndarray]) -> np.ndarray:
-        "Return the reference point in losses, shape (objectives,)."
+    @property
+    def _reference_losses(self) -> np.ndarray | None:
+        "The reference point in losses, shape (objectives,)."
         if self.reference is None:
-            return reference_losses(losses, static)
+            return None
         values = np.array([self.reference[name] for name in self.objectives])
         return values * objective_signs(self.objectives)

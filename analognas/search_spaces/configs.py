@@ -133,6 +133,17 @@ def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> l
     ]
 
 
+def check_config(hyperparameters: Sequence[Hyperparameter], config: Any) -> None:
+    "Raise `ConfigError` that names every missing, extra or out-of-range value of a config."
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f"A config is a dict of hyperparameter name to value; got {type(config).__name__}."
+        )
+    faults = find_faults(hyperparameters, config)
+    if faults:
+        raise ConfigError("Bad config: " + "; ".join(faults) + ".")
+
+
 def _wrong_values(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
     """Return the names of active hyperparameters whose values are not allowed.
 
@@ -219,6 +230,20 @@ def read_columns(
     return {h.name: columns[h.name] for h in hyperparameters}
 
 
+def canonical_columns(
+    hyperparameters: Sequence[Hyperparameter], configs: Sequence[Mapping]
+) -> dict[str, np.ndarray]:
+    "Return the canonical forms of configs as columns; raise `ConfigError` for a bad config."
+    columns = read_columns(hyperparameters, configs)
+    if columns is not None:
+        return columns
+    for config in configs:
+        check_config(hyperparameters, config)
+    columns = read_columns(hyperparameters, [canonical_config(hyperparameters, c) for c in configs])
+    assert columns is not None, "a canonical form has plain, allowed values"
+    return columns
+
+
 def _read_column(h: Hyperparameter, values: list, active: np.ndarray) -> np.ndarray | None:
     "Return the values of a hyperparameter, `INACTIVE` where it is not active, shape (n,)."
     if h.condition is None:
@@ -276,6 +301,20 @@ def change_value(
         if h.name != name and h.name not in before:
             new[h.name] = h.default_value if rng is None else h.sample(rng)
     return canonical_config(hyperparameters, new)
+
+
+def neighbouring_configs(
+    hyperparameters: Sequence[Hyperparameter],
+    config: Mapping,  # canonical
+) -> list[dict]:
+    "Return every config that differs in one active hyperparameter by one step or category."
+    near = []
+    active = active_names(hyperparameters, config)
+    for h in hyperparameters:
+        if h.name in active:
+            values = h.neighbours(config[h.name])
+            near += [change_value(hyperparameters, config, h.name, value) for value in values]
+    return near
 
 
 def with_metrics(

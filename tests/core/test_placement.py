@@ -95,3 +95,11 @@ def test_check_accepts_modules_around_the_names():
 def test_wrong_values_are_refused(make):
     with pytest.raises(ConfigError):
         make()
+
+
+def test_restricted_keeps_what_matches_in_order():
+    placement = Placement({"fc": "int8", "blocks.9": "float", "blocks": "float"}, "int8")
+    kept = placement.restricted(NAMES)
+    assert list(kept.modules) == ["fc", "blocks"] and kept.default == "int8"
+    kept.check(NAMES)
+    assert kept.kinds(NAMES) == placement.kinds(NAMES)

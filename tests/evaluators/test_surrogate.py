@@ -435,6 +435,15 @@ def test_a_choice_that_labels_lack_is_ignored_and_said_once(fitted):
     assert "ignored" not in fitted.get_evaluator_stat()
 
 
+def test_a_placement_that_labels_lack_is_ignored_and_said(fitted):
+    fitted = copy.copy(fitted)
+    space = ConfigSpace("digits")
+    space.add_placement_hyperparameter("head")
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied head:"):
+        fitted.bind(space)
+    assert fitted.get_evaluator_stat()["ignored"] == ["head"]
+
+
 def test_a_choice_that_labels_held_at_one_value_is_said_and_extrapolated():
     space, labels = chosen(40, 0.05)
     with pytest.warns(IgnoredHyperparameterWarning, match="never varied hwa_lr"):
