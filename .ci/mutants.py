@@ -75,6 +75,7 @@ def draw(python: str, number: int, seed: int) -> dict:
     "Return the number of sites and the drawn mutants; drawn anew when a module changes."
     files = module_files()
     texts = [(ROOT / file).read_text(encoding="utf-8") for file in files]
+    texts.append((ROOT / ".ci" / "mutate.py").read_text(encoding="utf-8"))
     about = hashlib.sha256(json.dumps([number, seed, files, texts]).encode()).hexdigest()[:16]
     kept = WORK / f"drawn_{about}.json"
     if not kept.exists():
@@ -583,7 +584,12 @@ def latest(results: Path) -> dict[str, dict]:
     if not results.exists():
         return {}
     rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    return {row["key"]: row for row in rows}
+    return {identity(row): row for row in rows}
+
+
+def identity(mutant: dict) -> str:
+    "Return a text by which a mutant is recognised when other parts of its module have changed."
+    return f"{mutant['key']} {mutant['becomes']}"
 
 
 # The table
@@ -601,7 +607,7 @@ def print_table(drawn: dict, found: dict[str, dict]) -> None:
     "Print results by package, with the Wilson interval of the share that was killed."
     from scipy.stats import binomtest
 
-    rows = [found[mutant["key"]] for mutant in drawn["mutants"] if mutant["key"] in found]
+    rows = [found[identity(mutant)] for mutant in drawn["mutants"] if identity(mutant) in found]
     groups = defaultdict(list)
     for row in rows:
         groups[Path(row["module"]).parts[1]].append(row)
@@ -617,9 +623,9 @@ def print_table(drawn: dict, found: dict[str, dict]) -> None:
         print(f"{package:<18} {len(few):>7} {killed:>7} {explained:>10} {left:>9}   {share}")
 
 
-def print_survivors(found: dict[str, dict]) -> None:
+def print_survivors(rows: list[dict]) -> None:
     "Print the mutants that no test noticed and nobody explained."
-    for row in found.values():
+    for row in rows:
         if row["result"] == SURVIVED and not explanation(row):
             print(f"\n{row['module']}:{row['line']}  {row.get('why', '')}")
             print(f"  - {row['text']}\n  + {row['becomes']}")
@@ -642,11 +648,11 @@ def main() -> None:
         found = latest(results)
         done = {k for k, row in found.items() if not (options.again and row["result"] == SURVIVED)}
         mutants = [mutant for mutant in drawn["mutants"] if options.only in mutant["module"]]
-        left = [mutant for mutant in mutants if mutant["key"] not in done]
+        left = [mutant for mutant in mutants if identity(mutant) not in done]
         run(left, results, options.jobs)
     found = latest(results)
     print_table(drawn, found)
-    print_survivors({m["key"]: found[m["key"]] for m in drawn["mutants"] if m["key"] in found})
+    print_survivors([found[name] for name in map(identity, drawn["mutants"]) if name in found])
 
 
 if __name__ == "__main__":

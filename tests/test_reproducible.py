@@ -2,6 +2,7 @@
 distribution. The table in nbs/trust.ipynb promises what is tested here."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def test_workers_and_chunks_change_no_search(tmp_path, alone, n, chunksize):
 
 
 def test_processes_change_no_search(tmp_path, alone):
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         spread = search(tmp_path / "run", pool, 2)
     assert all(a.equals(b) for a, b in zip(alone, spread, strict=True))
 

@@ -160,3 +160,9 @@ def test_several_threads_can_run_parts_at_once(threads):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(run, range(8)))
     assert results == [[start + n for n in range(50)] for start in range(8)]
+
+
+@pytest.mark.parametrize("multiple", [1, 4096])
+def test_a_range_has_a_part_for_each_so_many_numbers(multiple):
+    assert len(split_range(6 * PART, multiple=multiple)) == 6
+    assert len(split_range(PART, 6, multiple=1)) == 6
