@@ -10,11 +10,14 @@ import contextlib
 import inspect
 import json
 import multiprocessing
+import os
+import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +331,52 @@ def run_bench(args: Namespace) -> int:
     else:
         print_result(result)
     return 0
+
+# %% ../nbs/35_commands.ipynb #5862944d
+PEERS = ("aihwkit", "botorch", "numpy", "optuna", "pymoo", "torch", "xgboost")
+MEASURED_BENCHES = ("analog", "evaluators", "query", "scale")
+
+
+def installed_versions() -> dict[str, str | None]:
+    "Return the version of this package and of each of `PEERS`; None where one is not installed."
+    found: dict[str, str | None] = {}
+    for name in ("analognas", *PEERS):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def describe_machine() -> dict[str, Any]:
+    "Return what times depend on."
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # vector instructions
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def bench_all(args: Namespace) -> dict[str, Any]:
+    """Run the benches that take minutes; of those that take hours return the package's records.
+
+    `recorded` names the latter."""
+    from analognas.bench.baselines import load_baselines
+    from analognas.bench.search import load_search_bench
+
+    result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
+    for name in MEASURED_BENCHES:
+        result[name] = BENCHES[name](args)
+    baselines = load_baselines().drop(columns="drift")
+    recorded = {
+        "search": load_search_bench(),
+        "baselines": {"rows": baselines.to_dict("records")},
+    }
+    return result | recorded | {"recorded": list(recorded)}
+
+
+BENCHES["all"] = bench_all
