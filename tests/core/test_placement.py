@@ -95,3 +95,10 @@ def test_check_accepts_modules_around_the_names():
 def test_wrong_values_are_refused(make):
     with pytest.raises(ConfigError):
         make()
+
+
+@pytest.mark.parametrize("pair", [["fc"], ["fc", "int8", "float"], "ab", {"fc": "int8"}])
+def test_entries_of_another_form_are_shown(pair):
+    with pytest.raises(ConfigError, match="pairs of name and kind") as error:
+        Placement.from_dict({"modules": [pair]})
+    assert repr(pair) in str(error.value)
