@@ -33,10 +33,6 @@ from types import CodeType, FunctionType
 import pytest
 from hypothesis import HealthCheck, settings
 
-# before the large libraries are imported
-os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
-os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parent.parent / "_mutants" / "numba")
-sys.dont_write_bytecode = True
 settings.register_profile(
     "mutants",
     deadline=None,
@@ -532,8 +528,7 @@ def run_module(module: str, mutants: list[dict], report: Callable[[dict], None])
 def run(mutants: list[dict], results: Path, jobs: int) -> None:
     """Run mutants module by module, in so many processes at once, and append to `results` what
     became of each."""
-    for name in PREPARED.split():
-        __import__(name)
+    prepare()
     by_module = defaultdict(list)
     for mutant in mutants:
         by_module[mutant["module"]].append(mutant)
@@ -629,6 +624,15 @@ def print_survivors(rows: list[dict]) -> None:
         if row["result"] == SURVIVED and not explanation(row):
             print(f"\n{row['module']}:{row['line']}  {row.get('why', '')}")
             print(f"  - {row['text']}\n  + {row['becomes']}")
+
+
+def prepare() -> None:
+    "Set what the large libraries read when they are imported."
+    os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ["NUMBA_CACHE_DIR"] = str(WORK / "numba")
+    sys.dont_write_bytecode = True
+    for name in PREPARED.split():
+        __import__(name)
 
 
 def main() -> None:
