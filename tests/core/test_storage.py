@@ -14,6 +14,7 @@ import pytest
 from analognas.core import FileFormatError, claims, storage
 from analognas.core.claims import STALE_SECONDS
 from analognas.core.storage import Heartbeat, TaskStore
+from analognas.core.task_file import StoreUnavailableError
 from analognas.search_algorithms.run_directory import EVALUATIONS
 from analognas.training.label_store import LABEL_TASKS
 
@@ -162,3 +163,33 @@ def test_a_file_of_the_other_kind_is_refused(store, tmp_path):
     table = EVALUATIONS if store.table is LABEL_TASKS else LABEL_TASKS
     with pytest.raises(FileFormatError, match="s.sqlite"):
         TaskStore(store.path, table).begin({})
+
+
+def test_a_heartbeat_tells_whether_the_claim_is_still_held(store):
+    store.claim([1, 2], 2)
+    assert store.beat(1) is True
+    assert store.beat(3) is False
+    change(store, host="elsewhere")
+    assert store.beat(1) is False
+    assert store.beat() is False
+
+
+def test_a_heartbeat_notes_how_far_a_task_is(store):
+    store.claim([1])
+    store.beat(1, {"epoch": 3})
+    store.beat(1)
+    assert json.loads(column(store, "progress")) == {"epoch": 3}
+
+
+def test_a_heartbeat_into_an_unavailable_file_is_logged_and_ends_nothing(
+    store, monkeypatch, caplog
+):
+    def unavailable(*args, **kwargs):
+        raise StoreUnavailableError("the disk is away")
+
+    store.claim([1])
+    monkeypatch.setattr(store, "transaction", unavailable)
+    assert store.beat(1) is True
+    assert store.beat() is True
+    assert "task 1" in caplog.text
+    assert "the disk is away" in caplog.text
