@@ -114,7 +114,7 @@ def _difference(name: str, old, new) -> str:
 def _shortened(value) -> str:
     "Return a value as text of at most 60 characters."
     text = repr(value)
-    if len(text) < 60:
+    if len(text) <= 60:
         return text
     return text[:57] + "..."
 

@@ -134,3 +134,11 @@ def test_directories_of_one_second_get_different_names(tmp_path, monkeypatch):
     names = run_directory_names("digits")
     assert made == [next(names).name for _ in range(3)]
     assert made[:2] == ["digits-20260101-000000", "digits-20260101-000000-1"]
+
+
+@pytest.mark.parametrize("n, end", [(58, "'"), (59, "...")])
+def test_a_value_is_cut_beyond_60_characters(n, end):
+    (said,) = settings_differences({"a": "x" * n}, {"a": 1})
+    was = said.removeprefix("a was ").removesuffix(", now 1")
+    assert len(was) == 60
+    assert was.endswith(end)
