@@ -606,7 +606,8 @@ def print_table(drawn: dict, found: dict[str, dict]) -> None:
     groups = defaultdict(list)
     for row in rows:
         groups[Path(row["module"]).parts[1]].append(row)
-    print(f"{len(rows)} mutants drawn from {drawn['sites']} sites\n")
+    every = len(drawn["mutants"])
+    print(f"{every} mutants drawn from {drawn['sites']} sites; {len(rows)} of them ran\n")
     print(f"{'package':<18} mutants  killed  explained  survived   share killed [95 % interval]")
     for package, few in [*groups.items(), ("all", rows)]:
         survivors = [row for row in few if row["result"] == SURVIVED]
