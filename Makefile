@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
-.PHONY: help setup demo test test-all test-browser drills lab docs check export release versions image clean-venv
+.PHONY: help setup demo test test-all test-browser drills coverage mutants lab docs check export release versions image clean-venv
 
 help:
 	@echo "make demo       search by measuring and by predicting, train, program, drift; one to three minutes"
@@ -14,6 +14,8 @@ help:
 	@echo "make test-all   those and the slow ones"
 	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"
 	@echo "make drills     break searches and collections in many ways, and print what was lost"
+	@echo "make coverage   which lines and branches the tests reach; about twice as long as make test"
+	@echo "make mutants    do the tests notice small changes of the code? about an hour"
 	@echo "make lab        JupyterLab, opened on a copy of the lessons"
 	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
 	@echo "make check      checks that code and notebooks agree; imports, types, style"
@@ -43,6 +45,23 @@ test-browser: setup
 
 drills: setup
 	$(TEST_ENV) $(BIN)/python -m tests.drills $(ARGS)
+
+# Notebooks run in kernels of their own, which are not watched.
+coverage: setup
+	@rm -rf _coverage && mkdir _coverage
+	$(TEST_ENV) $(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal -m "not slow and not browser" \
+	    --ignore tests/test_notebooks.py $(ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python .ci/covered.py
+
+# Cosmic Ray lives in an environment of its own, like the tools of `docs`.
+mutants: setup
+	@sed -n 's/^mutants_requirements = //p' settings.ini | tr ' ' '\n' > .venv/mutants.txt
+	@cmp -s .venv/mutants.txt .venv/mutants/requirements.txt || { \
+	    $(BIN)/python -m venv --clear .venv/mutants && \
+	    .venv/mutants/bin/pip install --quiet -r .venv/mutants.txt && \
+	    cp .venv/mutants.txt .venv/mutants/requirements.txt; }
+	$(BIN)/python .ci/mutants.py --mutate .venv/mutants/bin/python $(ARGS)
 
 lab: setup
 	$(BIN)/analognas lab $(ARGS)

@@ -8,7 +8,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from analognas.cli import main
-from analognas.commands import BENCHES, result_lines
+from analognas.commands import BENCHES, MEASURED_BENCHES, PEERS, result_lines
 from analognas.core import ConfigError
 from analognas.search_algorithms.worker import Worker
 from analognas.training.label_store import LabelStore
@@ -179,3 +179,28 @@ def test_run_bench_names_the_benches(capsys):
     message = capsys.readouterr().err
     assert "Did you mean 'search'?" in message
     assert all(name in message for name in BENCHES)
+
+
+@pytest.fixture
+def everything(monkeypatch, capsys):
+    "The JSON of `bench all`, in which each bench that measures returns its name."
+    for name in MEASURED_BENCHES:
+        monkeypatch.setitem(BENCHES, name, lambda args, name=name: {"name": name})
+    assert main(["bench", "all", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", MEASURED_BENCHES)
+def test_bench_all_has_what_each_bench_returns(everything, name):
+    assert everything[name] == {"name": name}
+
+
+def test_bench_all_has_versions_and_machine(everything):
+    assert everything["versions"].keys() == {"analognas", *PEERS}
+    assert everything["machine"]["cores"] >= 1
+
+
+def test_bench_all_says_what_is_from_the_record(everything):
+    assert everything["recorded"] == ["search", "baselines"]
+    assert everything["search"]["regret"]["bo"].keys() >= {"50", "100", "200"}
+    assert everything["baselines"]["rows"][0].keys() >= {"limit", "name", "acc_1d", "avm"}

@@ -254,3 +254,14 @@ def test_waiting_for_a_minute_without_progress_names_the_others(tmp_path, monkey
     with pytest.warns(UserWarning, match=r"Waiting for .*process \d+ on .* \(1\).*steal_claims"):
         for _ in range(80):
             backoff.wait(progress=False)
+
+
+def test_a_search_runs_until_it_is_paused_or_stopped():
+    control = RunControl()
+    assert control.is_running is True
+    control.pause()
+    assert control.is_running is False
+    control.unpause()
+    assert control.is_running is True
+    control.stop()
+    assert control.is_running is False

@@ -173,3 +173,11 @@ def test_a_folder_that_is_gone_is_not_made_again_for_a_summary(directory):
     with pytest.raises(ConfigError, match="summary.json cannot be written: .* was removed, or"):
         directory.write("summary.json", {})
     assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("n, end", [(58, "'"), (59, "...")])
+def test_a_value_is_cut_beyond_60_characters(n, end):
+    (said,) = settings_differences({"a": "x" * n}, {"a": 1})
+    was = said.removeprefix("a was ").removesuffix(", now 1")
+    assert len(was) == 60
+    assert was.endswith(end)
