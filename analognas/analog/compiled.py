@@ -131,16 +131,19 @@ def free_workspace() -> None:
     _kept.__dict__.clear()
 
 # %% ../../nbs/analog/20_compiled.ipynb #c7dd5fd3
-PART = 2**17  # numbers: enough to outweigh the start of a part, some ten microseconds
+# numbers: a loop that draws noise takes a tenth of a millisecond for them, which outweighs the
+# start of a part; one that only sums or rounds takes several times as many for its `least`
+PART = 2**17
 
 
 def split_range(
     size: int,  # of the range
     weight: int = 1,  # numbers that belong to each of its positions
     multiple: int = 1,  # parts start at multiples of this
+    least: int = PART,  # numbers in a part
 ) -> list[slice]:
-    "Cut 0 to `size` into parts of about `PART` numbers."
-    count = size * weight // PART
+    "Cut 0 to `size` into parts of about `least` numbers."
+    count = size * weight // least
     if count < 2:
         return [slice(0, size)]
     step = -(-size // (count * multiple)) * multiple
@@ -150,15 +153,17 @@ def split_range(
 def group_parts(
     groups: int,  # of channels
     *tensors: Tensor,  # (N, C, ...), dense, of one shape and layout
+    least: int = PART,  # numbers in a part
 ) -> list[list[np.ndarray]]:  # for each part the arrays (outer, groups, inner) of all tensors
     "Cut the views of `as_groups_view` into parts without gaps."
     arrays = [as_groups_view(x, groups) for x in tensors]
     outer, _, inner = arrays[0].shape
-    if arrays[0].size < 2 * PART:
+    if arrays[0].size < 2 * least:
         return [arrays]
     if groups == 1:
-        return [[a[:, :, part] for a in arrays] for part in split_range(inner)]
-    return [[a[part] for a in arrays] for part in split_range(outer, groups * inner)]
+        return [[a[:, :, part] for a in arrays] for part in split_range(inner, least=least)]
+    parts = split_range(outer, groups * inner, least=least)
+    return [[a[part] for a in arrays] for part in parts]
 
 # %% ../../nbs/analog/20_compiled.ipynb #f441a7d3
 class _Parts:

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #b7552e6a
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analognas.analog.compiled import (
+    PART,
     REORDERED,
     as_flat,
     compiled,
@@ -137,7 +138,7 @@ def _sum_products(
     bound: float,
 ) -> Tensor:  # (groups,), in double precision
     "Return the sums of `gy` times `codes` times `step`, clipped at `bound`."
-    parts = group_parts(groups, gy, codes)
+    parts = group_parts(groups, gy, codes, least=8 * PART)
     number = parts[0][0].dtype.type
 
     def sums(part: list[np.ndarray]) -> np.ndarray:
@@ -164,15 +165,22 @@ def grad_scale(
 CLIP_CHUNK = 2**23  # copies' gradients computed at a time, to bound the memory: 32 MB in float32
 
 
+Sums = Any  # Tensor | np.ndarray, which share the operators that are used below
+
+
 @dataclass(frozen=True)
 class ClipStats:
     """Hold sums over the inputs for terms 2 to 4, one for each group.
 
     In double precision from the loops, else in that of `x`, single precision at least."""
 
-    dot: Tensor  # term 2: sum of an input's gradient times its clipped share of the range
-    grad: Tensor  # term 3: sum over copies of clipped inputs of min(0, sign * gradient)
-    count: Tensor  # term 4: how many copies of inputs were clipped
+    dot: Sums  # term 2: sum of an input's gradient times its clipped share of the range
+    grad: Sums  # term 3: sum over copies of clipped inputs of min(0, sign * gradient)
+    count: Sums  # term 4: how many copies of inputs were clipped
+
+    def numpy(self) -> "ClipStats":
+        "Return the same numbers as NumPy's arrays, with which small sums are faster."
+        return ClipStats(self.dot.numpy(), self.grad.numpy(), self.count.numpy())
 
 
 def _clip_stats_torch(
@@ -197,7 +205,7 @@ def _clip_stats_torch(
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6ef1508f
 @compiled(REORDERED)
-def _accumulate_input_rows(x, r, gx, first, where, out):
+def _accumulate_input_rows(x, r, gx, first, where, sums):
     "Compute `_accumulate_input_grads` of (outer, groups, 1): neighbours in memory are channels."
     found = 0
     for o in range(x.shape[0]):
@@ -210,28 +218,41 @@ def _accumulate_input_rows(x, r, gx, first, where, out):
                 v = -r[g]
             if v > r[g]:
                 v = r[g]
-            out[g] += gs[g] * v / r[g]
+            sums[0, g] += gs[g] * v / r[g]
             clips += np.int32(abs(xs[g]) >= r[g])
         if clips:
             for g in range(xs.size):
                 if abs(xs[g]) >= r[g]:
                     where[found] = first + o * xs.size + g
                     found += 1
-                    gs[g] = 0
+                    _move_clipped(gs, g, xs[g], sums[:, g])
     return found
 
 
 @compiled(REORDERED)
-def _accumulate_input_blocks(x, r, gx, first, where, out):
-    "Compute `_accumulate_input_grads`, some numbers at a time."
+def _move_clipped(gradients, i, x, sums):
+    "Set the gradient of a clipped input to 0; add it to term 3's sum, and 1 to the number."
+    gradient = gradients[i]
+    gradients[i] = 0
+    if x < 0:
+        gradient = -gradient
+    if gradient < 0:
+        sums[1] += gradient
+    sums[2] += 1
+
+
+@compiled(REORDERED)
+def _accumulate_input_blocks(x, r, gx, first, where, sums):
+    "Compute `_accumulate_input_grads`, a thousand numbers at a time."
     found = 0
+    clipped = np.zeros(1024, np.uint8)
+    eights = clipped.view(np.uint64)  # few are not 0
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
-            for start in range(0, x.shape[2], 64):
-                xs = x[o, g, start : start + 64]
-                gs = gx[o, g, start : start + 64]
+            for start in range(0, x.shape[2], 1024):
+                xs = x[o, g, start : start + 1024]
+                gs = gx[o, g, start : start + 1024]
                 total = x.dtype.type(0)
-                clips = np.int32(0)
                 for i in range(xs.size):
                     v = xs[i]
                     if v < -r[g]:
@@ -239,26 +260,30 @@ def _accumulate_input_blocks(x, r, gx, first, where, out):
                     if v > r[g]:
                         v = r[g]
                     total += gs[i] * v
-                    clips += np.int32(abs(xs[i]) >= r[g])
-                out[g] += total / r[g]
-                if clips:
-                    for i in range(xs.size):
-                        if abs(xs[i]) >= r[g]:
-                            where[found] = first + (o * x.shape[1] + g) * x.shape[2] + start + i
+                    clipped[i] = abs(xs[i]) >= r[g]
+                sums[0, g] += total / r[g]
+                at = first + (o * x.shape[1] + g) * x.shape[2] + start
+                for eight in range((xs.size + 7) // 8):
+                    if eights[eight] == 0:
+                        continue
+                    for i in range(8 * eight, min(8 * eight + 8, xs.size)):
+                        if clipped[i]:
+                            where[found] = at + i
                             found += 1
-                            gs[i] = 0
+                            _move_clipped(gs, i, xs[i], sums[:, g])
     return found
 
 
 @compiled(REORDERED)
-def _accumulate_input_grads(x, r, gx, first, where, out):
-    """Add term 2's sum to `out` (groups,), and list clipped positions in `where`.
+def _accumulate_input_grads(x, r, gx, first, where, sums):
+    """Add to `sums` (3, groups) those of term 2, of term 3 and the number of clipped inputs, and
+    list the positions of these in `where`.
 
     Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
-    position `first` of the whole."""
+    position `first` of the whole. Term 3's sum is that of inputs with one copy."""
     if x.shape[2] == 1:
-        return _accumulate_input_rows(x, r, gx, first, where, out)
-    return _accumulate_input_blocks(x, r, gx, first, where, out)
+        return _accumulate_input_rows(x, r, gx, first, where, sums)
+    return _accumulate_input_blocks(x, r, gx, first, where, sums)
 
 
 @compiled(REORDERED)
@@ -311,29 +336,31 @@ def _pixels(gy: Tensor) -> Tensor:
 
 def _find_clipped(
     x: Tensor, r: Tensor, gx: Tensor, groups: int
-) -> tuple[np.ndarray, list[np.ndarray]]:  # term 2's sums (groups,), and positions by parts
+) -> tuple[np.ndarray, list[np.ndarray]]:  # `_accumulate_input_grads`'s sums; positions by parts
     "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
     ranges = r.numpy()
     buffer = as_flat(workspace(x, torch.int64))
-    parts = group_parts(groups, x, gx)
+    parts = group_parts(groups, x, gx, least=2 * PART)
     ends = np.cumsum([inputs.size for inputs, _ in parts])
 
     def search(i: int) -> tuple[np.ndarray, np.ndarray]:
         inputs, gradients = parts[i]
         first = ends[i] - inputs.size
-        dot = np.zeros(groups)
+        sums = np.zeros((3, groups))
         where = buffer[first : ends[i]]
-        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, dot)
-        return dot, where[:found]
+        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, sums)
+        return sums, where[:found]
 
-    dots, where = zip(*run_parts(search, range(len(parts))), strict=True)
-    return sum(dots), [*where]
+    sums, where = zip(*run_parts(search, range(len(parts))), strict=True)
+    return sum(sums), [*where]
 
 
 def _sum_copies(
     where: list[np.ndarray], x: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
 ) -> np.ndarray:  # (2, groups): term 3's sums, and the numbers of copies
     "Sum over the copies of the inputs at flat positions."
+    if not any(positions.size for positions in where):
+        return np.zeros((2, op.groups))
     rows, cols = input_axes(op, x.shape)
     columns = _columns(w, op)
     pixels = _pixels(gy)
@@ -362,11 +389,10 @@ def _clip_stats_loops(
     x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
 ) -> ClipStats:
     "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
-    dot, where = _find_clipped(x, r, gx, op.groups)
-    grad_and_count = np.zeros((2, op.groups))
-    if any(positions.size for positions in where):
-        grad_and_count = _sum_copies(where, x, gy, w, tile, op)
-    return ClipStats(*(torch.from_numpy(sums) for sums in (dot, *grad_and_count)))
+    sums, where = _find_clipped(x, r, gx, op.groups)
+    if not op.copies_once:
+        sums[1:] = _sum_copies(where, x, gy, w, tile, op)
+    return ClipStats(*torch.from_numpy(sums))
 
 
 def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
@@ -404,8 +430,8 @@ def _clip_stats_forward(
         dot = group_dot(gy, products, op.groups)
         return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op))
     dot = _sum_products(match_memory_format(gy, products), products, op.groups, 1.0, math.inf)
-    stats = _clip_stats_loops(x, r, match_memory_format(s, x), gy, w, tile, op)
-    return replace(stats, dot=dot)
+    _, where = _find_clipped(x, r, match_memory_format(s, x), op.groups)  # `s` is not needed again
+    return ClipStats(dot, *torch.from_numpy(_sum_copies(where, x, gy, w, tile, op)))
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6c729dd1
 def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:
@@ -413,12 +439,12 @@ def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:
     return c.perfect or max_dac_level(1.0, c.inp_step, float("inf"), dtype) <= c.inp_bound
 
 
-def grad_division(stats: ClipStats) -> Tensor:
+def grad_division(stats: ClipStats) -> Sums:
     "Return term 2, (groups,)."
     return -stats.dot
 
 
-def grad_clipping(stats: ClipStats, r: Tensor, passes: bool, rule: Any) -> Tensor:
+def grad_clipping(stats: ClipStats, r: Sums, passes: bool, rule: Any) -> Sums:
     "Return term 3, (groups,); `passes` is that of `full_range_passes`."
     grad = stats.grad * passes
     if rule.gradient_relative:
@@ -426,7 +452,7 @@ def grad_clipping(stats: ClipStats, r: Tensor, passes: bool, rule: Any) -> Tenso
     return grad
 
 
-def grad_decay(stats: ClipStats, r: Tensor, inputs: int, rule: Any) -> Tensor:
+def grad_decay(stats: ClipStats, r: Sums, inputs: int, rule: Any) -> Sums:
     "Return term 4, (groups,); `inputs` is the number of copies, clipped or not."
     share_inside = 1 - stats.count / inputs
     return rule.decay * r * (share_inside > rule.input_min_percentage)
@@ -443,7 +469,13 @@ def range_gradient(
     rule: Any,  # aihwkit's `InputRangeParameter`
 ) -> Tensor:  # (groups,)
     "Return the gradient of the input range, the sum of the four terms."
-    beyond = grad_clipping(stats, r, full_range_passes(c, x.dtype), rule)
+    ranges: Sums = r
+    if has_cpu_kernel(x):
+        stats = stats.numpy()
+        ranges = r.numpy()
+        scale_term = scale_term.numpy()
+    total = scale_term + grad_division(stats)
+    total = total + grad_clipping(stats, ranges, full_range_passes(c, x.dtype), rule)
     if rule.decay > 0:
-        beyond = beyond + grad_decay(stats, r, unfolded_size(x, tile, op), rule)
-    return (scale_term + grad_division(stats) + beyond).to(r.dtype)
+        total = total + grad_decay(stats, ranges, unfolded_size(x, tile, op), rule)
+    return torch.as_tensor(total).to(r.dtype)
