@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .clip_loops import accumulate_clip_grads, accumulate_input_grads
 from analognas.analog.compiled import (
     PART,
     REORDERED,
@@ -203,123 +204,6 @@ def _clip_stats_torch(
         grad += _group_sum(of_copies, op.groups)
     return grad, count
 
-# %% ../../nbs/analog/55_range_gradient.ipynb #6ef1508f
-@compiled(REORDERED)
-def _accumulate_input_rows(x, r, gx, first, where, sums):
-    "Compute `_accumulate_input_grads` of (outer, groups, 1): neighbours in memory are channels."
-    found = 0
-    for o in range(x.shape[0]):
-        xs = x[o].reshape(-1)
-        gs = gx[o].reshape(-1)
-        clips = np.int32(0)
-        for g in range(xs.size):
-            v = xs[g]
-            if v < -r[g]:
-                v = -r[g]
-            if v > r[g]:
-                v = r[g]
-            sums[0, g] += gs[g] * v / r[g]
-            clips += np.int32(abs(xs[g]) >= r[g])
-        if clips:
-            for g in range(xs.size):
-                if abs(xs[g]) >= r[g]:
-                    where[found] = first + o * xs.size + g
-                    found += 1
-                    _move_clipped(gs, g, xs[g], sums[:, g])
-    return found
-
-
-@compiled(REORDERED)
-def _move_clipped(gradients, i, x, sums):
-    "Set the gradient of a clipped input to 0; add it to term 3's sum, and 1 to the number."
-    gradient = gradients[i]
-    gradients[i] = 0
-    if x < 0:
-        gradient = -gradient
-    if gradient < 0:
-        sums[1] += gradient
-    sums[2] += 1
-
-
-@compiled(REORDERED)
-def _accumulate_input_blocks(x, r, gx, first, where, sums):
-    "Compute `_accumulate_input_grads`, a thousand numbers at a time."
-    found = 0
-    clipped = np.zeros(1024, np.uint8)
-    eights = clipped.view(np.uint64)  # few are not 0
-    for o in range(x.shape[0]):
-        for g in range(x.shape[1]):
-            for start in range(0, x.shape[2], 1024):
-                xs = x[o, g, start : start + 1024]
-                gs = gx[o, g, start : start + 1024]
-                total = x.dtype.type(0)
-                for i in range(xs.size):
-                    v = xs[i]
-                    if v < -r[g]:
-                        v = -r[g]
-                    if v > r[g]:
-                        v = r[g]
-                    total += gs[i] * v
-                    clipped[i] = abs(xs[i]) >= r[g]
-                sums[0, g] += total / r[g]
-                at = first + (o * x.shape[1] + g) * x.shape[2] + start
-                for eight in range((xs.size + 7) // 8):
-                    if eights[eight] == 0:
-                        continue
-                    for i in range(8 * eight, min(8 * eight + 8, xs.size)):
-                        if clipped[i]:
-                            where[found] = at + i
-                            found += 1
-                            _move_clipped(gs, i, xs[i], sums[:, g])
-    return found
-
-
-@compiled(REORDERED)
-def _accumulate_input_grads(x, r, gx, first, where, sums):
-    """Add to `sums` (3, groups) those of term 2, of term 3 and the number of clipped inputs, and
-    list the positions of these in `where`.
-
-    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
-    position `first` of the whole. Term 3's sum is that of inputs with one copy."""
-    if x.shape[2] == 1:
-        return _accumulate_input_rows(x, r, gx, first, where, sums)
-    return _accumulate_input_blocks(x, r, gx, first, where, sums)
-
-
-@compiled(REORDERED)
-def _accumulate_clip_grads(where, x, shape, last, pixels, columns, mask, rows, cols, grad, count):
-    """Add term 3's sum to `grad` and the number of copies of clipped inputs to `count`, (groups,).
-
-    `last`: is `x`, (N, channels, H, W) = `shape`, channels last?"""
-    _, channels, height, width = shape
-    own = channels // grad.size
-    for at in where:
-        if last:
-            ch = at % channels
-            pixel = at // channels
-        else:
-            ch = at // (height * width) % channels
-            pixel = at // (channels * height * width) * (height * width) + at % (height * width)
-        n = pixel // (height * width)
-        h = pixel // width % height
-        w = pixel % width
-        g = ch // own
-        sign = x.dtype.type(-1)
-        if x[at] > 0:
-            sign = x.dtype.type(1)
-        for a in range(rows.shape[0]):
-            for b in range(cols.shape[0]):
-                p = rows[a, h]
-                q = cols[b, w]
-                if p < pixels.shape[1] and q < pixels.shape[2]:
-                    weights = columns[(ch * rows.shape[0] + a) * cols.shape[0] + b]
-                    gradients = pixels[n, p, q, g * weights.size : (g + 1) * weights.size]
-                    copy = x.dtype.type(0)
-                    for k in range(weights.size):
-                        copy += weights[k] * gradients[k]
-                    grad[g] += min(x.dtype.type(0), sign * copy)
-                    count[g] += mask[ch - g * own, a, b]
-
 # %% ../../nbs/analog/55_range_gradient.ipynb #88fbc2af
 def _columns(w: Tensor, op: Op) -> Tensor:
     "Return a kernel as (input channels * weights of the kernel, outputs of a group)."
@@ -336,7 +220,7 @@ def _pixels(gy: Tensor) -> Tensor:
 
 def _find_clipped(
     x: Tensor, r: Tensor, gx: Tensor, groups: int
-) -> tuple[np.ndarray, list[np.ndarray]]:  # `_accumulate_input_grads`'s sums; positions by parts
+) -> tuple[np.ndarray, list[np.ndarray]]:  # `accumulate_input_grads`'s sums; positions by parts
     "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
     ranges = r.numpy()
     buffer = as_flat(workspace(x, torch.int64))
@@ -348,7 +232,7 @@ def _find_clipped(
         first = ends[i] - inputs.size
         sums = np.zeros((3, groups))
         where = buffer[first : ends[i]]
-        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, sums)
+        found = accumulate_input_grads(inputs, ranges, gradients, first, where, sums)
         return sums, where[:found]
 
     sums, where = zip(*run_parts(search, range(len(parts))), strict=True)
@@ -379,7 +263,7 @@ def _sum_copies(
 
     def sums(positions: np.ndarray) -> np.ndarray:
         grad_and_count = np.zeros((2, op.groups))
-        _accumulate_clip_grads(positions, *settings, *grad_and_count)
+        accumulate_clip_grads(positions, *settings, *grad_and_count)
         return grad_and_count
 
     return sum(run_parts(sums, where))
