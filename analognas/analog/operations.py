@@ -78,8 +78,11 @@ class LinearOp(NamedTuple):
 
     kernel: tuple = ()
     groups: int = 1
-    skips_inputs = False
-    copies_once = True
+
+    @property
+    def copies_once(self) -> bool:
+        "Whether each input has exactly one copy: yes."
+        return True
 
     def forward(self, s: Tensor, w: Tensor) -> Tensor:
         "Return the product of `s` with `w`, without a bias."

@@ -354,11 +354,12 @@ def range_gradient(
 ) -> Tensor:  # (groups,)
     "Return the gradient of the input range, the sum of the four terms."
     ranges: Sums = r
+    total: Sums = scale_term
     if has_cpu_kernel(x):
         stats = stats.numpy()
         ranges = r.numpy()
-        scale_term = scale_term.numpy()
-    total = scale_term + grad_division(stats)
+        total = scale_term.numpy()
+    total = total + grad_division(stats)
     total = total + grad_clipping(stats, ranges, full_range_passes(c, x.dtype), rule)
     if rule.decay > 0:
         total = total + grad_decay(stats, ranges, unfolded_size(x, tile, op), rule)
