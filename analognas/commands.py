@@ -263,6 +263,14 @@ def bench_scale(args: Namespace) -> dict[str, Any]:
     return scale.bench_scale()
 
 
+def bench_cosearch(args: Namespace) -> dict[str, Any]:
+    "Search architectures alone, and with training and chip."
+    from analognas.bench import cosearch
+
+    seeds = 5 if args.seeds is None else args.seeds
+    return cosearch.bench_cosearch(args.store or Path("labels/cosearch.sqlite"), seeds)
+
+
 def bench_baselines(args: Namespace) -> dict[str, Any]:
     "Train and drift winners of searches and ResNets of their size."
     from analognas.bench import baselines
@@ -285,6 +293,7 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "search": bench_search,
     "scale": bench_scale,
     "baselines": bench_baselines,
+    "cosearch": bench_cosearch,
 }
 
 
