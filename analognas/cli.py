@@ -110,6 +110,11 @@ def add_search(subparsers) -> None:
         "a new directory under runs/ if left out",
     )
     search.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with a --run-dir that has them: try evaluations that failed once more",
+    )
+    search.add_argument(
         "--executor",
         help="where to evaluate: threads:N, processes:N or dask:ADDRESS; here if left out",
     )

@@ -9,11 +9,15 @@ __all__ = []
 import contextlib
 import inspect
 import json
+import multiprocessing
+import os
+import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +152,14 @@ def run_search(args: Namespace) -> int:
             chunksize=args.chunk,
             **executor,
         )
-        search_and_print(worker)
+        search_and_print(worker, args.retry_failed)
     return 0
 
 
-def search_and_print(worker) -> None:
+def search_and_print(worker, retry_failed: bool) -> None:
     "Search and print what was found; Ctrl-C is raised again, with what continues the search."
     try:
-        worker.search()
+        worker.search(retry_failed)
     except KeyboardInterrupt:  # before anything was found
         worker.interrupted = True
     if worker.results:
@@ -294,11 +298,26 @@ def bench_search(args: Namespace) -> dict[str, Any]:
     return search.bench_search(args.store or Path("labels/search.sqlite"), seeds)
 
 
+def bench_kernels(args: Namespace) -> dict[str, Any]:
+    "Measure memory and processor time of kernels side by side."
+    from analognas.bench import kernels
+
+    return kernels.bench_kernels()
+
+
 def bench_scale(args: Namespace) -> dict[str, Any]:
     "Time a search on one and on two Dask workers."
     from analognas.bench import scale
 
     return scale.bench_scale()
+
+
+def bench_cosearch(args: Namespace) -> dict[str, Any]:
+    "Search architectures alone, and with training and chip."
+    from analognas.bench import cosearch
+
+    seeds = 5 if args.seeds is None else args.seeds
+    return cosearch.bench_cosearch(args.store or Path("labels/cosearch.sqlite"), seeds)
 
 
 def bench_baselines(args: Namespace) -> dict[str, Any]:
@@ -322,7 +341,9 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "query": bench_query,
     "search": bench_search,
     "scale": bench_scale,
+    "kernels": bench_kernels,
     "baselines": bench_baselines,
+    "cosearch": bench_cosearch,
 }
 
 
@@ -366,3 +387,52 @@ def run_bench(args: Namespace) -> int:
     else:
         print_result(result)
     return 0
+
+# %% ../nbs/35_commands.ipynb #5862944d
+PEERS = ("aihwkit", "botorch", "numpy", "optuna", "pymoo", "torch", "xgboost")
+MEASURED_BENCHES = ("analog", "evaluators", "query", "scale")
+
+
+def installed_versions() -> dict[str, str | None]:
+    "Return the version of this package and of each of `PEERS`; None where one is not installed."
+    found: dict[str, str | None] = {}
+    for name in ("analognas", *PEERS):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def describe_machine() -> dict[str, Any]:
+    "Return what times depend on."
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # vector instructions
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def bench_all(args: Namespace) -> dict[str, Any]:
+    """Run the benches that take minutes; of those that take hours return the package's records.
+
+    `recorded` names the latter."""
+    from analognas.bench.baselines import load_baselines
+    from analognas.bench.search import load_search_bench
+
+    result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
+    for name in MEASURED_BENCHES:
+        result[name] = BENCHES[name](args)
+    baselines = load_baselines().drop(columns="drift")
+    recorded = {
+        "search": load_search_bench(),
+        "baselines": {"rows": baselines.to_dict("records")},
+    }
+    return result | recorded | {"recorded": list(recorded)}
+
+
+BENCHES["all"] = bench_all

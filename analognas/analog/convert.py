@@ -372,6 +372,8 @@ def _digital_values(layer: Any) -> dict[str, Tensor] | None:
         return {k: v for k, v in layer.state_dict().items() if not is_own_tensor(k)}
     if is_aihwkit_layer(layer):
         return convert_to_digital(without_programming(layer)).state_dict()
+    if getattr(layer, "computed_in", None) == "int8":
+        return layer.as_digital().state_dict()
     return None
 
 # %% ../../nbs/analog/80_convert.ipynb #cf30670c

@@ -91,7 +91,7 @@ def kill_at(
 
     def on_evaluation(method: str, run: int, record: dict) -> None:
         if next(count) == evaluation:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     return on_evaluation
 

@@ -9,7 +9,8 @@ __all__ = ['AnalogNASError', 'ConfigError', 'FileFormatError', 'MissingExtraErro
 # %% ../../nbs/core/10_errors.ipynb #aadc5c0d
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ class FileFormatError(AnalogNASError, ValueError):
 
 
 class MissingExtraError(AnalogNASError, ImportError):
-    "Signal that an optional package is missing; the message has the command that installs it."
+    "Signal that a package is missing or does not load; the message has the command for it."
 
 
 class InfeasibleError(AnalogNASError, RuntimeError):
@@ -47,6 +48,29 @@ def import_optional(
     except ImportError as e:
         raise MissingExtraError(
             f'{module.partition(".")[0]} is not installed: pip install "analognas[{extra}]"'
+        ) from e
+
+# %% ../../nbs/core/10_errors.ipynb #1d24f30d
+AIHWKIT_WHEELS = "Linux on x86-64 and macOS 26 on Apple silicon"  # aihwkit 1.2.0
+
+
+@contextmanager
+def aihwkit_imports() -> Iterator[None]:
+    """Import aihwkit in this block.
+
+    Raises `MissingExtraError`, which has the remedy, if aihwkit is missing or does not load."""
+    try:
+        yield
+    except ImportError as e:
+        if (e.name or "").partition(".")[0] == "aihwkit" and isinstance(e, ModuleNotFoundError):
+            raise MissingExtraError(
+                "aihwkit, which simulates the chip, is not installed: pip install "
+                f'"analognas[aihwkit]" (ready-made for {AIHWKIT_WHEELS}; elsewhere pip builds it, '
+                "or use the container image that the README describes)."
+            ) from e
+        raise MissingExtraError(
+            f"aihwkit, which simulates the chip, does not load ({e}): `analognas doctor` prints "
+            "how to install a pair of aihwkit and torch that fits."
         ) from e
 
 # %% ../../nbs/core/10_errors.ipynb #768baf16

@@ -198,6 +198,13 @@ class TaskStore(TaskFile):
 
     def put(self, key: Sequence, values: Mapping[str, Any]) -> None:
         "Write the result of a task that was not added, or is still there. Raises as `flush` does."
+        self.put_all({tuple(key): values})
+
+    def put_all(
+        self,
+        results: Mapping[tuple, Mapping[str, Any]],  # by key, the values of a task's columns
+    ) -> None:
+        "Write the results of several tasks, all or none, as `put` writes one."
         columns = (*self.table.key, *self.table.result)
         given = [f":{c}" for c in self.table.key]
         given += [self.table.expression(c) for c in self.table.result]
@@ -205,8 +212,10 @@ class TaskStore(TaskFile):
         statement = f"""insert into {self.table.name} (state, {", ".join(columns)})
             values ('done', {", ".join(given)}) on conflict ({", ".join(self.table.key)})
             do update set state = 'done', {same} where state != 'done'"""
-        named = dict(zip(self.table.key, key, strict=True))
-        self._write(tuple(key), statement, [named | dict(values)])
+        rows = []
+        for key, values in results.items():
+            rows.append(dict(zip(self.table.key, key, strict=True)) | dict(values))
+        self._write(tuple(results), statement, rows)
 
     def flush(self) -> None:
         """Write the results that could not be written before.

@@ -211,7 +211,7 @@ def noise_ceiling_from_repeats(
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #2066e9e5
 class IgnoredHyperparameterWarning(UserWarning):
-    "Warn that predictions do not depend on a hyperparameter of the training or of the chip."
+    "Warn that predictions do not depend on a choice of training, chip or placement."
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #c4988bba
 # of a prediction, percent and percentage points
@@ -232,7 +232,7 @@ class Evaluator(ABC):
     # make it another evaluator
     volatile_stats: tuple[str, ...] = ()
     space: Any = None  # the ConfigSpace this evaluator is bound to
-    # hyperparameters of the training and of the chip that the bound space has and the labels never
+    # hyperparameters of training, chip and placement that the bound space has and the labels never
     # varied, so that predictions do not depend on them
     ignored: tuple[str, ...] = ()
     warns_of_ignored: bool = True  # False where a text says it

@@ -47,7 +47,7 @@ from analognas.evaluators.rank_model import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
-from ..search_spaces.scopes import HARDWARE, TRAINING
+from ..search_spaces.scopes import CHOICES
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #4a54b64a
@@ -75,11 +75,11 @@ def _sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> n
 
 
 def _unvaried(space: ConfigSpace, ranges: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the hyperparameters of training and chip that the labels never varied.
+    """Return the hyperparameters of training, chip and placement that the labels never varied.
 
     `ranges` are the lowest and highest values of the features."""
     found = []
-    for name in space.names_in(TRAINING, HARDWARE):
+    for name in space.names_in(*CHOICES):
         h = space[name]
         columns = [name] if h.type != "categorical" else [f"{name}={value}" for value in h.range]
         if all(column not in ranges or np.ptp(ranges[column]) == 0 for column in columns):

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
+from scipy.stats import norm
 
 from ..analog.noise import torch_seed
 from ..core import ConfigError, check_choice, check_number, import_optional
@@ -41,9 +41,26 @@ from analognas.search_algorithms.pareto import (
 )
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #e630df71
-def loss_scale(loss: np.ndarray) -> float:
-    "Return half the distance from the lowest to the median of n losses; 1 if that is 0."
-    return float(np.median(loss) - loss.min()) / 2 or 1.0
+COMPRESSED = 0.25  # share of the losses, the highest
+
+
+@dataclass(frozen=True)
+class Compression:
+    "Compress losses above a limit to a logarithm."
+
+    limit: float  # c
+    scale: float  # s
+
+    @classmethod
+    def of(cls, losses: np.ndarray) -> Self:
+        "Return the compression of n measured losses, shape (n,)."
+        limit = float(np.quantile(losses, 1 - COMPRESSED))
+        return cls(limit, (limit - float(losses.min())) / 2 or 1.0)
+
+    def __call__(self, losses: np.ndarray) -> np.ndarray:
+        "Return losses of any shape, compressed."
+        above = np.maximum(losses - self.limit, 0)
+        return np.minimum(losses, self.limit) + self.scale * np.log1p(above / self.scale)
 
 
 def non_dominated(losses: np.ndarray) -> np.ndarray:
@@ -63,30 +80,28 @@ class StaticLoss:
         "Return by how much the losses are below a level, 0 where above, shape (m,)."
         return np.maximum(level - self.loss, 0)
 
+    @property
+    def believed(self) -> np.ndarray:
+        "Return the losses, shape (m,)."
+        return self.loss
+
 
 @dataclass(frozen=True, eq=False)
 class ModelledLoss:
-    "A loss whose warped form is normally distributed."
+    "A loss that is normally distributed."
 
-    lowest: float  # b
-    scale: float  # s
-    mean: np.ndarray  # of z, shape (m,)
-    std: np.ndarray  # of z, shape (m,)
+    mean: np.ndarray  # shape (m,)
+    std: np.ndarray  # shape (m,)
 
     def expected_gain(self, level: float) -> np.ndarray:
         "Return the expectation of by how much the losses are below a level, shape (m,)."
-        K = 1 + (level - self.lowest) / self.scale
-        if K <= 0:  # losses end at `lowest - scale`
-            return np.zeros(len(self.mean))
-        d = (np.log(K) + self.mean) / self.std
-        log_mean = -self.mean + self.std**2 / 2
-        gain = K * ndtr(d) - np.exp(log_mean + log_ndtr(d - self.std))
-        return self.scale * np.maximum(gain, 0)
+        d = (level - self.mean) / self.std
+        return self.std * np.maximum(norm.pdf(d) + d * norm.cdf(d), 0)
 
     @property
     def believed(self) -> np.ndarray:
-        "Return the losses at the mean of z, shape (m,)."
-        return self.lowest + self.scale * np.expm1(-self.mean)
+        "Return the means, shape (m,)."
+        return self.mean
 
 
 Loss = StaticLoss | ModelledLoss
@@ -147,13 +162,11 @@ def reference_losses(
 class Round:
     "The models of one round, and what they predict of the candidates."
 
-    losses: np.ndarray  # of n evaluated architectures, shape (n, objectives)
+    losses: np.ndarray  # z of n evaluated architectures, shape (n, objectives)
     feasible: np.ndarray  # boolean, shape (n,)
-    reference: np.ndarray  # losses, shape (objectives,)
+    reference: np.ndarray  # r, shape (objectives,)
     static: Mapping[int, np.ndarray]  # static objective's position -> losses of m candidates
-    lowest: Mapping[int, float]  # modelled objective's position -> b
-    scales: Mapping[int, float]  # and s
-    models: Mapping[int, Any]  # and the Gaussian process of its warped loss
+    models: Mapping[int, Any]  # modelled objective's position -> the Gaussian process of its z
     inputs: np.ndarray  # of the models, of the evaluated ones, shape (n, columns)
     inputs_new: np.ndarray  # of the candidates, shape (m, columns)
     log_feasibility: np.ndarray  # log-probability that a candidate is feasible, shape (m,)
@@ -169,7 +182,7 @@ class Round:
                 continue
             mean, var = normal[j]
             std = np.sqrt(np.maximum(var, 1e-12) + noise_variance(self.models[j]))
-            found.append(ModelledLoss(self.lowest[j], self.scales[j], mean, std))
+            found.append(ModelledLoss(mean, std))
         return found
 
     def log_values(self, losses: Sequence[Loss], front: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -204,8 +217,7 @@ class Round:
             value[chosen] = -np.inf
             i = int(value.argmax())
             chosen.append(i)
-            believed = [x.loss[i] if isinstance(x, StaticLoss) else x.believed[i] for x in losses]
-            front = np.vstack([front, believed])
+            front = np.vstack([front, [loss.believed[i] for loss in losses]])
             for j, c in cov.items():
                 c -= np.outer(c[i], c[i]) / (c[i, i] + noise_variance(self.models[j]))
         return rows[chosen].tolist()
@@ -218,7 +230,6 @@ class Observed:
     losses: np.ndarray  # shape (n, objectives)
     feasible: np.ndarray  # boolean, shape (n,)
     descriptions: Sequence[np.ndarray]  # shape (n, columns) each
-    n_start: int  # evaluated before the first model
 
 
 def fit_round(
@@ -228,29 +239,27 @@ def fit_round(
     losses_new: np.ndarray,  # their losses, shape (m, objectives); modelled ones are not read
     log_feasible: np.ndarray,  # shape (m,)
     reference: np.ndarray | None = None,  # losses, shape (objectives,); None: of what is evaluated
+    models: dict[int, Any] | None = None,  # those of the round before; replaced
 ) -> Round:
     "Fit a Gaussian process to each modelled objective."
-    losses = observed.losses
-    lowest: dict[int, float] = {}
-    scales: dict[int, float] = {}
-    models: dict[int, Any] = {}
-    for j in range(losses.shape[1]):
-        if j in static:
-            continue
-        lowest[j] = float(losses[:, j].min())
-        scales[j] = loss_scale(losses[: observed.n_start, j])
-        z = -np.log1p((losses[:, j] - lowest[j]) / scales[j])
-        models[j] = fit_gp(observed.descriptions, z, ignored=losses)
+    models = {} if models is None else models
+    losses = observed.losses.copy()
     known = {j: losses_new[:, j] for j in static}
     if reference is None:
         reference = reference_losses(losses[observed.feasible], known)
+    reference = reference.copy()
+    modelled = [j for j in range(losses.shape[1]) if j not in static]
+    for j in modelled:
+        compress = Compression.of(losses[:, j])
+        losses[:, j] = compress(losses[:, j])
+        reference[j] = compress(reference[j])
+    for j in modelled:
+        models[j] = fit_gp(observed.descriptions, losses[:, j], losses, earlier=models.get(j))
     return Round(
         losses=losses,
         feasible=observed.feasible,
         reference=reference,
         static=known,
-        lowest=lowest,
-        scales=scales,
         models=models,
         inputs=np.hstack([*observed.descriptions, losses]),
         inputs_new=np.hstack([new, losses_new]),
@@ -317,12 +326,19 @@ def _gains_of_samples(found: Round) -> Any:
         for j in range(objectives):
             loss = extra[..., j]
             if j in found.models:
-                z = samples[..., list(found.models).index(j)]
-                loss = found.lowest[j] + found.scales[j] * torch.expm1(-z)
+                loss = samples[..., list(found.models).index(j)]
             columns.append((float(found.reference[j]) - loss) / float(spans[j]))
         return torch.stack(columns, dim=-1)
 
     return gains
+
+# %% ../../nbs/search_algorithms/95_mobo.ipynb #7a76b3bd
+@dataclass(eq=False)
+class Memory:
+    "What a search keeps from round to round."
+
+    static: dict[str, np.ndarray]  # key of an architecture -> static losses
+    models: dict[int, Any]  # modelled objective's position -> Gaussian process
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #f103e9a4
 class MultiObjectiveBOptimizer(BudgetedOptimizer):
@@ -373,8 +389,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         "Yield a first design, then batches that the acquisition chooses."
-        static: dict[str, np.ndarray] = {}  # key -> static losses
-        select = partial(self._select, static)
+        select = partial(self._select, Memory({}, {}))
         yield from propose_batches(self, history, rng, self._elite, select)
 
     def _elite(self, history: History) -> list[dict]:
@@ -387,7 +402,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def _select(
         self,
-        static: dict[str, np.ndarray],  # static losses by key; completed
+        memory: Memory,  # completed
         history: History,
         candidates: Candidates,
         pool: list[dict],  # m configs that may be measured
@@ -403,8 +418,8 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
             log_feasible = log_feasibility(self.constraints, history, old, new)
             if not any(trial.feasible for trial in trials):
                 return np.argsort(-log_feasible, kind="stable")[:n].tolist()
-            losses_new = self._static_losses(history, pool, static)
-            found = self._fit(history, old, new, losses_new, log_feasible)
+            losses_new = self._static_losses(history, pool, memory.static)
+            found = self._fit(memory.models, history, old, new, losses_new, log_feasible)
             if self.acquisition == "nehvi":
                 return choose_noisy(found, n, seed)
         return found.choose(n)
@@ -426,6 +441,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def _fit(
         self,
+        models: dict[int, Any],  # those of the round before; replaced
         history: History,
         old: Sequence[np.ndarray],  # descriptions of n evaluated architectures
         new: np.ndarray,  # of m candidates, shape (m, columns)
@@ -437,8 +453,9 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
         losses = minimization_values(history, trials, self.objectives)
         feasible = np.array([trial.feasible for trial in trials], bool)
         static = [j for j, name in enumerate(self.objectives) if QUANTITIES[name].static]
-        observed = Observed(losses, feasible, old, self.nb_start)
-        return fit_round(observed, static, new, losses_new, log_feasible, self._reference_losses)
+        observed = Observed(losses, feasible, old)
+        reference = self._reference_losses
+        return fit_round(observed, static, new, losses_new, log_feasible, reference, models)
 
     @property
     def _reference_losses(self) -> np.ndarray | None:

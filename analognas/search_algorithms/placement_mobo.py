@@ -69,9 +69,8 @@ def candidates(
 class _Model:
     "What was measured, and what is expected of other placements."
 
-    def __init__(self, problem: PlacementProblem, n_start: int):
+    def __init__(self, problem: PlacementProblem):
         self.problem = problem
-        self.n_start = n_start
         self.seen: dict[Kinds, None] = {}
         self.values = pd.DataFrame(columns=list(problem.wanted), dtype=float)
 
@@ -129,7 +128,7 @@ class _Model:
         zeros = {name: 0.0 for name in names if name not in computed}
         losses = self.problem.losses(computed.assign(**zeros))
         measured = self.problem.losses(self.values)
-        observed = Observed(measured, self.feasible, old, self.n_start)
+        observed = Observed(measured, self.feasible, old)
         return choose_noisy(fit_round(observed, static, X, losses, log_feasible), n, seed)
 
     def _log_feasibility(self, old: Sequence[np.ndarray], X: np.ndarray) -> np.ndarray:
@@ -161,7 +160,7 @@ def mobo(
             f"objectives {', '.join(problem.objectives)} need no measurements; add one that is "
             "measured, such as acc_1d."
         )
-    model = _Model(problem, nb_start)
+    model = _Model(problem)
     batch = random_placements(problem, rng, min(nb_start, nb_evaluations))
     while batch:
         model.measure(batch)

@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def _difference(name: str, old, new) -> str:
 def _shortened(value) -> str:
     "Return a value as text of at most 60 characters."
     text = repr(value)
-    if len(text) < 60:
+    if len(text) <= 60:
         return text
     return text[:57] + "..."
 
@@ -292,10 +292,11 @@ class RunDirectory:
         self,
         path: str | Path,
         settings: Mapping,  # what the search will do, as plain data
+        open_table: Callable[[Path], Any] = Evaluations,  # makes what keeps the results
     ):
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
-        self.evaluations = Evaluations(self.path / DATABASE)
+        self.evaluations = open_table(self.path / DATABASE)
         begun = self._was_begun()
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -394,7 +394,7 @@ class Worker:
     ):
         """Train the best architecture digitally and hardware-aware, program and measure it.
 
-        Values of the training and of the chip that the search chose are used.
+        What the search chose of the training, the chip and the placement is used.
         Returns a `Measurement` over a month. The run directory gets its numbers in
         `measured.json` and the hardware-aware trained weights in `network.pt`, the `state_dict`
         of the digital network: `torch.load(path, weights_only=True)`."""

@@ -21,7 +21,8 @@ from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #77b1ca6f
 TYPES = ("discrete", "continuous", "categorical")
 MUTATION_GROUPS = ("width", "depth", "other")
-SCOPES = ("architecture", "training", "hardware")  # what a hyperparameter belongs to
+# what a hyperparameter belongs to
+SCOPES = ("architecture", "training", "hardware", "placement")
 RESOLUTION = 100  # steps in which a continuous hyperparameter without a step is counted
 GRID_TOLERANCE = 1e-9  # numbers that differ by less are the same value
 JSON_NAMES = {"condition": "active_from", "mutation_group": "role"}  # field -> key in files
@@ -112,7 +113,8 @@ class Hyperparameter:
     # (name, list of values): while it has one of these
     condition: Any = None
     mutation_group: str = "other"  # what a change does to a network: "width", "depth", "other"
-    scope: str = "architecture"  # what it belongs to: "architecture", "training", "hardware"
+    scope: str = "architecture"  # what it belongs to, of `SCOPES`
+    modules: Any = None  # of a placement, a tuple: names or patterns of the modules that it places
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -388,6 +390,8 @@ class Hyperparameter:
                 words += f" in steps of {self.step}"
         if self.log:
             words += ", logarithmic"
+        if self.modules not in (None, (self.name,)):
+            words += f", for {', '.join(self.modules)}"
         if self.condition is not None:
             words += f", active while {self._condition_text}"
         return words
@@ -407,6 +411,8 @@ class Hyperparameter:
         fields = {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
         if self.scope == SCOPES[0]:  # which files of 0.1.0 do not name
             del fields["scope"]
+        if self.modules is None:
+            del fields["modules"]
         return {name: _as_lists(value) for name, value in fields.items()}
 
     @classmethod

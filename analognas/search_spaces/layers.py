@@ -117,8 +117,9 @@ def trace_layers(
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     names = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
     hooks = [m.register_forward_hook(count) for m in names]
+    device = next(net.parameters(), torch.empty(0)).device
     with torch.no_grad():
-        net.eval()(torch.zeros(1, *input_dim))
+        net.eval()(torch.zeros(1, *input_dim, device=device))
     for hook in hooks:
         hook.remove()
     return [_shape_of(names[m], m, positions) for m, positions in products.items()]

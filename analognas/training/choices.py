@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.placing import layer_names
 from analognas.core import ConfigError, HardwareConfig, Placement, Protocol
 from analognas.search_spaces.network_modules import check_all_modules
 
@@ -52,12 +51,16 @@ def chosen_placement(
 
 def check_placements(space: Any) -> None:
     "Raise `ConfigError` for a choice of the placement about what is no layer for tiles."
+    from analognas.analog.placing import layer_names  # needs aihwkit, which training need not have
+
     if hasattr(space, "names_in"):
         check_all_modules(space, layer_names)
 
 
 def fitting_placement(model: nn.Module, placement: Placement | None) -> Placement | None:
     "Return what a placement decides about a network's layers; None if all are analog."
+    from analognas.analog.placing import layer_names
+
     if placement is None:
         return None
     names = layer_names(model)

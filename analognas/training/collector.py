@@ -25,11 +25,11 @@ from ..analog.programming import program, reset_programming
 from ..core.storage import Heartbeat
 from ..datasets.base import Dataset
 from ..search_spaces.scopes import TRAINING
+from .choices import chosen_recipe
 from .label_store import LabelStore
 from analognas.training.protocol import (
     Checkpoint,
     Protocol,
-    chosen_recipe,
     prepare,
     splits,
     train_and_measure,

@@ -130,7 +130,7 @@ def has_static_params(space: ConfigSpace) -> bool:
 def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFrame:
     """Return the hyperparameters that are active in any of the configs; a dash where they are not.
 
-    First those of the architecture, then those of the training, then those of the chip."""
+    First those of the architecture, then those of training, chip and placement."""
     columns = {}
     for name in [name for scope in SCOPES for name in space.names_in(scope)]:
         active = np.array([space.is_active(name, config) for config in configs])
