@@ -9,7 +9,6 @@ __all__ = []
 import contextlib
 import inspect
 import json
-import multiprocessing
 import os
 import platform
 import sys

@@ -10,13 +10,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import numpy as np
-from scipy.stats import norm
 
 from ..analog.noise import torch_seed
-from ..core import ConfigError, check_choice, check_number, import_optional
+from ..core import ConfigError, check_choice, check_number
 from ..evaluators.base_evaluator import Evaluator
 from .base import BudgetedOptimizer, Limits, Proposals, check_count
 from analognas.search_algorithms.bo import (
@@ -33,111 +32,21 @@ from analognas.search_algorithms.bo import (
 from .candidates import Candidates
 from .constraints import QUANTITIES
 from .history import History
+from analognas.search_algorithms.hypervolume import (
+    Compression,
+    Loss,
+    ModelledLoss,
+    StaticLoss,
+    expected_improvement,
+    free_boxes,
+    non_dominated,
+)
 from analognas.search_algorithms.pareto import (
     check_objectives,
     minimization_values,
     objective_signs,
     objective_values,
 )
-
-# %% ../../nbs/search_algorithms/95_mobo.ipynb #e630df71
-COMPRESSED = 0.25  # share of the losses, the highest
-
-
-@dataclass(frozen=True)
-class Compression:
-    "Compress losses above a limit to a logarithm."
-
-    limit: float  # c
-    scale: float  # s
-
-    @classmethod
-    def of(cls, losses: np.ndarray) -> Self:
-        "Return the compression of n measured losses, shape (n,)."
-        limit = float(np.quantile(losses, 1 - COMPRESSED))
-        return cls(limit, (limit - float(losses.min())) / 2 or 1.0)
-
-    def __call__(self, losses: np.ndarray) -> np.ndarray:
-        "Return losses of any shape, compressed."
-        above = np.maximum(losses - self.limit, 0)
-        return np.minimum(losses, self.limit) + self.scale * np.log1p(above / self.scale)
-
-
-def non_dominated(losses: np.ndarray) -> np.ndarray:
-    "Return which of n architectures no other dominates, losses of shape (n, objectives)."
-    no_worse = (losses[:, None] <= losses).all(axis=2)  # [i, j]: is i no worse than j?
-    better = (losses[:, None] < losses).any(axis=2)
-    return ~(no_worse & better).any(axis=0)
-
-# %% ../../nbs/search_algorithms/95_mobo.ipynb #fcdc5417
-@dataclass(frozen=True, eq=False)
-class StaticLoss:
-    "A loss that is computed."
-
-    loss: np.ndarray  # shape (m,)
-
-    def expected_gain(self, level: float) -> np.ndarray:
-        "Return by how much the losses are below a level, 0 where above, shape (m,)."
-        return np.maximum(level - self.loss, 0)
-
-    @property
-    def believed(self) -> np.ndarray:
-        "Return the losses, shape (m,)."
-        return self.loss
-
-
-@dataclass(frozen=True, eq=False)
-class ModelledLoss:
-    "A loss that is normally distributed."
-
-    mean: np.ndarray  # shape (m,)
-    std: np.ndarray  # shape (m,)
-
-    def expected_gain(self, level: float) -> np.ndarray:
-        "Return the expectation of by how much the losses are below a level, shape (m,)."
-        d = (level - self.mean) / self.std
-        return self.std * np.maximum(norm.pdf(d) + d * norm.cdf(d), 0)
-
-    @property
-    def believed(self) -> np.ndarray:
-        "Return the means, shape (m,)."
-        return self.mean
-
-
-Loss = StaticLoss | ModelledLoss
-
-
-def free_boxes(
-    front: np.ndarray,  # losses, shape (n, objectives)
-    reference: np.ndarray,  # shape (objectives,)
-) -> tuple[np.ndarray, np.ndarray]:  # lower and upper corners, shape (boxes, objectives) each
-    "Divide the losses below the reference that the front does not dominate into boxes."
-    import_optional("botorch", "bo")
-    import torch
-    from botorch.utils.multi_objective.box_decompositions.non_dominated import (
-        FastNondominatedPartitioning,
-    )
-
-    divided = FastNondominatedPartitioning(-torch.tensor(reference), Y=-torch.tensor(front))
-    upper, lower = -divided.get_hypercell_bounds().numpy()  # BoTorch maximises
-    return lower, upper
-
-
-def expected_improvement(
-    losses: Sequence[Loss], boxes: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:  # shape (m,)
-    "Return the expected hypervolume improvement of m candidates with independent losses."
-    levels = [np.unique([lower, upper]) for lower, upper in zip(*(b.T for b in boxes), strict=True)]
-    gains = []
-    for loss, values in zip(losses, levels, strict=True):
-        gains.append({v: 0 if np.isinf(v) else loss.expected_gain(v) for v in values.tolist()})
-    total = np.zeros(1)
-    for lower, upper in zip(*(b.tolist() for b in boxes), strict=True):
-        volume: Any = 1.0
-        for gain, low, high in zip(gains, lower, upper, strict=True):
-            volume = volume * np.maximum(gain[high] - gain[low], 0)
-        total = total + volume
-    return total
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #91820fdf
 ACQUISITIONS = ("ehvi", "nehvi")

@@ -16,7 +16,8 @@ from scipy.special import log_ndtr
 from analognas.analog.noise import torch_seed
 from analognas.core import ConfigError, import_optional
 from analognas.search_algorithms.bo import fit_gp, noise_variance, posterior
-from analognas.search_algorithms.mobo import Observed, choose_noisy, fit_round, non_dominated
+from analognas.search_algorithms.hypervolume import non_dominated
+from analognas.search_algorithms.mobo import Observed, choose_noisy, fit_round
 from analognas.search_algorithms.placement_problem import (
     PLACEMENT_QUANTITIES,
     Kinds,

@@ -48,7 +48,7 @@ from analognas.search_spaces.families import (
     family_from_dict,
     find_family,
 )
-from .hyperparameter import Hyperparameter, bounded
+from .hyperparameter import Hyperparameter
 from .layers import LayerShape, count_params
 from .network_modules import check_modules, layers_of_kind
 from analognas.search_spaces.scopes import (
@@ -62,6 +62,7 @@ from analognas.search_spaces.scopes import (
     split_config,
 )
 from .show import headline, reading_space, table_html
+from .values import bounded
 
 # %% ../../nbs/search_spaces/40_config_space.ipynb #ddc0cbf2
 class ConfigSpace:

@@ -6,9 +6,8 @@
 __all__ = ['Hyperparameter']
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #87ba3712
-import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,17 @@ import numpy as np
 
 from ..core import ConfigError, check_choice, check_number
 from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
+from analognas.search_spaces.values import (
+    GRID_TOLERANCE,
+    MAX_VALUES,
+    MAX_WHOLE,
+    as_condition,
+    as_plain,
+    bounded,
+    check_category,
+    is_number,
+    same_value,
+)
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #77b1ca6f
 TYPES = ("discrete", "continuous", "categorical")
@@ -24,76 +34,9 @@ MUTATION_GROUPS = ("width", "depth", "other")
 # what a hyperparameter belongs to
 SCOPES = ("architecture", "training", "hardware", "placement")
 RESOLUTION = 100  # steps in which a continuous hyperparameter without a step is counted
-GRID_TOLERANCE = 1e-9  # numbers that differ by less are the same value
 JSON_NAMES = {"condition": "active_from", "mutation_group": "role"}  # field -> key in files
-MAX_WHOLE = 2**53  # larger whole numbers are not exact as floats, which matrices hold
 MAX_END = 1e100  # of a continuum: its square is finite
-MAX_VALUES = 100_000  # of a hyperparameter; they are held in memory
 MAX_CATEGORIES = 1_000  # each is a column of the features
-LISTS = (list, tuple, set, frozenset, range, np.ndarray)  # of values
-
-# %% ../../nbs/search_spaces/10_hyperparameter.ipynb #80b45fa7
-def is_number(value: Any) -> bool:
-    "Return whether a value is a number; True and False are not."
-    numeric = isinstance(value, (int, float, np.integer, np.floating))
-    return numeric and not isinstance(value, bool)
-
-
-def bounded(values: Iterable) -> tuple:
-    "Return listed values as a tuple, of too many only the first: so many are refused."
-    return tuple(itertools.islice(values, MAX_VALUES + 1))
-
-
-def as_plain(value: Any) -> Any:
-    "Return a numpy scalar as a Python number, because configs are written as JSON."
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def same_value(a: Any, b: Any) -> bool:
-    "Return whether two values are the same: numbers within `GRID_TOLERANCE`; True is not 1."
-    if isinstance(a, bool) != isinstance(b, bool):
-        return False
-    if is_number(a) and is_number(b):
-        return bool(abs(a - b) <= GRID_TOLERANCE)
-    return type(a) is type(b) and a == b
-
-
-def as_condition(name: str, condition: Any) -> tuple[str, Any]:
-    """Return a condition in its one form: a tuple lists values, a number is a threshold.
-
-    Raises `ConfigError` for anything else."""
-    try:
-        parent, values = condition
-    except (TypeError, ValueError) as e:
-        raise ConfigError(
-            f"The condition of {name!r} must be a pair of a hyperparameter's name and a smallest "
-            f"value or a list of values; got {condition!r}."
-        ) from e
-    if isinstance(values, LISTS):
-        listed = tuple(as_plain(v) for v in values)
-        if not listed:
-            raise ConfigError(f"The condition of {name!r} must list at least one value.")
-        return parent, listed
-    if is_number(values):
-        return parent, as_plain(values)
-    return parent, (values,)
-
-
-def check_category(name: str, value: Any) -> Any:
-    "Return a value that JSON and text files keep; raise `ConfigError` for another one."
-    if value is None or isinstance(value, bool):
-        return value
-    kept = is_number(value) and math.isfinite(value) and abs(value) <= MAX_WHOLE
-    if isinstance(value, str):
-        kept = not any("\ud800" <= c <= "\udfff" for c in value)  # no halves of a character
-    if not kept:
-        raise ConfigError(
-            f"A category of {name!r} must be text, a finite number of at most 2**53, True, False "
-            f"or None, which files keep; got {value!r}."
-        )
-    return value
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #62cae24b
 @dataclass(frozen=True)

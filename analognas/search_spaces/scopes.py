@@ -20,7 +20,8 @@ from analognas.core import (
 )
 from ..core.placement import KINDS
 from .configs import INACTIVE, active_names, check_name
-from .hyperparameter import SCOPES, Hyperparameter, is_number
+from .hyperparameter import SCOPES, Hyperparameter
+from .values import is_number
 
 # %% ../../nbs/search_spaces/14_scopes.ipynb #cc630ec4
 ARCHITECTURE, TRAINING, HARDWARE, PLACEMENT = SCOPES

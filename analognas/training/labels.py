@@ -30,7 +30,7 @@ from analognas.core import (
     write_json,
 )
 from ..core.files import parse_json, read_bounded
-from ..search_spaces.hyperparameter import as_plain
+from ..search_spaces.values import as_plain
 
 # %% ../../nbs/training/30_labels.ipynb #a253937e
 TARGETS = ("acc_1d", "avm", "std_1d")  # percent, percentage points, percentage points
