@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from analognas.analog.convert import to_analog
 from analognas.bench.mapping_training import sample
 from analognas.bench.mapping_ways import as_kinds, drawn, fullest, greedy
 from analognas.core import DAY, MONTH, SECOND, HardwareConfig

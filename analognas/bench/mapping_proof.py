@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/bench/68_mapping_proof.ipynb #bab92a48
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from importlib.metadata import version
@@ -42,6 +42,7 @@ from analognas.bench.mapping_training import (
 from analognas.bench.mapping_ways import as_kinds
 from analognas.core import (
     DAY,
+    ConfigError,
     DriftRecord,
     FileFormatError,
     Placement,
@@ -62,8 +63,13 @@ TUNED = ("searched", "analog", "digital")  # that get the same short training ea
 def load_proof(
     folder: str | Path | None = None,  # with a record and weights; None: the one in the package
 ) -> dict[str, Any]:
-    "Read a record."
-    return read_json(Path(folder or SHIPPED) / RECORD)
+    "Read a record. Raises `ConfigError` if there is none."
+    path = Path(folder or SHIPPED) / RECORD
+    if not path.exists():
+        raise ConfigError(
+            f"{path} does not exist. Measure anew: analognas bench mapping --root DIR."
+        )
+    return read_json(path)
 
 
 def drift_record(row: Mapping[str, Any]) -> DriftRecord:
@@ -198,17 +204,19 @@ class NetworkRun:
         "Return the network that serves every mapping."
         if self.recipe is not None and not self.path().exists():
             model = to_analog(self.teacher)
-            for number, stage in enumerate(self.recipe.common):
-                self._train(model, stage, number)
+            stages = enumerate(self.recipe.common)
+            kept = [self._train(model, stage, number) for number, stage in stages]
             save_weights(model, self.path())
+            for checkpoint in kept:
+                checkpoint.drop()
         return self.load()
 
-    def _train(self, model: nn.Module, stage: Stage, number: int) -> None:
+    def _train(self, model: nn.Module, stage: Stage, number: int) -> Checkpoint:
         "Train one stage; a process that is killed loses an epoch."
         kept = Checkpoint(self.folder / f"{self.name}_{number}.ckpt")
         kept.open({"network": self.name, "stage": repr(stage)})
         train_stage(model, self.teacher, self.split.train, stage, number, kept)
-        kept.drop()
+        return kept
 
     def tuned(self, name: str, placement: Placement) -> nn.Module | None:
         "Return the network that was trained for one mapping; None if there is no such file."
@@ -232,16 +240,33 @@ class NetworkRun:
         if "mappings" not in found:
             found |= self._about(proof) | self._search(proof)
             keep()
-        mappings = {name: proof.mapping(d) for name, d in found["mappings"].items()}
-        done = {row["name"] for row in found["rows"]}
-        for group, times in self._groups(mappings):
-            if not done.issuperset(group):
-                found["rows"] += proof.measure(proof.model, group, times)
-                keep()
+        self._measure(proof, found, TUNED, self.settings.times)
+        keep()
         for name in TUNED:
-            if f"{name} tuned" not in done:
-                found["rows"] += self._tuned_rows(proof, name, mappings[name])
-                keep()
+            found["rows"] += self._tuned_rows(proof, name, found)
+            keep()
+        self._measure(proof, found, tuple(found["mappings"]), (DAY,))
+        keep()
+        if self.settings.n_front and "front_seconds" not in found["search"]:
+            mappings, facts = proof.front()
+            found["mappings"] |= self._by_name(proof, mappings)
+            found["search"] |= facts
+            self._measure(proof, found, tuple(found["mappings"]), (DAY,))
+            keep()
+
+    def _measure(
+        self,
+        proof: NetworkProof,
+        found: dict[str, Any],
+        names: Sequence[str],  # of mappings
+        times: Sequence[float],  # seconds since programming
+    ) -> None:
+        "Measure those mappings that have no row, all with the weights that serve every mapping."
+        done = {row["name"] for row in found["rows"]}
+        missing = [name for name in names if name not in done]
+        mappings = {name: proof.mapping(found["mappings"][name]) for name in missing}
+        if mappings:
+            found["rows"] += proof.measure(proof.model, mappings, times)
 
     def _about(self, proof: NetworkProof) -> dict[str, Any]:
         return {
@@ -257,39 +282,35 @@ class NetworkRun:
         n = len(proof.measurer.names)
         every = {"analog": as_kinds(n, ()), "digital": as_kinds(n, range(n))}
         found, facts = proof.search()
-        every |= found
-        if self.settings.n_front:
-            front, more = proof.front()
-            every |= front
-            facts |= more
-        return {"search": facts, "mappings": {k: proof.digital(key) for k, key in every.items()}}
+        return {"search": facts, "mappings": self._by_name(proof, every | found)}
 
-    def _groups(
-        self, mappings: Mapping[str, Kinds]
-    ) -> list[tuple[dict[str, Kinds], tuple[float, ...]]]:
-        "Return which mappings are measured together, and when after programming."
-        main = {name: mappings[name] for name in TUNED}
-        others = {name: key for name, key in mappings.items() if name not in main}
-        return [(main, self.settings.times), (others, (DAY,))]
+    def _by_name(self, proof: NetworkProof, mappings: Mapping[str, Kinds]) -> dict[str, list[str]]:
+        "Return the names of layers in int8, by mapping."
+        return {name: proof.digital(key) for name, key in mappings.items()}
 
-    def _tuned_rows(self, proof: NetworkProof, name: str, key: Kinds) -> list[dict[str, Any]]:
-        "Measure a network in the mapping that it was trained for."
-        if name == "searched":
-            key = self._trained_for(proof, key)
+    def _tuned_rows(
+        self, proof: NetworkProof, name: str, found: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        "Measure a network in the mapping that it was trained for, unless that was done."
+        row = f"{name} tuned"
+        if row in {done["name"] for done in found["rows"]}:
+            return []
+        digital = found["mappings"][name]
+        if name == "searched" and self.recipe is None:
+            digital = self._trained_for(digital)
+        key = proof.mapping(digital)
         model = self.tuned(name, proof.measurer.placement(key))
         if model is None:
             return []
-        return proof.measure(model, {f"{name} tuned": key}, self.settings.times)
+        return proof.measure(model, {row: key}, self.settings.times)
 
-    def _trained_for(self, proof: NetworkProof, searched: Kinds) -> Kinds:
-        "Return the mapping that the weights of a folder are trained for, or will be."
-        if self.recipe is not None or not (self.folder / RECORD).exists():
+    def _trained_for(self, searched: list[str]) -> list[str]:
+        "Return the layers in int8 that the weights of a folder are trained for."
+        if not (self.folder / RECORD).exists():
             return searched
         known = load_proof(self.folder)["networks"].get(self.name, {"rows": []})
         rows = {row["name"]: row["int8"] for row in known["rows"]}
-        if "searched tuned" not in rows:
-            return searched
-        return proof.mapping(rows["searched tuned"])
+        return rows.get("searched tuned", searched)
 
 # %% ../../nbs/bench/68_mapping_proof.ipynb #807c8442
 def about_here(data: Dataset) -> dict[str, Any]:
