@@ -140,7 +140,7 @@ def _summarize_network(name: str, network: Mapping[str, Any]) -> dict[str, Any]:
     if final is not None:
         found = {f"{name}_{key}": v for key, v in zip(keys, final, strict=True)}
     found[f"{name}_recovered_untuned"] = None if plain is None else plain.share
-    found[f"{name}_analog_share"] = row_share(network, rows["searched"])
+    found[f"{name}_analog_share"] = row_share(network, rows["searched" + suffix])
     for kind in TUNED:
         found[f"{name}_{kind}_acc_1d"] = drift_record(rows[kind + suffix]).acc_1d
     return found

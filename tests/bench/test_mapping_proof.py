@@ -13,7 +13,6 @@ from analognas.bench.mapping_measure import ProofSettings
 from analognas.bench.mapping_proof import (
     RECORD,
     Recipe,
-    drift_record,
     load_proof,
     measure_proof,
     proof_table,
