@@ -170,7 +170,7 @@ HELD_OUT = 0.1  # of the training part, to choose by
 
 @dataclass
 class NetworkRun:
-    "Train, search and measure one network, with files in a folder; what is there is not made again."
+    "Train, search and measure one network, with files in a folder; files are not made twice."
 
     name: str
     data: Dataset
