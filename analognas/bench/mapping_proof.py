@@ -105,11 +105,11 @@ def recovered_of(
 ) -> Recovered | None:  # None: all analog loses too little
     "Return what a mapping recovers, from the accuracies of all programmings."
     rows = {row["name"]: drift_record(row) for row in network["rows"]}
-    records = [rows[kind + suffix] for kind in (name, "analog", "digital")]
-    loss = records[2].acc_1d - records[1].acc_1d
-    if loss < LEAST_LOSS:
+    analog = rows["analog" + suffix]
+    digital = rows["digital" + suffix]
+    if digital.acc_1d - analog.acc_1d < LEAST_LOSS:
         return None
-    return recovered_share(*records)
+    return recovered_share(rows[name + suffix], analog, digital)
 
 
 def summarize_proof(record: Mapping[str, Any]) -> dict[str, Any]:
