@@ -1,18 +1,19 @@
 # Every target first makes sure that .venv is complete (.ci/setup), which takes no time when it is.
-# PYTHON=/path/to/python3.12 chooses the interpreter; ARGS="..." is handed on to demo, test, test-all and lab.
+# PYTHON=/path/to/python3.12 chooses the interpreter; ARGS="..." is handed on to demo, test, test-all, drills and lab.
 SHELL := /bin/bash
 BIN := .venv/bin
 # One thread a process: two test processes already keep two cores busy. Agg: draw without a screen.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
-.PHONY: help setup demo test test-all test-browser lab docs check export release clean-venv
+.PHONY: help setup demo test test-all test-browser drills lab docs check export release clean-venv
 
 help:
 	@echo "make demo       search by measuring and by predicting, train, program, drift; one to three minutes"
 	@echo "make test       the tests, every notebook from top to bottom among them"
 	@echo "make test-all   those and the slow ones"
 	@echo "make test-browser   only those that open JupyterLab in a browser, and a browser if there is none"
+	@echo "make drills     break searches and collections in many ways, and print what was lost"
 	@echo "make lab        JupyterLab, opened on a copy of the lessons"
 	@echo "make docs       the notebooks and a reference as web pages, in _docs/"
 	@echo "make check      checks that code and notebooks agree; imports, types, style"
@@ -37,6 +38,9 @@ test-all: setup
 test-browser: setup
 	@$(BIN)/python tests/browser/find_browser.py --install
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m browser $(ARGS) tests/browser
+
+drills: setup
+	$(TEST_ENV) $(BIN)/python -m tests.drills $(ARGS)
 
 lab: setup
 	$(BIN)/analognas lab $(ARGS)

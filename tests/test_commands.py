@@ -9,6 +9,7 @@ from distributed import Client, LocalCluster
 from analognas.cli import main
 from analognas.commands import BENCHES, result_lines
 from analognas.core import ConfigError
+from analognas.search_algorithms.worker import Worker
 from analognas.training.label_store import LabelStore
 
 SMALL_SEARCH = (
@@ -93,6 +94,58 @@ def test_run_collect_does_not_mix_plans_in_a_store(tmp_path):
     main(["collect", "digits", "-n", "1", "--minutes", "0", "--store", str(path)])
     with pytest.raises(ConfigError):
         LabelStore(path, {"protocol": "another"})
+
+
+def interrupted_after(n, monkeypatch):
+    "Let Ctrl-C come after n evaluations of any search."
+    start = Worker._start
+
+    def begin(self):
+        seen = iter(range(n))
+
+        def on_evaluation(*_):
+            if next(seen, None) is None:
+                raise KeyboardInterrupt
+
+        self.on_evaluation = on_evaluation
+        return start(self)
+
+    monkeypatch.setattr(Worker, "_start", begin)
+
+
+def test_an_interrupted_search_is_no_success(tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupted_after(9, patched)
+        assert main([*SMALL_SEARCH, "--run-dir", str(tmp_path / "run")]) == 130
+    captured = capsys.readouterr()
+    assert f"interrupted; --run-dir {tmp_path / 'run'} goes on with it." in captured.err
+    assert search(tmp_path)["evaluations"] == [16]
+
+
+def test_an_interrupted_demo_does_not_go_on(tmp_path, monkeypatch):
+    from analognas import demo
+
+    parts = []
+    monkeypatch.setattr(demo, "measure_winner", lambda worker: parts.append(3))
+    interrupted_after(120, monkeypatch)
+    assert main(["demo", "--run-dir", str(tmp_path)]) == 130
+    assert not parts and not (tmp_path / "predicting").exists()
+
+
+@pytest.mark.parametrize("minutes, status", [((), 1), (("--minutes", "0"), 0)])
+def test_a_collection_that_leaves_what_others_have_claimed_is_no_success(
+    tmp_path, capsys, monkeypatch, minutes, status
+):
+    path = tmp_path / "s.sqlite"
+    command = ["collect", "digits", "-n", "1", "--repeats", "0", "--store", str(path)]
+    assert main([*command, "--minutes", "0"]) == 0
+    store = LabelStore(path)
+    assert store.claim() is not None
+    with store.tasks.transaction() as db:
+        db.execute("update task set host = 'elsewhere', pid = 12")
+    assert main([*command, *minutes]) == status
+    note = "claimed by process 12 on elsewhere (1). If a machine is gone, run the same command"
+    assert (note in capsys.readouterr().err) == (status == 1)
 
 
 def test_result_lines_nest_dicts_and_leave_out_none():

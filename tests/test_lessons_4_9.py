@@ -19,6 +19,7 @@ LESSONS = (
     "lesson_7_pareto",
     "lesson_8_your_own_network",
     "lesson_9_which_layers_stay_digital",
+    "lesson_11_analog_is_not_quantisation",
     "nas_search_demo",
 )
 DEMO = "nas_search_demo"

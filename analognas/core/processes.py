@@ -32,6 +32,10 @@ def pid_exists(pid: int) -> bool:
     return state not in "ZX"
 
 # %% ../../nbs/core/50_processes.ipynb #c0ffee01
+class Terminated(KeyboardInterrupt):
+    "Signal that the process was asked to end by SIGTERM: what it holds is released, as at Ctrl-C."
+
+
 def process_realm() -> str | None:
     """Name what process numbers are counted within: this start of the machine, and the container.
 

@@ -7,6 +7,7 @@ __all__ = ['DatasetMismatchWarning', 'SurrogateEvaluator']
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #59ea49de
 import hashlib
+import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from analognas.core import (
     check_choice,
     read_json,
     renamed,
+    write_atomic,
     write_json,
 )
 from analognas.evaluators.base_evaluator import (
@@ -33,7 +35,16 @@ from analognas.evaluators.base_evaluator import (
     kendall_tau,
     noise_ceiling_from_repeats,
 )
-from .rank_model import ScoreRegressor, RankNormalizer, RankModel
+from ..core.files import read_bounded
+from analognas.evaluators.rank_model import (
+    MAX_WEIGHTS,
+    UNREADABLE,
+    RankModel,
+    RankNormalizer,
+    ScoreRegressor,
+    check_answer,
+    check_plain,
+)
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
 from ..search_spaces.scopes import HARDWARE, TRAINING
@@ -169,18 +180,32 @@ FORMAT = "analognas-surrogate-4"
 
 
 def _save_weights(folder: Path, about: Mapping, learner: ScoreRegressor) -> None:
-    "Write a new folder, or replace an old one."
+    """Write a new folder, or replace the evaluator in an old one.
+
+    `about.json` names the weights by their checksum. They are written beside the old ones before,
+    and take their place after, so that one evaluator can be read at any moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder / f"weights.{learner.suffix}"
     with tempfile.TemporaryDirectory(dir=folder.parent) as tmp:
-        new = Path(tmp) / "weights"
-        new.mkdir(mode=0o755)
-        file = new / f"weights.{learner.suffix}"
-        learner.save(file)
-        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
-        write_json(new / "about.json", {**about, "sha256": checksum})
-        if folder.exists():
-            folder.rename(Path(tmp) / "old")
-        new.rename(folder)
+        learner.save(Path(tmp) / file.name)
+        raw = (Path(tmp) / file.name).read_bytes()
+    new = write_atomic(folder / f"new-{file.name}", raw)
+    write_json(folder / "about.json", {**about, "sha256": hashlib.sha256(raw).hexdigest()})
+    os.replace(new, file)
+    for path in folder.iterdir():  # of the evaluator that was here before
+        if path.is_file() and path.name not in ("about.json", file.name):
+            path.unlink()
+
+
+def _weights_file(folder: Path, suffix: str, checksum: str) -> Path:
+    "Return the weights of that checksum, also if a kill kept them from taking their place."
+    file = folder / f"weights.{suffix}"
+    for candidate in (file, folder / f"new-{file.name}"):
+        if candidate.is_file():
+            if hashlib.sha256(read_bounded(candidate, MAX_WEIGHTS)).hexdigest() == checksum:
+                return candidate
+    read_bounded(file, MAX_WEIGHTS)  # raises what the system says of a missing file
+    raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
 
 
 def _check_description(about: Mapping, names: list[str], learner: ScoreRegressor) -> None:
@@ -209,20 +234,26 @@ def _load_weights(
     """Return the description, the model and the space it was fitted in.
 
     Raises `FileFormatError` unless they are whole and belong together."""
-    about = read_json(folder / "about.json")
     try:
+        about = read_json(folder / "about.json")
+    except OSError as e:
+        raise FileFormatError(
+            f"There is no evaluator in {folder}: about.json cannot be read ({e.strerror}). Name a "
+            "folder that `save` has written."
+        ) from e
+    try:
+        check_plain(about)
         check_choice("weight format", about["format"], [FORMAT])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
-        file = folder / f"weights.{learner.suffix}"
-        if hashlib.sha256(file.read_bytes()).hexdigest() != about["sha256"]:
-            raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
+        file = _weights_file(folder, learner.suffix, about["sha256"])
         model = RankModel.from_dict(learner.load(file), about["models"])
         fitted = ConfigSpace.from_dict(about["space"])
         names, _ = fitted.features([fitted.sample_arch(0)])
         _check_description(about, names, model.learner)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as e:
-        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e}") from e
+        check_answer(model, len(names))
+    except UNREADABLE as e:
+        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e!s:.500}") from e
     return {k: v for k, v in about.items() if k != "sha256"}, model, fitted
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #2e85301e
@@ -241,6 +272,7 @@ class SurrogateEvaluator(Evaluator):
     of another dataset than the labels."""
 
     validates_configs = True
+    percent = False  # predictions lie within the range of the labels, whatever that is
     learner: type[ScoreRegressor]
 
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`

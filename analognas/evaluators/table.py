@@ -48,8 +48,9 @@ class TableEvaluator(Evaluator):
         rows: dict[str, list[int]] = {}
         for i, k in enumerate(keys):
             rows.setdefault(k, []).append(i)
-        labels = self.label_set.labels
-        self._values = {k: labels[i].mean(axis=0) for k, i in rows.items()}
+        table = self.label_set.table.drop(columns=known).select_dtypes("number")
+        self._columns = list(table.columns)
+        self._values = {k: table.to_numpy(float)[i].mean(axis=0) for k, i in rows.items()}
         self._known_space = space
         self._ignore(ignored)
 
@@ -77,16 +78,27 @@ class TableEvaluator(Evaluator):
                 f"{len(unknown)} of {len(keys)} architectures are not in label set "
                 f"{self.label_set.name!r}, first {unknown[0]}."
             )
-        return np.array([self._values[k] for k in keys]), np.zeros(len(keys), bool)
+        targets = [self._columns.index(target) for target in TARGETS]
+        found = np.array([self._values[k][targets] for k in keys])
+        return found.reshape(len(keys), len(TARGETS)), np.zeros(len(keys), bool)
+
+    def measurements(self, config: Mapping) -> dict[str, float]:
+        """Return all numbers that the label set has of an architecture, by column.
+
+        Raises `ConfigError` as `query` does."""
+        self.query(config)
+        known = only(config, self._known_space.get_hyperparameters())
+        values = self._values[self._known_space.key(known)]
+        return dict(zip(self._columns, values.tolist(), strict=True))
 
     def rank(self, config: Mapping, target: str = "acc_1d") -> int:
-        """Return the rank of an architecture among all measured ones by a target, 1 for the
-        highest.
+        """Return the rank of an architecture among all measured ones by a target or another column
+        of the label set, 1 for the highest.
 
         Ties share the better rank."""
-        column = TARGETS.index(check_choice("target", target, TARGETS))
-        mine = getattr(self.query(config), target)
-        return 1 + sum(v[column] > mine for v in self._values.values())
+        mine = self.measurements(config)
+        column = self._columns.index(check_choice("target", target, self._columns))
+        return 1 + sum(v[column] > mine[target] for v in self._values.values())
 
     def get_evaluator_stat(self) -> dict:
         "Return the label set and its number of rows."

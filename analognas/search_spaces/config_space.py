@@ -22,6 +22,7 @@ from analognas.core import (
     check_number,
     dataset_info,
 )
+from ..core.files import parse_json
 from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 from analognas.search_spaces.configs import (
     active_names,
@@ -47,7 +48,7 @@ from analognas.search_spaces.families import (
     family_from_dict,
     find_family,
 )
-from .hyperparameter import Hyperparameter
+from .hyperparameter import Hyperparameter, bounded
 from .layers import LayerShape, count_params, stack_layers, trace_layers
 from analognas.search_spaces.scopes import (
     ARCHITECTURE,
@@ -163,7 +164,7 @@ class ConfigSpace:
         "Add a hyperparameter with listed values."
         check_name(name)
         options: dict[str, Any] = {"condition": condition, "mutation_group": mutation_group}
-        self._add(Hyperparameter(name, type, range=tuple(range), **options))
+        self._add(Hyperparameter(name, type, range=bounded(range), **options))
 
     def add_training_hyperparameter(
         self,
@@ -191,7 +192,7 @@ class ConfigSpace:
     def _add_field(self, scope: str, name: str, type: str, *ends: Any, **options: Any) -> None:
         "Add a hyperparameter that is a field of a record."
         listed = options.pop("range", None)
-        values = None if listed is None else tuple(listed)
+        values = None if listed is None else bounded(listed)
         self._add(Hyperparameter(name, type, values, *ends, **options | {"scope": scope}))
 
     def remove_hyperparameter(self, name: str) -> None:
@@ -420,11 +421,8 @@ class ConfigSpace:
     def from_json(cls, text: str, network: Callable | None = None) -> Self:
         "Read what `to_json` returned; raise `FileFormatError` for another text."
         with reading_space():
-            data = json.loads(text)
+            data = parse_json(text, "the text")
         return cls.from_dict(data, network)
-
-    def _headline(self) -> str:
-        return headline(self)
 
     def __repr__(self) -> str:
         return "\n".join([headline(self), *(f"  {h}" for h in self.hyperparameters)])

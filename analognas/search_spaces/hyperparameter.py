@@ -6,8 +6,9 @@
 __all__ = ['Hyperparameter']
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #87ba3712
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,9 @@ RESOLUTION = 100  # steps in which a continuous hyperparameter without a step is
 GRID_TOLERANCE = 1e-9  # numbers that differ by less are the same value
 JSON_NAMES = {"condition": "active_from", "mutation_group": "role"}  # field -> key in files
 MAX_WHOLE = 2**53  # larger whole numbers are not exact as floats, which matrices hold
+MAX_END = 1e100  # of a continuum: its square is finite
+MAX_VALUES = 100_000  # of a hyperparameter; they are held in memory
+MAX_CATEGORIES = 1_000  # each is a column of the features
 LISTS = (list, tuple, set, frozenset, range, np.ndarray)  # of values
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #80b45fa7
@@ -32,6 +36,11 @@ def is_number(value: Any) -> bool:
     "Return whether a value is a number; True and False are not."
     numeric = isinstance(value, (int, float, np.integer, np.floating))
     return numeric and not isinstance(value, bool)
+
+
+def bounded(values: Iterable) -> tuple:
+    "Return listed values as a tuple, of too many only the first: so many are refused."
+    return tuple(itertools.islice(values, MAX_VALUES + 1))
 
 
 def as_plain(value: Any) -> Any:
@@ -132,17 +141,18 @@ class Hyperparameter:
 
     def _check_range(self) -> None:
         "Check listed values; sort them where order matters."
-        values = tuple(as_plain(v) for v in self.range or ())
+        values = tuple(as_plain(v) for v in bounded(self.range or ()))
+        self._check_size(len(values))
         for v in values:
             if self.type == "categorical":
                 check_category(self.name, v)
             else:
-                check_number(f"each value in the range of {self.name!r}", v)
+                check_number(f"each value in the range of {self.name!r}", v, -MAX_END, MAX_END)
         different = min(len(set(values)), len(set(map(str, values))))
-        if not values or different != len(values):
+        if not values or different != len(values) or self.log:
             raise ConfigError(
                 f"The range of {self.name!r} must list at least one value and none twice, also "
-                f"not as text; got {list(values)}."
+                f"not as text, and takes no log; got {list(values)}."
             )
         if self.type != "categorical":
             values = tuple(sorted(values))
@@ -151,8 +161,9 @@ class Hyperparameter:
     def _check_ends(self) -> None:
         "Check that both ends are finite numbers in order."
         whole = self.type == "discrete"
-        low = check_number(f"min_value of {self.name!r}", self.min_value, integer=whole)
-        high = check_number(f"max_value of {self.name!r}", self.max_value, integer=whole)
+        most = MAX_WHOLE if whole else MAX_END
+        low = check_number(f"min_value of {self.name!r}", self.min_value, -most, most, whole)
+        high = check_number(f"max_value of {self.name!r}", self.max_value, -most, most, whole)
         if low > high:
             raise ConfigError(f"{self.name!r} has min_value {low!r} above max_value {high!r}.")
         self._set("min_value", low)
@@ -166,15 +177,24 @@ class Hyperparameter:
                 f"{self.name!r}: log needs min_value above 0 and no step; got {self.min_value!r}, "
                 f"step {self.step!r}."
             )
+        if whole and self.log:
+            self._check_size(self.max_value - self.min_value + 1)
         if whole and not self.log and self.step is None:
             self._set("step", 1)
         if self.step is None:
             return
-        if check_number(f"step of {self.name!r}", self.step, low=0, integer=whole) == 0:
+        if check_number(f"step of {self.name!r}", self.step, 0, MAX_WHOLE, integer=whole) == 0:
             raise ConfigError(f"step of {self.name!r} must be above 0.")
         self._set("step", self.step)
+        self._check_size((self.max_value - self.min_value) / self.step + 1)
 
-    # ---- values
+    def _check_size(self, n: float) -> None:
+        "Raise `ConfigError` for more values than are held in memory."
+        most = MAX_CATEGORIES if self.type == "categorical" else MAX_VALUES
+        if n > most + GRID_TOLERANCE:
+            raise ConfigError(
+                f"{self.name!r} has {n:,.0f} values; at most {most:,} are allowed: widen its step."
+            )
 
     @cached_property
     def values(self) -> Any:
@@ -193,9 +213,8 @@ class Hyperparameter:
 
     def size(self) -> int:
         "Return the number of values; a continuum counts in steps of a hundredth of its range."
-        values = self.values
-        if values is not None:
-            return len(values)
+        if self.values is not None:
+            return len(self.values)
         if self.max_value > self.min_value:
             return RESOLUTION + 1
         return 1
@@ -285,8 +304,6 @@ class Hyperparameter:
             return numbers
         return None
 
-    # ---- the unit interval
-
     def _on_scale(self, number: Any) -> float:
         if self.log:
             return math.log(number)
@@ -347,8 +364,6 @@ class Hyperparameter:
         before = values[max(i - 1, 0) : i]
         after = values[i + 1 : i + 2]
         return [*before, *after]
-
-    # ---- the rest of the space
 
     def is_active(self, config: Mapping) -> bool:
         """Return whether a config meets the `condition`.

@@ -9,10 +9,9 @@ __all__ = ['NASBench201Space']
 import hashlib
 import importlib.util
 import io
+import itertools
 import pickle
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,9 +24,11 @@ from analognas.core import (
     MissingExtraError,
     cache_dir,
     check_choice,
-    write_atomic,
 )
+from ..core.arrays import read_arrays
+from ..core.files import read_bounded
 from ..core.deprecated import renamed
+from ..core.files import write_cache
 from .config_space import ConfigSpace
 from .families import NASBENCH201, CellFamily, find_family
 from .nasbench201_cells import EDGE_NAMES, all_cells, check_cells
@@ -68,9 +69,22 @@ TABLE_TIMES = (60, 3_600, 86_400, 2_592_000)  # seconds since programming; there
 TABLE_VERSION = "0.1.3"  # of the Python package analog-nasbench
 # of analognasbench/data.anb in it
 TABLE_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
+# The quantities without a time: the attribute in the package, and the column here. Digital;
+# quantised after and in training; on the chip without drift, without and with hardware-aware
+# training.
+TABLE_ACCURACIES = {
+    "baseline_accuracy": "baseline_acc",
+    "ptq_accuracy": "ptq_acc",
+    "qat_accuracy": "qat_acc",
+    "noisy_accuracy": "noisy_acc",
+    "analog_accuracy": "analog_acc",
+}
+# The drift series: the attribute's beginning, and that of the columns: with hardware-aware
+# training, and of the digital network without it.
+TABLE_SERIES = {"analog_drift": "", "baseline_drift": "baseline_"}
 TABLE_FACTS = {
     "source": "Python package analog-nasbench, analognasbench/data.anb: "
-    "baseline_accuracy and analog_drift_*",
+    "all thirteen quantities of each cell",
     "version": TABLE_VERSION,
     "sha256": TABLE_SHA256,
     "paper": "Bessalah et al., AnalogNAS-Bench, arXiv:2506.18495 (2025)",
@@ -110,25 +124,27 @@ class _TableUnpickler(pickle.Unpickler):
         return known[name]
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #6565bb9c
+def _measured_columns(records: Sequence[Any]) -> Iterator[tuple[str, list[float]]]:
+    "Yield the name and the values of every measured column, over all records."
+    for attribute, column in TABLE_ACCURACIES.items():
+        yield column, [getattr(record, attribute) for record in records]
+    for series, prefix in TABLE_SERIES.items():
+        for t in TABLE_TIMES:
+            measurements = [getattr(record, f"{series}_{t}") for record in records]
+            yield f"{prefix}acc_{t}", [measurement.value for measurement in measurements]
+            yield f"{prefix}std_{t}", [measurement.uncertainty for measurement in measurements]
+
+
 def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
     """Return the arrays of the published pickle.
 
     Raises `FileFormatError` if it is anything but a table of cells."""
     try:
         data = _TableUnpickler(io.BytesIO(raw)).load()
-        acc = []
-        std = []
-        for record in data.values():
-            drift = [getattr(record, f"analog_drift_{t}") for t in TABLE_TIMES]
-            acc.append([measurement.value for measurement in drift])
-            std.append([measurement.uncertainty for measurement in drift])
-        baseline_acc = [record.baseline_accuracy for record in data.values()]
-        return {
-            "cells": check_cells(list(data)).astype(np.int8),
-            "baseline_acc": np.array(baseline_acc, dtype=float),
-            "acc": np.array(acc, dtype=float),
-            "std": np.array(std, dtype=float),
-        }
+        arrays = {"cells": check_cells(list(data)).astype(np.int8)}
+        for column, values in _measured_columns(list(data.values())):
+            arrays[column] = np.array(values, dtype=float)
+        return arrays
     except (
         pickle.UnpicklingError,
         EOFError,
@@ -141,6 +157,9 @@ def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
         raise FileFormatError(f"This is not the data file of AnalogNAS-Bench: {e}.") from e
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #809bc43f
+MAX_PUBLISHED = 256 * 2**20  # bytes of the data file
+
+
 def _published_file() -> Path:
     "Return the data file of the installed package; raise `MissingExtraError` without it."
     spec = importlib.util.find_spec("analognasbench")  # does not run a top-level package
@@ -156,7 +175,7 @@ def _read_published() -> dict[str, np.ndarray]:
     path = _published_file()
     if not path.exists():
         raise FileFormatError(f"{path} is missing: reinstall analog-nasbench=={TABLE_VERSION}.")
-    raw = path.read_bytes()
+    raw = read_bounded(path, MAX_PUBLISHED)
     found = hashlib.sha256(raw).hexdigest()
     if found != TABLE_SHA256:
         raise FileFormatError(
@@ -166,63 +185,68 @@ def _read_published() -> dict[str, np.ndarray]:
     return _parse_published(raw)
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #16c26a79
-_SHAPES = {"cells": (15_625, 6), "baseline_acc": (15_625,), "acc": (15_625, 4), "std": (15_625, 4)}
+def _column_names() -> list[str]:
+    "Return the names of the measured columns, in order."
+    names = list(TABLE_ACCURACIES.values())
+    for prefix, kind in itertools.product(TABLE_SERIES.values(), ("acc", "std")):
+        names += [f"{prefix}{kind}_{t}" for t in TABLE_TIMES]
+    return names
+
+
+TABLE_COLUMNS = _column_names()
+MAX_TABLE = 64 * 2**20  # bytes of the arrays, which have 3 MB
+_SHAPES = {"cells": (15_625, 6)} | dict.fromkeys(TABLE_COLUMNS, (15_625,))
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray]:
     "Return the arrays of the cache file; raise `FileFormatError` if it is damaged."
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _SHAPES}
+        found = read_arrays(path, MAX_TABLE)
+        arrays = {name: found[name] for name in _SHAPES}
         if any(arrays[name].shape != shape for name, shape in _SHAPES.items()):
             raise ValueError(f"shapes {[a.shape for a in arrays.values()]}")
         if not np.array_equal(arrays["cells"], all_cells()):
             raise ValueError("its cells are not the 15,625 in order")
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("NaN or infinity")
+    except (ValueError, KeyError, TypeError) as e:
         raise FileFormatError(
             f"{path} is damaged ({e}). Delete it: it will be made again from analog-nasbench."
         ) from e
     return arrays
 
 
-def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    "Store the arrays, in ascending order of cells."
+def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    "Store the arrays, in ascending order of cells, and return them in that order."
     order = np.lexsort(arrays["cells"].T[::-1])
     buffer = io.BytesIO()
     ordered = {name: arrays[name][order] for name in _SHAPES}
     np.savez_compressed(buffer, allow_pickle=False, **ordered)
-    write_atomic(path, buffer.getvalue())
+    write_cache(path, buffer.getvalue())
+    return ordered
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #ad0ca0a4
 def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
     """Return AnalogNAS-Bench: six operations, accuracies (percent) and standard deviations (points)
     of every cell.
 
-    Columns: `edge_01`..`edge_23`; `baseline_acc`, digital; `acc_60`, `acc_3600`, `acc_86400`,
-    `acc_2592000` and `std_...`, analog after hardware-aware training; and `acc_1d`, `avm`,
-    `std_1d`, where `avm` starts at 60 s. `attrs` names the source (Bessalah et al.,
-    arXiv:2506.18495, 2025). The first call reads the package analog-nasbench, later ones a file in
-    `cache_dir()`. Raises `MissingExtraError` without the package, and `FileFormatError` if a file
-    is damaged or has another version."""
-    path = cache_dir() / f"analog-nasbench-{TABLE_VERSION}.npz"
-    if not path.exists():
-        _write_cache(path, _read_published())
-    arrays = _read_cache(path)
+    Columns: `edge_01`..`edge_23`; `baseline_acc`, digital, `ptq_acc` and `qat_acc`, after
+    quantisation without and with training for it; `noisy_acc` and `analog_acc`, on the chip without
+    drift, without and with hardware-aware training; `acc_60`, `acc_3600`, `acc_86400`,
+    `acc_2592000` and `std_...`, analog after hardware-aware training, and `baseline_acc_60`..,
+    `baseline_std_60`.., the same without it; and `acc_1d`, `avm`, `std_1d`, where `avm` starts at
+    60 s. `attrs` names the source (Bessalah et al., arXiv:2506.18495, 2025). The first call reads
+    the package analog-nasbench, later ones a file in `cache_dir()`. Raises `MissingExtraError`
+    without the package, and `FileFormatError` if a file is damaged or has another version."""
+    path = cache_dir() / f"analog-nasbench-{TABLE_VERSION}-full.npz"
+    if path.exists():
+        arrays = _read_cache(path)
+    else:
+        arrays = _write_cache(path, _read_published())
     columns: dict[str, np.ndarray] = {}
     for i, name in enumerate(EDGE_NAMES):
         columns[name] = arrays["cells"][:, i].astype(int)
-    columns["baseline_acc"] = arrays["baseline_acc"]
-    for kind in ("acc", "std"):
-        for i, t in enumerate(TABLE_TIMES):
-            columns[f"{kind}_{t}"] = arrays[kind][:, i]
+    columns |= {name: arrays[name] for name in TABLE_COLUMNS}
     table = pd.DataFrame(columns)
     table["acc_1d"] = table.acc_86400
     table["avm"] = table.acc_60 - table.acc_2592000

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
+from ..core.processes import Terminated
 from ..datasets.base import Dataset
 from ..search_spaces.config_space import ConfigSpace
 from .collector import Collector, checkpoint_folder, varies_data
@@ -101,6 +102,10 @@ def _run_processes(job: _Job, processes: int, watch: Callable[[], Any], tally: T
         while any(worker.is_alive() for worker in workers):
             wait([w.sentinel for w in workers if w.is_alive()], 0.5)
             watch()
+    except Terminated:  # which has reached this process alone
+        for worker in workers:
+            worker.terminate()
+        raise
     finally:
         for worker in workers:
             worker.join()  # after Ctrl-C, which reaches all of them

@@ -165,7 +165,7 @@ class DriftSettings:
             )
         check_number("n_rep", self.n_rep, low=1, integer=True)
         check_number("n_images", self.n_images, low=1, integer=True)
-        check_number("seed", self.seed, low=0, integer=True)
+        check_number("seed", self.seed, low=0, high=2**63 - 1, integer=True)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "DriftSettings":

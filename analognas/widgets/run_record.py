@@ -17,7 +17,7 @@ import pandas as pd
 from ..core import read_json
 from ..search_algorithms.history import score_of
 from ..search_algorithms.pareto import with_unit
-from ..search_algorithms.registry import read_settings
+from ..search_algorithms.registry import read_settings, settings_of
 from analognas.search_algorithms.run_directory import (
     BASELINE,
     SEARCH,
@@ -99,7 +99,8 @@ def read_run(
     path = Path(path)
     settings = read_settings(path)
     if space is None:
-        space = ConfigSpace.from_dict(settings["space"])
+        with settings_of(path):
+            space = ConfigSpace.from_dict(settings["space"])
     evaluations = read_evaluations(path)
     summary = path / "summary.json"
     finished = summary.exists() and not read_json(summary).get("interrupted", True)

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from analognas.core import FileFormatError, claims, storage
+from analognas.core import FileFormatError, StoreUnavailableError, claims, storage
 from analognas.core.claims import STALE_SECONDS
 from analognas.core.storage import Heartbeat, TaskStore
 from analognas.search_algorithms.run_directory import EVALUATIONS
@@ -162,3 +162,45 @@ def test_a_file_of_the_other_kind_is_refused(store, tmp_path):
     table = EVALUATIONS if store.table is LABEL_TASKS else LABEL_TASKS
     with pytest.raises(FileFormatError, match="s.sqlite"):
         TaskStore(store.path, table).begin({})
+
+
+@pytest.mark.parametrize("damage", ["delete from {}", "update {} set state = 'dona'"])
+def test_a_task_that_nobody_would_end_is_an_error(store, damage):
+    with closing(sqlite3.connect(store.path)) as db, db:
+        db.execute("pragma ignore_check_constraints = 1")
+        db.execute(damage.format(store.table.name) + " where id = 2")
+    store.check_states([1, 3])
+    with pytest.raises(FileFormatError, match="damaged: its task 2 is missing or has no state"):
+        store.check_states([1, 2])
+
+
+def test_a_state_that_is_none_is_not_counted(store):
+    with closing(sqlite3.connect(store.path)) as db, db:
+        db.execute("pragma ignore_check_constraints = 1")
+        db.execute(f"update {store.table.name} set state = 'dona' where id = 2")
+    with pytest.raises(FileFormatError, match="it has tasks in the state 'dona'"):
+        store.counts()
+
+
+def test_an_interrupt_between_a_claim_and_its_noting_leaves_no_claim(store):
+    "The claim is in the file; its id never reached the caller, whose process lives on."
+    store.claim([1, 2], 2)
+    other = TaskStore(store.path, store.table)
+    other.claim([3], 1)
+    store.close()
+    states = [column(store, "state", id) for id in (1, 2, 3, 4)]
+    assert states == ["open", "open", "claimed", "open"]
+    other.release_own()
+    assert column(store, "state", 3) == "open"
+    other.close()
+
+
+def test_a_store_that_others_took_the_place_of_is_not_written(store, tmp_path):
+    [task_id] = store.claim([1])
+    other = TaskStore(tmp_path / "other.sqlite", store.table)
+    other.begin({"dataset": "another"})
+    os.replace(other.path, store.path)
+    before = store.path.read_bytes()
+    with pytest.raises(StoreUnavailableError, match="was replaced by another"):
+        store.claim([task_id])
+    assert store.path.read_bytes() == before

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -241,6 +242,33 @@ def test_a_failed_save_leaves_the_old_weights(fitted, folder, monkeypatch):
         fitted.save(folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_a_kill_while_saving_leaves_one_evaluator_that_can_be_read(
+    fitted, folder, monkeypatch, step
+):
+    "Killed before one of the three replacements of files; the old or the new one is whole."
+    old = XGBoostEvaluator(folder).about["rows"]
+    replace = os.replace
+    steps = iter(range(9))
+
+    def killed(*paths):
+        if next(steps) == step:
+            raise SystemExit
+        return replace(*paths)
+
+    changed = XGBoostEvaluator(folder)
+    changed.about["rows"] = old + 1
+    changed._model.learner.booster.set_attr(changed="yes")  # other bytes
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(os, "replace", killed)
+        changed.save(folder)
+    found = XGBoostEvaluator(folder)
+    assert found.about["rows"] == (old + 1 if step == 2 else old)
+    assert (found._model.learner.booster.attr("changed") == "yes") == (step == 2)
+    fitted.save(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "weights.ubj"]
 
 
 FILES = ["about.json", "weights.ubj"]

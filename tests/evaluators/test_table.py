@@ -122,3 +122,19 @@ def test_choices_that_the_labels_lack_are_ignored_and_said_once(published):
     space.add_hyperparameter("width", "discrete", 1, 2)
     with pytest.raises(ConfigError, match="describes architectures by"):
         evaluator.bind(space)
+
+
+def test_measurements_are_the_row_of_the_table(published):
+    evaluator = TableEvaluator(published).bind(NASBench201Space())
+    row = published.table.iloc[77]
+    found = evaluator.measurements(published.configs[77])
+    assert found == row.drop(published.hyperparameters).to_dict()
+    assert {"ptq_acc", "qat_acc", "noisy_acc", "analog_acc", "baseline_std_60"} <= set(found)
+
+
+def test_rank_by_any_column(published):
+    evaluator = TableEvaluator(published).bind(NASBench201Space())
+    ranks = published.table["qat_acc"].rank(ascending=False, method="min")
+    assert evaluator.rank(published.configs[77], "qat_acc") == ranks.iloc[77]
+    with pytest.raises(ConfigError, match="'qat'.*qat_acc"):
+        evaluator.rank(published.configs[77], "qat")

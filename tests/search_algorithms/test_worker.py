@@ -37,6 +37,8 @@ from analognas.training.protocol import Protocol
 class Depth(Evaluator):
     "A user's own evaluator; `stop_at` is the question at which the user presses Ctrl-C."
 
+    percent = False  # some networks have more than 100 layers
+
     def __init__(self, stop_at=None):
         self.stop_at, self.questions = stop_at, 0
 

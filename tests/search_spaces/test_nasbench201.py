@@ -93,7 +93,7 @@ def test_import_without_torch():
 def cache(tmp_path, monkeypatch):
     "An empty cache folder of this test's own."
     monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "analog-nasbench-0.1.3.npz"
+    return tmp_path / "cache" / "analog-nasbench-0.1.3-full.npz"
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +146,11 @@ def test_table_equals_the_file(published, cache):
         for t in (60, 3_600, 86_400, 2_592_000):
             m = getattr(a, f"analog_drift_{t}")
             assert (row[f"acc_{t}"], row[f"std_{t}"]) == (m.value, m.uncertainty)
+            m = getattr(a, f"baseline_drift_{t}")
+            assert row[f"baseline_acc_{t}"] == m.value
+            assert row[f"baseline_std_{t}"] == m.uncertainty
+        for kind in ("ptq", "qat", "noisy", "analog"):
+            assert row[f"{kind}_acc"] == getattr(a, f"{kind}_accuracy")
         assert row.acc_1d == a.analog_drift_86400.value
         assert row.std_1d == a.analog_drift_86400.uncertainty
         assert row.avm == a.analog_drift_60.value - a.analog_drift_2592000.value
@@ -162,6 +167,29 @@ def test_known_rows(published, cache):
         and "no 1 s" in table.attrs["protocol"]
         and table.attrs["version"] == "0.1.3"
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen_by", "tau", "left", "in_common"),
+    [
+        ("baseline_acc", 0.647, 86.44, 21),
+        ("ptq_acc", 0.647, 86.44, 23),
+        ("qat_acc", 0.615, 86.39, 18),
+        ("noisy_acc", 0.476, 83.89, 3),
+        ("baseline_acc_2592000", 0.454, 83.89, 4),
+        ("analog_acc", 0.745, 90.00, 51),
+        ("acc_60", 0.841, 90.00, 69),
+    ],
+)
+def test_what_a_month_leaves_of_a_choice(published, cache, chosen_by, tau, left, in_common):
+    "Figures computed from the package without this library."
+    table = load_table()
+    month = table.acc_2592000
+    assert kendalltau(table[chosen_by], month)[0] == pytest.approx(tau, abs=5e-4)
+    assert month[table[chosen_by].idxmax()] == pytest.approx(left, abs=5e-3)
+    best = set(month.nlargest(100).index)
+    found = len(best & set(table[chosen_by].nlargest(100).index))
+    assert abs(found - in_common) <= 1  # which of the rows with equal values count is arbitrary
 
 
 def test_noise_ceiling(published, cache):
@@ -289,7 +317,7 @@ def test_damaged_cache(published, cache, how):
     load_table()
     cache.write_bytes(damaged(cache.read_bytes(), how))
     with pytest.raises(
-        FileFormatError, match=r"analog-nasbench-0\.1\.3\.npz is damaged .* Delete it"
+        FileFormatError, match=r"analog-nasbench-0\.1\.3-full\.npz is damaged .* Delete it"
     ):
         load_table()
     cache.unlink()
