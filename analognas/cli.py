@@ -228,11 +228,22 @@ def add_bench(subparsers) -> None:
     bench.add_argument("what", help=f"one of {', '.join(BENCHES)}")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
-    bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
+    bench.add_argument(
+        "--root",
+        type=Path,
+        help="baselines: where the dataset's files are; mapping: where CIFAR-10 is, to measure "
+        "anew; the record of the package if left out",
+    )
+    bench.add_argument(
+        "--train",
+        action="store_true",
+        help="mapping, with --root: repeat the hardware-aware training, too",
+    )
     bench.add_argument(
         "--store",
         type=Path,
-        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out",
+        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out; "
+        "mapping: a folder, labels/mapping if left out",
     )
     bench.add_argument(
         "--seeds",

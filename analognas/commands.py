@@ -332,6 +332,13 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     table = baselines.bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
     return {"rows": table.drop(columns="drift").to_dict("records")}
 
+
+def bench_mapping(args: Namespace) -> dict[str, Any]:
+    "Print what mappings to analog and int8 recover, from a record or measured anew."
+    from analognas.bench import mapping_proof
+
+    return mapping_proof.bench_mapping(args.root, args.store, args.train)
+
 # %% ../nbs/35_commands.ipynb #461730a9
 BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "analog": bench_analog,
@@ -343,6 +350,7 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "kernels": bench_kernels,
     "baselines": bench_baselines,
     "cosearch": bench_cosearch,
+    "mapping": bench_mapping,
 }
 
 
