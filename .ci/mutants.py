@@ -235,12 +235,12 @@ class Server:
             for n, item in enumerate(session.items):
                 following = session.items[n + 1] if n + 1 < len(session.items) else None
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            file.write_text(json.dumps(self.reached.tests))
+            file.write_text(json.dumps(self.reached.tests), encoding="utf-8")
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if status:
             raise RuntimeError(f"The tests of {self.module} ended their process: {status}")
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
 
     def covering(self, imported: set, lines: set[int]) -> list[str]:
         "Return the tests that reach a statement, shortest first, those that start processes last."
@@ -404,7 +404,8 @@ class Failed:
     def pytest_runtest_logreport(self, report):
         if report.failed:
             self.any = True
-            (SCRATCH / "failed.txt").write_text(f"{report.nodeid}\n{report.longreprtext[-1000:]}")
+            text = f"{report.nodeid}\n{report.longreprtext[-1000:]}"
+            (SCRATCH / "failed.txt").write_text(text, encoding="utf-8")
 
 
 def imported_anew(files: list[str], names: list[str]) -> Callable[[], int]:
@@ -425,7 +426,10 @@ def finish(job: Callable[[], int], module: str, mutant: dict, seconds: float) ->
         path.write_bytes(original)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     by = SCRATCH / "failed.txt"
-    return {"result": result, "by": by.read_text().splitlines()[0] if by.exists() else ""}
+    return {
+        "result": result,
+        "by": by.read_text(encoding="utf-8").splitlines()[0] if by.exists() else "",
+    }
 
 
 def expect_passing(job: Callable[[], int], module: str, seconds: float) -> None:
@@ -480,7 +484,7 @@ def wait_for(child: int) -> str:
 def processor_time(process: int) -> float:
     "Return the ticks that a process and its ended children used."
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     except OSError:
         return 0.0
     return float(sum(int(field) for field in fields[11:15]))
@@ -509,14 +513,14 @@ def run_module(module: str, mutants: list[dict], report: Callable[[dict], None])
             server = Server(module, mutants, report)
             code = run_pytest(files, server)
             every = {name: test.get("seconds", 0) for name, test in server.tests.items()}
-            handed.write_text(json.dumps({"anew": server.anew, "seconds": every}))
+            handed.write_text(json.dumps({"anew": server.anew, "seconds": every}), encoding="utf-8")
         finally:
             sys.stdout.flush()
             os._exit(code)
     os.waitpid(child, 0)
     if not handed.exists():
         raise RuntimeError(f"The tests of {module} could not be collected: see the lines above")
-    left = json.loads(handed.read_text())
+    left = json.loads(handed.read_text(encoding="utf-8"))
     for n, (mutant, names) in enumerate(left["anew"]):
         seconds = sum(left["seconds"][name] for name in names)
         if n == 0:

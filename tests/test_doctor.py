@@ -205,8 +205,9 @@ def test_the_extras_are_those_of_the_package():
     assert set(EXTRAS) == declared - {
         "dev",
         "docs",
+        "mutants",
         "all",
-    }  # make docs has an environment of its own
+    }  # make docs and make mutants have environments of their own
 
 
 def test_cache_folder_that_cannot_be_written(monkeypatch, tmp_path):

@@ -125,16 +125,19 @@ def check_number(
     integer: bool = False,  # only whole numbers?
 ) -> Any:  # `value`, if it is allowed
     "Return `value` if it is a finite number within `low` and `high`, else raise a `ConfigError`."
+    most = high
     if integer and low is not None and high is None:
-        high = max(MAX_COUNT, low)
+        most = max(MAX_COUNT, low)
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     ok = (
         isinstance(value, kinds)
         and not isinstance(value, bool)
         and (isinstance(value, int) or np.isfinite(value))
     )
-    if ok and (low is None or value >= low) and (high is None or value <= high):
+    if ok and (low is None or value >= low) and (most is None or value <= most):
         return value
+    if ok and most is not None and value > most:
+        high = most  # the limit of all counts is named only where it decides
     bounds = [
         f"{word} {_bound(end)}"
         for word, end in (("at least", low), ("at most", high))

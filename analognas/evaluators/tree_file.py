@@ -224,8 +224,9 @@ def _check_learner(learner: Mapping, n_targets: int) -> None:
     names = learner["feature_names"]
     if not all(isinstance(name, str) for name in names) or len(learner["feature_types"]):
         raise ValueError("its features are not names of numbers")
-    if learner["attributes"]:
-        raise ValueError("it has attributes")
+    attributes = learner["attributes"]
+    if not all(isinstance(text, str) for pair in attributes.items() for text in pair):
+        raise ValueError("its attributes are not texts")
     booster = learner["gradient_booster"]
     check_choice("booster", booster["name"], ["gbtree"])
     check_choice("objective", learner["objective"]["name"], ["reg:squarederror"])

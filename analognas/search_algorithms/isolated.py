@@ -17,7 +17,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from pathlib import Path
 from typing import Any
 
-from ..core import ConfigError, check_number
+from ..core import AnalogNASError, ConfigError, check_number
 
 # %% ../../nbs/search_algorithms/125_isolated.ipynb #bdcb435e
 BEGUN = "begun"  # sent when a task was received, with everything that it imports
@@ -92,11 +92,11 @@ START_SECONDS = 600.0  # a new process may take so long for its imports
 MAX_ATTEMPTS = 2  # processes that may die over a task before it has failed
 
 
-class ProcessEndedError(RuntimeError):
+class ProcessEndedError(AnalogNASError, RuntimeError):
     "Signal that the process of a task ended before the task did."
 
 
-class TimeLimitError(TimeoutError):
+class TimeLimitError(AnalogNASError, TimeoutError):
     "Signal that a task took longer than allowed, and that its process was ended."
 
 
