@@ -430,7 +430,6 @@ def bench_all(args: Namespace) -> dict[str, Any]:
     `recorded` names the latter."""
     from analognas.bench.baselines import load_baselines
     from analognas.bench.cosearch import load_cosearch_bench
-    from analognas.bench.mapping_proof import bench_mapping
     from analognas.bench.search import load_search_bench
 
     result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
@@ -441,7 +440,6 @@ def bench_all(args: Namespace) -> dict[str, Any]:
         "search": load_search_bench(),
         "baselines": {"rows": baselines.to_dict("records")},
         "cosearch": load_cosearch_bench(),
-        "mapping": bench_mapping(None, None),
     }
     return result | recorded | {"recorded": list(recorded)}
 
