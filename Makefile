@@ -5,6 +5,15 @@ BIN := .venv/bin
 # One thread a process: two test processes already keep two cores busy. Agg: draw without a screen.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg
 
+# An environment of its own for some tools, made anew when settings.ini asks for other ones.
+define environment
+	@sed -n 's/^$(1)_requirements = //p' settings.ini | tr ' ' '\n' > .venv/$(1).txt
+	@cmp -s .venv/$(1).txt .venv/$(1)/requirements.txt || { \
+	    $(BIN)/python -m venv --clear .venv/$(1) && \
+	    .venv/$(1)/bin/pip install --quiet -r .venv/$(1).txt && \
+	    cp .venv/$(1).txt .venv/$(1)/requirements.txt; }
+endef
+
 # SHOTS=/some/folder keeps pictures of what the browser tests saw.
 .PHONY: help setup demo test test-all test-browser drills coverage mutants lab docs check export release versions image clean-venv
 
@@ -56,24 +65,15 @@ coverage: setup
 
 # Cosmic Ray lives in an environment of its own, like the tools of `docs`.
 mutants: setup
-	@sed -n 's/^mutants_requirements = //p' settings.ini | tr ' ' '\n' > .venv/mutants.txt
-	@cmp -s .venv/mutants.txt .venv/mutants/requirements.txt || { \
-	    $(BIN)/python -m venv --clear .venv/mutants && \
-	    .venv/mutants/bin/pip install --quiet -r .venv/mutants.txt && \
-	    cp .venv/mutants.txt .venv/mutants/requirements.txt; }
+	$(call environment,mutants)
 	$(BIN)/python .ci/mutants.py --mutate .venv/mutants/bin/python $(ARGS)
 
 lab: setup
 	$(BIN)/analognas lab $(ARGS)
 
-# The tools live in an environment of their own: they would add buttons to JupyterLab. It is made anew
-# when settings.ini asks for other tools.
+# The tools live in an environment of their own: they would add buttons to JupyterLab.
 docs: setup
-	@sed -n 's/^docs_requirements = //p' settings.ini | tr ' ' '\n' > .venv/docs.txt
-	@cmp -s .venv/docs.txt .venv/docs/requirements.txt || { \
-	    $(BIN)/python -m venv --clear .venv/docs && \
-	    .venv/docs/bin/pip install --quiet -r .venv/docs.txt && \
-	    cp .venv/docs.txt .venv/docs/requirements.txt; }
+	$(call environment,docs)
 	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --config-file .ci/mkdocs.yml
 	@echo "Open _docs/index.html"
 

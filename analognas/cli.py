@@ -103,6 +103,12 @@ def add_search(subparsers) -> None:
         type=Path,
         help="folder of an evaluator of your own; the pretrained one if left out",
     )
+    _add_running(search)
+    search.set_defaults(call=run_search)
+
+
+def _add_running(search: argparse.ArgumentParser) -> None:
+    "Add where a search is kept and where it evaluates."
     search.add_argument(
         "--run-dir",
         type=Path,
@@ -134,7 +140,6 @@ def add_search(subparsers) -> None:
         type=float,
         help="with processes:N, MiB that a task may take (Linux); no limit if left out",
     )
-    search.set_defaults(call=run_search)
 
 # %% ../nbs/40_cli.ipynb #c4d4f134
 def add_measure(subparsers) -> None:

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/search_algorithms/125_isolated.ipynb #18717b15
+import copy
 import multiprocessing
 import os
 import pickle
@@ -38,9 +39,10 @@ def limit_memory(megabytes: float) -> None:
 def _portable(error: BaseException) -> BaseException:
     "Return an error that can be sent to another process."
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this line
+        pickle.dumps(error)
+        copy.copy(error)  # made as in the other process
         return error
-    except Exception:  # noqa: BLE001 - whatever pickling raises
+    except Exception:  # noqa: BLE001 - whatever the two raise
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 

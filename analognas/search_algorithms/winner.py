@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from ..core import DatasetInfo
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
 
@@ -24,6 +25,12 @@ def _weights_file(model: Any) -> bytes:
     file = io.BytesIO()
     torch.save(on_cpu, file)
     return file.getvalue()
+
+
+def _space_of_networks(space: ConfigSpace, info: DatasetInfo) -> ConfigSpace:
+    "Return the space without choices of training, chip and placement, for a dataset."
+    plain = space.without(space.names_in(*CHOICES))
+    return plain if info == plain.info else plain.for_dataset(info)
 
 
 def measure_winner(
@@ -54,11 +61,8 @@ def measure_winner(
 
     space = searched if space is None else space
     data = load_dataset(space.dataset) if data is None else data
-    protocol = Protocol() if protocol is None else protocol
-    protocol, chip = chosen_recipe(searched, config, protocol, rpu_config)
-    plain = space.without(space.names_in(*CHOICES))
-    if data.info != plain.info:
-        plain = plain.for_dataset(data.info)
+    protocol, chip = chosen_recipe(searched, config, protocol or Protocol(), rpu_config)
+    plain = _space_of_networks(space, data.info)
     network = searched.split(config).architecture
     placement = chosen_placement(searched, config)
     measured = train_and_measure(

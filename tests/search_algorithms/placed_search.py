@@ -3,13 +3,10 @@
 `python placed_search.py FOLDER` begins it, or goes on with it; tests/training must be on the path."""
 
 import sys
-from pathlib import Path
 
-from quick_collection import QUICK, network, some_digits
+import co_search
+from quick_collection import network
 
-from analognas.evaluators.measured import MeasuredEvaluator
-from analognas.search_algorithms.ea_optimized import EAOptimizer
-from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 
 FIRST, LAST = "1", "3"  # names of the network's layers
@@ -26,23 +23,8 @@ def space():
     return made
 
 
-def evaluator(folder):
-    return MeasuredEvaluator(some_digits(), QUICK, Path(folder) / "measured.sqlite", progress=False)
-
-
 def worker(folder):
-    optimizer = EAOptimizer(
-        evaluator(folder), nb_iter=3, population_size=5, max_nb_param=None, T_AVM=None
-    )
-    return Worker(
-        space(),
-        optimizer,
-        runs=1,
-        seed=3,
-        run_dir=Path(folder) / "run",
-        progress=False,
-        baseline=False,
-    )
+    return co_search.worker(folder, space())
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import co_search
 import numpy as np
 import pandas as pd
 import placed_search
@@ -55,15 +54,6 @@ def by_hand(config, seed=0):
     return DriftRecord(recipe.t_inference, np.full((recipe.n_rep, 4), 100 * right))
 
 
-def finished(folder):
-    "How many evaluations are finished, read without the code under test."
-    try:
-        with closing(sqlite3.connect(folder / "run" / "evaluations.sqlite", timeout=60)) as db:
-            return db.execute("select count(*) from evaluation where state = 'done'").fetchone()[0]
-    except sqlite3.OperationalError:  # not made yet
-        return 0
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     found = placed_search.worker(tmp_path_factory.mktemp("unbroken"))
@@ -77,15 +67,15 @@ def test_a_search_killed_at_random_moments_ends_with_the_same_result(tmp_path, u
     total = len(unbroken.evaluations)
     for least in (1, total // 2):
         process = subprocess.Popen([sys.executable, placed_search.__file__, str(tmp_path)], env=ENV)
-        while finished(tmp_path) < least and process.poll() is None:
+        while co_search.finished(tmp_path) < least and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))  # somewhere in an evaluation
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert least <= finished(tmp_path) < total
+        assert least <= co_search.finished(tmp_path) < total
     again = Worker.resume(
         tmp_path / "run",
-        evaluator=placed_search.evaluator(tmp_path),
+        evaluator=co_search.evaluator(tmp_path),
         cs=placed_search.space(),
         progress=False,
     )
@@ -107,7 +97,7 @@ def test_every_choice_is_varied_and_measured(unbroken):
 
 
 def test_what_stays_digital_does_not_drift(tmp_path):
-    evaluator = placed_search.evaluator(tmp_path).bind(placed_search.space())
+    evaluator = co_search.evaluator(tmp_path).bind(placed_search.space())
     config = {"hidden": 16, "hwa_lr": 0.05, "adc_bits": 6, "first": "int8", "last": "float"}
     found = evaluator.query(config)
     assert (found.avm, found.std_1d) == (0, 0)
@@ -155,11 +145,11 @@ def test_a_module_that_is_no_layer_is_refused_before_anything_is_trained(tmp_pat
             torch.nn.Embedding(4, config["hidden"]), torch.nn.Linear(config["hidden"], classes)
         )
 
-    space = placed_search.ConfigSpace("digits", "custom", network)
+    space = co_search.ConfigSpace("digits", "custom", network)
     space.add_hyperparameter("hidden", "discrete", 4, 8)
     space.add_placement_hyperparameter("table", "0")
     with pytest.raises(ConfigError, match="'0' is no layer of any of 9 networks"):
-        placed_search.evaluator(tmp_path).bind(space)
+        co_search.evaluator(tmp_path).bind(space)
     plan = CollectionPlan(quick_collection.QUICK, 3, repeats=0, max_params=None)
     with pytest.raises(ConfigError, match="'0' is no layer of any of 9 networks"):
         collect(space, quick_collection.some_digits(), tmp_path / "s", plan, progress=False)
