@@ -29,6 +29,7 @@ SECTIONS = {
     "bench": "Benchmarks",
     "doctor": "Command line",
     "lab": "Command line",
+    "page": "Command line",
     "demo": "Command line",
     "commands": "Command line",
     "cli": "Command line",

@@ -38,6 +38,7 @@ LAYERS = (
     ("testing",),
     ("bench", "plots"),
     ("widgets",),
+    ("page",),
     ("demo", "lab", "doctor"),
     ("commands",),
     ("cli",),

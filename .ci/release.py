@@ -8,9 +8,15 @@
    there; tests, the library's notebooks and strangers are not.
 3. Install each without its requirements into an empty environment, and import it.
 4. Lend that environment the packages of this one; run the command line, the doctor, a search.
+5. Write what it was tried with beside the distributions: a bill of materials (CycloneDX) and the
+   licences of the requirements; and compare with known advisories, where they can be had.
 """
 
+import csv
+import io
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,13 +27,18 @@ import venv
 import zipfile
 from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path, PurePosixPath
 
 from gate import tracked
 from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LICENCES = ("LICENSE", "NOTICE")
+# No extra of the package: they need other versions of what it needs.
+TOOLS = ("cyclonedx-bom>=7", "pip-licenses>=5", "pip-audit>=2.9")
 # What setup.py and the package's metadata are made from; pip cannot build without them.
 SOURCES = (
     "setup.py",
@@ -216,6 +227,99 @@ def try_whole(python: Path) -> None:
     run(python.with_name("analognas"), "lab", "--folder", "lessons", "--", "--version", cwd=folder)
 
 
+def needed(name: str, found: set[str] | None = None) -> set[str]:
+    "The packages that a package needs here, and those that they need, without extras."
+    found = set() if found is None else found
+    found.add(canonicalize_name(name))
+    try:
+        texts = requires(name) or []
+    except PackageNotFoundError:
+        return found
+    for wanted in map(Requirement, texts):
+        here = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        if here and canonicalize_name(wanted.name) not in found:
+            needed(wanted.name, found)
+    return found
+
+
+def tools(folder: Path) -> Path:
+    "Make an environment with `TOOLS`; returns the folder of its programs."
+    python = empty_environment(folder)
+    run(python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *TOOLS)
+    return python.parent
+
+
+def write_materials(programs: Path, dist: Path, version: str) -> None:
+    "Write the bill of materials of this environment, and the licences of what the package needs."
+    bill = dist / f"analognas-{version}.cdx.json"
+    run(
+        programs / "cyclonedx-py",
+        "environment",
+        "--output-format=JSON",
+        "--output-reproducible",
+        f"--output-file={bill}",
+        sys.executable,
+    )
+    shown = subprocess.run(
+        [programs / "pip-licenses", f"--python={sys.executable}", "--format=csv", "--with-system"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    licences = licences_of(shown.stdout, needed("analognas"))
+    (dist / f"analognas-{version}-licences.csv").write_text(licences, encoding="utf-8")
+    count = len(json.loads(bill.read_text(encoding="utf-8"))["components"])
+    print(f"{bill.name}: {count} packages; {len(licences.splitlines()) - 1} of them are needed.")
+
+
+def licences_of(table: str, names: set[str]) -> str:
+    "Return the lines about these packages of a table of name, version and licence (CSV)."
+    kept = io.StringIO()
+    writer = csv.writer(kept, lineterminator="\n")
+    for i, row in enumerate(csv.reader(io.StringIO(table))):
+        if i == 0 or (row and canonicalize_name(row[0]) in names):
+            writer.writerow(row)
+    return kept.getvalue()
+
+
+def audit(programs: Path) -> None:
+    "Compare the packages here with known advisories; ends this process if one is affected."
+    done = subprocess.run(
+        [
+            programs / "pip-audit",
+            "--format=json",
+            "--progress-spinner=off",
+            f"--path={sysconfig.get_path('purelib')}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    message, affected = audit_result(done.stdout, done.stderr)
+    print(message)
+    if affected:
+        sys.exit("A package has a known weakness. Raise its version in settings.ini.")
+
+
+def audit_result(output: str, errors: str) -> tuple[str, bool]:
+    "Return what an audit found as text, and whether a package is affected."
+    try:
+        packages = json.loads(output)["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        reason = re.sub(r"\s+", " ", errors)[-200:]
+        return f"NOT audited: the advisories could not be had here ({reason}).", False
+    audited = [package for package in packages if "skip_reason" not in package]
+    if not audited:
+        return f"NOT audited: the index here has no advisories ({len(packages)} packages).", False
+    lines = [f"{len(audited)} of {len(packages)} packages compared with known advisories."]
+    for package in audited:
+        for weakness in package["vulns"]:
+            fixed = ", ".join(weakness["fix_versions"]) or "no version yet"
+            lines.append(
+                f"  {package['name']} {package['version']}: {weakness['id']}, mended in {fixed}"
+            )
+    return "\n".join(lines), len(lines) > 1
+
+
 def release(root: Path, dist: Path) -> None:
     "Build, compare and try."
     wheel, source = build(root, dist)
@@ -227,6 +331,9 @@ def release(root: Path, dist: Path) -> None:
     with tempfile.TemporaryDirectory() as tmp:
         try_alone(source, Path(tmp, "source"))
         try_whole(try_alone(wheel, Path(tmp, "wheel")))
+        programs = tools(Path(tmp, "tools"))
+        write_materials(programs, dist, read_version(root))
+        audit(programs)
     print(f"\nIn order: {wheel.name} and {source.name}, in {dist}")
 
 

@@ -7,8 +7,13 @@ __all__ = []
 
 # %% ../nbs/40_cli.ipynb #3107a057
 import argparse
+import codecs
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +30,7 @@ from analognas.commands import (
     run_search,
 )
 from .core import AnalogNASError
+from .core.processes import Terminated
 
 # %% ../nbs/40_cli.ipynb #a2e39b21
 # What `add_parser` gets: the help shows each default.
@@ -97,11 +103,22 @@ def add_search(subparsers) -> None:
         type=Path,
         help="folder of an evaluator of your own; the pretrained one if left out",
     )
+    _add_running(search)
+    search.set_defaults(call=run_search)
+
+
+def _add_running(search: argparse.ArgumentParser) -> None:
+    "Add where a search is kept and where it evaluates."
     search.add_argument(
         "--run-dir",
         type=Path,
         help="where to keep everything; the same command goes on with a search that was killed; "
         "a new directory under runs/ if left out",
+    )
+    search.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="with a --run-dir that has them: try evaluations that failed once more",
     )
     search.add_argument(
         "--executor",
@@ -112,7 +129,17 @@ def add_search(subparsers) -> None:
         type=int,
         help="architectures in a task for the executor; a whole batch if left out",
     )
-    search.set_defaults(call=run_search)
+    search.add_argument(
+        "--time-limit",
+        type=float,
+        help="with processes:N, seconds that a task may take before it is ended and has failed; "
+        "no limit if left out",
+    )
+    search.add_argument(
+        "--memory-limit",
+        type=float,
+        help="with processes:N, MiB that a task may take (Linux); no limit if left out",
+    )
 
 # %% ../nbs/40_cli.ipynb #c4d4f134
 def add_measure(subparsers) -> None:
@@ -206,11 +233,22 @@ def add_bench(subparsers) -> None:
     bench.add_argument("what", help=f"one of {', '.join(BENCHES)}")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
-    bench.add_argument("--root", type=Path, help="baselines: where the dataset's files are")
+    bench.add_argument(
+        "--root",
+        type=Path,
+        help="baselines: where the dataset's files are; mapping: where CIFAR-10 is, to measure "
+        "anew; the record of the package if left out",
+    )
+    bench.add_argument(
+        "--train",
+        action="store_true",
+        help="mapping, with --root: repeat the hardware-aware training, too",
+    )
     bench.add_argument(
         "--store",
         type=Path,
-        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out",
+        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out; "
+        "mapping: a folder, labels/mapping if left out",
     )
     bench.add_argument(
         "--seeds",
@@ -238,17 +276,81 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/40_cli.ipynb #a5505aa4
+# exit statuses as a shell reports them: 128 and the number of the signal
+INTERRUPTED = 128 + 2
+PIPE_CLOSED = 128 + 13
+TERMINATED = 128 + 15
+SUBSTITUTES = {"±": "+/-", "µ": "u", "–": "-", "—": "-", "…": "...", "×": "x", "°": " deg"}
+
+
+def substitute(error: UnicodeError) -> tuple[str, int]:
+    "Return what stands for a character that a terminal cannot show, and where to continue."
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    return SUBSTITUTES.get(character, "?"), error.start + 1
+
+
+codecs.register_error("analognas", substitute)
+
+
+@contextlib.contextmanager
+def terminated_as_interrupt(
+    received: list[int],  # gets the signal
+) -> Iterator[None]:
+    "Raise `Terminated` in this thread at SIGTERM; only the main thread can."
+
+    def terminate(signum: int, frame: Any) -> None:
+        received.append(signum)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def error_line(error: BaseException) -> str:
+    "Return an error with its notes in one line."
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"Not enough memory ({text})."
+    return " ".join([text, *getattr(error, "__notes__", [])])
+
+
+def call(args: argparse.Namespace) -> int:
+    "Run a parsed command and return the exit status; a user's error is one line."
+    name = f"analognas {args.command}"
+    received: list[int] = []
+    try:
+        with terminated_as_interrupt(received):
+            status = args.call(args)
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (AnalogNASError, BrokenExecutor, OSError, MemoryError) as e:
+        print(f"{name}: {error_line(e)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as e:
+        how = f"; {e}" if str(e) else ""
+        print(f"{name}: interrupted{how}.", file=sys.stderr)
+        return TERMINATED if received else INTERRUPTED
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     "Run a command and return the exit status."
-    args = make_parser().parse_args(argv)
-    try:
-        return args.call(args)
-    except (AnalogNASError, BrokenExecutor) as e:
-        print(f"analognas {args.command}: {e}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"analognas {args.command}: interrupted.", file=sys.stderr)
-        return 130
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="analognas")
+    return call(make_parser().parse_args(argv))
 
 
 # python -m analognas.cli; `__file__` is missing in a notebook

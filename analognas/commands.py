@@ -9,16 +9,19 @@ __all__ = []
 import contextlib
 import inspect
 import json
-import multiprocessing
+import os
+import platform
 import sys
 from argparse import Namespace
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .core import DATASETS, ConfigError, check_choice, check_number, import_optional
+from .core.claims import STALE_SECONDS
 
 # %% ../nbs/35_commands.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -43,23 +46,32 @@ EXECUTORS = ("threads", "processes", "dask")
 def make_executor(
     text: str | None,  # kind and detail, separated by a colon; None: evaluate in this process
     stack: contextlib.ExitStack,  # closes the executor
+    time_limit: float | None = None,  # for a task, seconds; of processes only
+    memory_limit: float | None = None,  # for a process, MiB; of processes only
 ) -> dict[str, Any]:  # arguments of `Worker`
     """Return an executor as arguments of `Worker`.
 
     Raises `ConfigError` for an unknown kind or a missing count, `MissingExtraError` without
     Dask."""
+    limited = time_limit is not None or memory_limit is not None
+    kind, _, detail = (text or "").partition(":")
+    if limited and kind != "processes":
+        raise ConfigError(
+            "--time-limit and --memory-limit need processes, which can be ended: "
+            "--executor processes:4."
+        )
     if text is None:
         return {}
-    kind, _, detail = text.partition(":")
     if check_choice("executor", kind, EXECUTORS) == "dask":
         return dask_executor(detail, stack)
     if not detail.isdecimal() or int(detail) < 1:
         raise ConfigError(f"--executor must say how many: {kind}:4; got {text!r}.")
     if kind == "threads":
         return {"executor": stack.enter_context(ThreadPoolExecutor(int(detail)))}
-    # A forked process would inherit the locks of torch's threads and could wait for ever.
-    context = multiprocessing.get_context("spawn")
-    return {"executor": stack.enter_context(ProcessPoolExecutor(int(detail), context))}
+    from analognas.search_algorithms.isolated import IsolatedExecutor
+
+    pool = IsolatedExecutor(int(detail), time_limit, memory_limit)
+    return {"executor": stack.enter_context(pool)}
 
 
 def dask_executor(
@@ -129,7 +141,7 @@ def run_search(args: Namespace) -> int:
         **optimizer_sizes(optimizer_class, args.iterations, args.population),
     )
     with contextlib.ExitStack() as stack:
-        executor = make_executor(args.executor, stack)
+        executor = make_executor(args.executor, stack, args.time_limit, args.memory_limit)
         worker = Worker(
             make_space(args.space),
             optimizer,
@@ -139,19 +151,33 @@ def run_search(args: Namespace) -> int:
             chunksize=args.chunk,
             **executor,
         )
-        worker.search()
-        worker.result_summary()
+        search_and_print(worker, args.retry_failed)
     return 0
+
+
+def search_and_print(worker, retry_failed: bool) -> None:
+    "Search and print what was found; Ctrl-C is raised again, with what continues the search."
+    try:
+        worker.search(retry_failed)
+    except KeyboardInterrupt:  # before anything was found
+        worker.interrupted = True
+    if worker.results:
+        worker.result_summary()
+    if worker.interrupted:
+        raise KeyboardInterrupt(f"--run-dir {worker.run_dir} goes on with it")
 
 # %% ../nbs/35_commands.ipynb #21ee1c22
 def parse_config(text: str) -> dict[str, Any]:
     "Parse an architecture in JSON. Raises `ConfigError` if it is none."
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as e:
+        config = json.loads(text)
+        if not isinstance(config, dict):
+            raise TypeError(f"it is a {type(config).__name__}")
+    except (TypeError, ValueError, RecursionError) as e:
         raise ConfigError(
-            f"--config must be a JSON object of hyperparameters; got {text!r} ({e})."
+            f"--config must be a JSON object of hyperparameters; got {text!r:.200} ({e})."
         ) from e
+    return config
 
 
 def run_measure(args: Namespace) -> int:
@@ -187,7 +213,9 @@ def plan_changes(
 
 
 def run_collect(args: Namespace) -> int:
-    "Measure many architectures into a label store; the exit status is 1 if any failed."
+    """Measure many architectures into a label store.
+
+    The exit status is 1 if any failed, or, without a limit of time, if any is left."""
     from analognas.datasets.load import load_dataset
     from analognas.training.collect import Tally, collect
     from analognas.training.plans import find_plan
@@ -217,7 +245,20 @@ def run_collect(args: Namespace) -> int:
         print(f"rows {tally.rows}, epochs {tally.epochs}, seconds {tally.seconds:.1f}")
     counts = store.counts()
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
-    return int(counts["failed"] > 0)
+    left = counts["open"] + counts["claimed"]
+    if left and args.minutes is None:
+        print(unfinished_note(store.claims(), left), file=sys.stderr)
+    return int(counts["failed"] > 0 or (left > 0 and args.minutes is None))
+
+
+def unfinished_note(claims: Sequence[tuple[str, int, int]], left: int) -> str:
+    "Describe what a collection leaves because other processes have claimed it."
+    who = ", ".join(f"process {pid} on {host} ({n})" for host, pid, n in claims)
+    return (
+        f"{left} architectures are not measured: they are claimed by {who or 'nobody'}. If a "
+        f"machine is gone, run the same command again: claims without a heartbeat are open after "
+        f"{STALE_SECONDS / 60:.0f} minutes."
+    )
 
 # %% ../nbs/35_commands.ipynb #90fdcb71
 def bench_analog(args: Namespace) -> dict[str, Any]:
@@ -256,11 +297,26 @@ def bench_search(args: Namespace) -> dict[str, Any]:
     return search.bench_search(args.store or Path("labels/search.sqlite"), seeds)
 
 
+def bench_kernels(args: Namespace) -> dict[str, Any]:
+    "Measure memory and processor time of kernels side by side."
+    from analognas.bench import kernels
+
+    return kernels.bench_kernels()
+
+
 def bench_scale(args: Namespace) -> dict[str, Any]:
     "Time a search on one and on two Dask workers."
     from analognas.bench import scale
 
     return scale.bench_scale()
+
+
+def bench_cosearch(args: Namespace) -> dict[str, Any]:
+    "Search architectures alone, and with training and chip."
+    from analognas.bench import cosearch
+
+    seeds = 5 if args.seeds is None else args.seeds
+    return cosearch.bench_cosearch(args.store or Path("labels/cosearch.sqlite"), seeds)
 
 
 def bench_baselines(args: Namespace) -> dict[str, Any]:
@@ -276,6 +332,13 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     table = baselines.bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
     return {"rows": table.drop(columns="drift").to_dict("records")}
 
+
+def bench_mapping(args: Namespace) -> dict[str, Any]:
+    "Print what mappings to analog and int8 recover, from a record or measured anew."
+    from analognas.bench import mapping_proof
+
+    return mapping_proof.bench_mapping(args.root, args.store, args.train)
+
 # %% ../nbs/35_commands.ipynb #461730a9
 BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "analog": bench_analog,
@@ -284,7 +347,10 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "query": bench_query,
     "search": bench_search,
     "scale": bench_scale,
+    "kernels": bench_kernels,
     "baselines": bench_baselines,
+    "cosearch": bench_cosearch,
+    "mapping": bench_mapping,
 }
 
 
@@ -328,3 +394,54 @@ def run_bench(args: Namespace) -> int:
     else:
         print_result(result)
     return 0
+
+# %% ../nbs/35_commands.ipynb #5862944d
+PEERS = ("aihwkit", "botorch", "numpy", "optuna", "pymoo", "torch", "xgboost")
+MEASURED_BENCHES = ("analog", "evaluators", "query", "scale")
+
+
+def installed_versions() -> dict[str, str | None]:
+    "Return the version of this package and of each of `PEERS`; None where one is not installed."
+    found: dict[str, str | None] = {}
+    for name in ("analognas", *PEERS):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def describe_machine() -> dict[str, Any]:
+    "Return what times depend on."
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # vector instructions
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def bench_all(args: Namespace) -> dict[str, Any]:
+    """Run the benches that take minutes; of those that take hours return the package's records.
+
+    `recorded` names the latter."""
+    from analognas.bench.baselines import load_baselines
+    from analognas.bench.cosearch import load_cosearch_bench
+    from analognas.bench.search import load_search_bench
+
+    result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
+    for name in MEASURED_BENCHES:
+        result[name] = BENCHES[name](args)
+    baselines = load_baselines().drop(columns="drift")
+    recorded = {
+        "search": load_search_bench(),
+        "baselines": {"rows": baselines.to_dict("records")},
+        "cosearch": load_cosearch_bench(),
+    }
+    return result | recorded | {"recorded": list(recorded)}
+
+
+BENCHES["all"] = bench_all

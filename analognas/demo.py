@@ -34,6 +34,14 @@ REGRET_AFTER = (25, 50, 100)  # evaluations
 METHODS = {"search": "PredictorGuided", "random": "random search"}  # of the column `method`
 
 
+def search_to_end(worker: Worker) -> None:
+    "Search and print the summary; Ctrl-C ends the demonstration, whose later parts need the end."
+    worker.search()
+    if worker.interrupted:
+        raise KeyboardInterrupt("the same --run-dir goes on with it")
+    worker.result_summary()
+
+
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     "Return the mean and its standard error."
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
@@ -63,8 +71,7 @@ def search_by_measuring(run_dir: str | Path, progress: bool = True) -> Worker:
     optimizer = PredictorGuided(truth, nb_evaluations=TRUE_EVALUATIONS)
     space = NASBench201Space()
     worker = Worker(space, optimizer, runs=TRUE_RUNS, run_dir=run_dir, progress=progress)
-    worker.search()
-    worker.result_summary()
+    search_to_end(worker)
     best = float(truth.label_set.table.acc_1d.max())
     regret = regret_table(worker.progress_table(), best)
     print(
@@ -149,8 +156,7 @@ def search_by_predicting(run_dir: str | Path | None, progress: bool = True) -> W
     truth = TableEvaluator(nasbench201_labels()).bind(NASBench201Space())
     optimizer = EAOptimizer(XGBoostEvaluator(), nb_iter=GENERATIONS, population_size=POPULATION)
     worker = Worker(space, optimizer, runs=SEARCH_RUNS, run_dir=run_dir, progress=progress)
-    worker.search()
-    worker.result_summary()
+    search_to_end(worker)
     report = compare_with_truth(worker, truth)
     print_comparison(worker, truth, report)
     write_atomic(worker.directory.path / "against_published.csv", report.to_csv())

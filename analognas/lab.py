@@ -6,9 +6,15 @@
 __all__ = []
 
 # %% ../nbs/10_lab.ipynb #bf6eee02
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,6 +60,65 @@ def copy_lessons(folder: str | Path) -> list[Path]:
     return copies
 
 # %% ../nbs/10_lab.ipynb #094711a8
+STOP_SECONDS = 10.0  # a server has so long to end its kernels
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _Stopped(BaseException):
+    "Signals that this process was told to end."
+
+    def __init__(self, number: int):
+        self.number = number
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped(number)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    "Raise `_Stopped` where a signal would end this process."
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_server(
+    command: list[str],
+    cwd: str | Path | None = None,  # folder in which it starts
+    env: Mapping[str, str] | None = None,
+) -> int:  # exit status: 0 after Ctrl-C, 128 and its number after another signal
+    "Run a server until it ends, or until this process is told to end: then the server ends first."
+    with _signals_raise():
+        server = subprocess.Popen(command, cwd=cwd, env=env)
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        except _Stopped as e:
+            return 128 + e.number
+        finally:
+            _end(server)
+
+
+def _end(server: subprocess.Popen) -> None:
+    "End a server and wait for it."
+    if server.poll() is not None:
+        return
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, _Stopped):
+        server.kill()
+        server.wait()
+
+
 def open_lab(
     folder: str | Path,  # of the lessons; made if it is missing
     page: bool = False,  # show the panels as a page, by Voilà, in place of JupyterLab?
@@ -69,11 +134,11 @@ def open_lab(
         print(f"{len(copies)} lessons copied to {folder}.", flush=True)
     else:
         print(f"The lessons are in {folder}.", flush=True)
-    if page:
-        server = ["voila", str(Path(folder) / PAGE)]
-    else:
-        server = ["jupyterlab", str(folder)]
-    try:
-        return subprocess.call([sys.executable, "-m", *server, *options])
-    except KeyboardInterrupt:
-        return 0
+    python = [sys.executable, "-P", "-m"]  # -P: no modules from the current folder
+    if not page:
+        return run_server([*python, "jupyterlab", str(folder), *options])
+    where = f"--Page.folder={Path(folder).resolve()}"
+    server = [*python, "analognas.page", str(find_lessons() / PAGE), where, *options]
+    with tempfile.TemporaryDirectory() as empty:
+        # The visitors' kernels take no modules from the folder either.
+        return run_server(server, empty, os.environ | {"PYTHONSAFEPATH": "1"})

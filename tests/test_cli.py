@@ -1,5 +1,12 @@
 """The parser and the program: exit statuses, one line for a user's error, help for every command."""
 
+import io
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import BrokenExecutor
+
 import pytest
 
 from analognas import cli
@@ -22,6 +29,13 @@ def test_make_parser_has_help_for_every_command(command, capsys):
     [
         (ConfigError("not so"), 2, "analognas doctor: not so\n"),
         (KeyboardInterrupt(), 130, "analognas doctor: interrupted.\n"),
+        (
+            OSError(28, "No space left", "a/b"),
+            2,
+            "analognas doctor: [Errno 28] No space left: 'a/b'\n",
+        ),
+        (BrokenExecutor("all gone"), 2, "analognas doctor: all gone\n"),
+        (MemoryError("3 GB"), 2, "analognas doctor: Not enough memory (3 GB).\n"),
     ],
 )
 def test_main_prints_a_users_error_in_one_line(monkeypatch, capsys, error, status, message):
@@ -53,3 +67,110 @@ def test_search_help_names_every_optimizer_that_takes_one_evaluator(capsys):
         cli.main(["search", "--help"])
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(selectable_optimizers()) <= set(words)
+
+
+# Typical wrong input of each command: {d} is an empty folder, {f} a file with text in it.
+WRONG = {
+    "demo --run-dir {f}": "cannot be written",
+    "demo --run-dir {f}/run": "cannot be written",
+    "lab --folder {f}": "{f}",
+    "search digitz": "Did you mean 'digits'?",
+    "search digits --optimizer eas": "Unknown optimizer 'eas'",
+    "search digits --iterations -1": "nb_iter must be",
+    "search digits --population -3": "population_size must be",
+    "search digits --runs 0": "runs must be",
+    "search digits --seed -1": "seed must be",
+    "search digits --max-nb-param nan": "max_nb_param must be",
+    "search digits --t-avm nan": "T_AVM must be",
+    "search digits --chunk 0": "chunksize must be",
+    "search digits --weights {d}/nowhere": "There is no evaluator in {d}/nowhere",
+    "search digits --weights {f}": "There is no evaluator in {f}",
+    "search digits --run-dir {f}": "is already in use: it is a file",
+    "search digits --run-dir {f}/run": "cannot be written",
+    "search digits --executor threads:x": "must say how many",
+    "search digits --executor threads:2 --time-limit 5": "need processes",
+    "search digits --memory-limit 5": "need processes",
+    "search digits --executor processes:2 --time-limit 0": "time_limit must be",
+    "measure digits --config []": "--config must be a JSON object",
+    "measure digits --config 3": "--config must be a JSON object",
+    'measure digits --config {{"M":1}}': "'out_channel0' is missing",
+    "measure digits --config {{}} --dataset digit": "Did you mean 'digits'?",
+    "measure CIFAR-10 --config {{}} --dataset CIFAR-10 --root {d}": "{d}",
+    "measure KWS --config {{}} --dataset KWS": "root",
+    "measure KWS --config {{}} --dataset KWS --root {f}": "{f}",
+    "collect digitz": "Did you mean 'digits'?",
+    "collect digits --store {d}": "is a folder",
+    "collect digits --store {f}": "is damaged, or is no label store",
+    "collect digits --store {f}/x": "cannot be a label store",
+    "collect digits -n 0": "n must be",
+    "collect digits -n 1 --repeats 5": "repeats",
+    "collect digits --plan ful": "Unknown plan",
+    "collect VWW --root {d}/nowhere": "{d}/nowhere",
+    "bench serch": "Did you mean 'search'?",
+    "bench search --seeds 0 --store {d}/s": "seeds must be",
+    "bench baselines --seeds 0": "seeds must be",
+    "bench baselines --root {d}": "{d}",
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_input_is_one_line_and_no_traceback(command, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = tmp_path / "file"
+    file.write_text("no database, no weights")
+    monkeypatch.chdir(folder)
+    places = {"d": folder, "f": file}
+    assert cli.main([word.format(**places) for word in command.split()]) == 2
+    captured = capsys.readouterr().err
+    assert f"analognas {command.split()[0]}: " in captured
+    assert WRONG[command].format(**places) in captured
+    assert file.read_text() == "no database, no weights"
+
+
+def python(code, **options):
+    "Start a process that has the command line."
+    script = f"import sys; from analognas import cli; {code}"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", script], **pipes | options)
+
+
+def test_a_reader_of_a_pipe_that_has_ended_is_no_error():
+    code = (
+        "cli.run_doctor = lambda args: [print('x' * 999) for _ in range(9999)] and 0; "
+        "sys.exit(cli.main(['doctor']))"
+    )
+    process = python(code)
+    assert process.stdout.read(3) == "xxx"
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+
+
+def test_a_terminal_without_a_character_gets_another_one():
+    code = (
+        "cli.run_doctor = lambda args: print('99 ± 1 µS 漢') or 0; sys.exit(cli.main(['doctor']))"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    out, errors = python(code, env=environment).communicate(timeout=60)
+    assert (out, errors) == ("99 +/- 1 uS ?\n", "")
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does():
+    code = (
+        "import time; cli.run_doctor = lambda args: print('on', flush=True) or time.sleep(600); "
+        "sys.exit(cli.main(['doctor']))"
+    )
+    process = python(code)
+    assert process.stdout.readline() == "on\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert process.stderr.read() == "analognas doctor: interrupted.\n"
+
+
+def test_a_stream_that_cannot_be_reconfigured_is_left_alone(monkeypatch):
+    monkeypatch.setattr(cli, "run_doctor", lambda args: print("fine") or 0)
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert cli.main(["doctor"]) == 0
+    assert stream.getvalue() == "fine\n"

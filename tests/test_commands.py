@@ -1,14 +1,16 @@
 """The commands: `search` on executors, `collect` into a store, results of benches as a table."""
 
 import json
+import sqlite3
 from contextlib import closing
 
 import pytest
 from distributed import Client, LocalCluster
 
 from analognas.cli import main
-from analognas.commands import BENCHES, result_lines
+from analognas.commands import BENCHES, MEASURED_BENCHES, PEERS, result_lines
 from analognas.core import ConfigError
+from analognas.search_algorithms.worker import Worker
 from analognas.training.label_store import LabelStore
 
 SMALL_SEARCH = (
@@ -28,6 +30,23 @@ def search(folder, *options) -> dict:
 def serial(tmp_path_factory) -> dict:
     "What the search finds without an executor."
     return search(tmp_path_factory.mktemp("serial"))
+
+
+def failed(run_dir) -> int:
+    "How many evaluations of a run directory failed."
+    with closing(sqlite3.connect(run_dir / "evaluations.sqlite")) as db:
+        query = "select count(*) from evaluation where state = 'failed'"
+        return db.execute(query).fetchone()[0]
+
+
+def test_run_search_retries_failed_evaluations_if_asked_to(serial, tmp_path):
+    search(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "run" / "evaluations.sqlite")) as db, db:
+        db.execute("update evaluation set state = 'failed', error = 'no memory' where id in (2, 3)")
+    search(tmp_path)
+    assert failed(tmp_path / "run") == 2
+    assert search(tmp_path, "--retry-failed") == serial
+    assert failed(tmp_path / "run") == 0
 
 
 @pytest.mark.parametrize("executor", ["threads:2", "processes:2"])
@@ -95,6 +114,58 @@ def test_run_collect_does_not_mix_plans_in_a_store(tmp_path):
         LabelStore(path, {"protocol": "another"})
 
 
+def interrupted_after(n, monkeypatch):
+    "Let Ctrl-C come after n evaluations of any search."
+    start = Worker._start
+
+    def begin(self):
+        seen = iter(range(n))
+
+        def on_evaluation(*_):
+            if next(seen, None) is None:
+                raise KeyboardInterrupt
+
+        self.on_evaluation = on_evaluation
+        return start(self)
+
+    monkeypatch.setattr(Worker, "_start", begin)
+
+
+def test_an_interrupted_search_is_no_success(tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupted_after(9, patched)
+        assert main([*SMALL_SEARCH, "--run-dir", str(tmp_path / "run")]) == 130
+    captured = capsys.readouterr()
+    assert f"interrupted; --run-dir {tmp_path / 'run'} goes on with it." in captured.err
+    assert search(tmp_path)["evaluations"] == [16]
+
+
+def test_an_interrupted_demo_does_not_go_on(tmp_path, monkeypatch):
+    from analognas import demo
+
+    parts = []
+    monkeypatch.setattr(demo, "measure_winner", lambda worker: parts.append(3))
+    interrupted_after(120, monkeypatch)
+    assert main(["demo", "--run-dir", str(tmp_path)]) == 130
+    assert not parts and not (tmp_path / "predicting").exists()
+
+
+@pytest.mark.parametrize("minutes, status", [((), 1), (("--minutes", "0"), 0)])
+def test_a_collection_that_leaves_what_others_have_claimed_is_no_success(
+    tmp_path, capsys, monkeypatch, minutes, status
+):
+    path = tmp_path / "s.sqlite"
+    command = ["collect", "digits", "-n", "1", "--repeats", "0", "--store", str(path)]
+    assert main([*command, "--minutes", "0"]) == 0
+    store = LabelStore(path)
+    assert store.claim() is not None
+    with store.tasks.transaction() as db:
+        db.execute("update task set host = 'elsewhere', pid = 12")
+    assert main([*command, *minutes]) == status
+    note = "claimed by process 12 on elsewhere (1). If a machine is gone, run the same command"
+    assert (note in capsys.readouterr().err) == (status == 1)
+
+
 def test_result_lines_nest_dicts_and_leave_out_none():
     result = {"tau": 0.123456, "ceiling": None, "n": 3, "low": {"acc": 1.0}}
     assert result_lines("digits", result) == [
@@ -108,3 +179,28 @@ def test_run_bench_names_the_benches(capsys):
     message = capsys.readouterr().err
     assert "Did you mean 'search'?" in message
     assert all(name in message for name in BENCHES)
+
+
+@pytest.fixture
+def everything(monkeypatch, capsys):
+    "The JSON of `bench all`, in which each bench that measures returns its name."
+    for name in MEASURED_BENCHES:
+        monkeypatch.setitem(BENCHES, name, lambda args, name=name: {"name": name})
+    assert main(["bench", "all", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", MEASURED_BENCHES)
+def test_bench_all_has_what_each_bench_returns(everything, name):
+    assert everything[name] == {"name": name}
+
+
+def test_bench_all_has_versions_and_machine(everything):
+    assert everything["versions"].keys() == {"analognas", *PEERS}
+    assert everything["machine"]["cores"] >= 1
+
+
+def test_bench_all_says_what_is_from_the_record(everything):
+    assert everything["recorded"] == ["search", "baselines", "cosearch"]
+    assert everything["search"]["regret"]["bo"].keys() >= {"50", "100", "200"}
+    assert everything["baselines"]["rows"][0].keys() >= {"limit", "name", "acc_1d", "avm"}

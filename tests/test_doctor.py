@@ -116,6 +116,29 @@ def test_missing_package(monkeypatch):
     assert not only.ok and "pip install -e ." in only.remedy
 
 
+def test_a_missing_aihwkit_is_a_note_where_it_is_not_required(monkeypatch):
+    "As on Windows: the marker in the metadata excludes it."
+    real = importlib.metadata.version
+
+    def version(package):
+        if package == "aihwkit":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return real(package)
+
+    required = [
+        'aihwkit<1.3,>=1.2; sys_platform == "nowhere"',
+        'aihwkit<1.3,>=1.2; extra == "aihwkit"',
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda package: required)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    findings = [doctor.check_version("aihwkit"), doctor.check_tiles(compiled=True)]
+    assert [(f.mark, f.detail.partition(";")[0]) for f in findings] == [
+        ("note", "not installed"),
+        ("ok", "not installed"),
+    ]
+
+
 @pytest.mark.parametrize(
     "version, ok", [("3.11.7", False), ("3.12.1", True), ("3.14.0", True), ("3.15.0", False)]
 )
@@ -182,8 +205,9 @@ def test_the_extras_are_those_of_the_package():
     assert set(EXTRAS) == declared - {
         "dev",
         "docs",
+        "mutants",
         "all",
-    }  # make docs has an environment of its own
+    }  # make docs and make mutants have environments of their own
 
 
 def test_cache_folder_that_cannot_be_written(monkeypatch, tmp_path):

@@ -1,11 +1,14 @@
 """The lessons come with the package and never overwrite what somebody wrote; the server is really started."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from analognas import lab
 from analognas.core import ConfigError
 from analognas.lab import PAGE, copy_lessons, find_lessons
 
@@ -63,3 +66,55 @@ def test_the_command_hands_options_on(tmp_path):
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     copied, version = told.stdout.strip().splitlines()
     assert copied.endswith(f"lessons copied to {tmp_path}.") and version.split(".")[0] == "4"
+
+
+RUN = "import sys; from analognas import lab; sys.exit({})"
+
+
+def started(code: str, cwd: Path, **options) -> subprocess.Popen:
+    command = [sys.executable, "-P", "-c", RUN.format(code)]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP, and kills at SIGTERM")
+@pytest.mark.parametrize("name, status", [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 0)])
+def test_a_signal_ends_the_server_first(tmp_path, name, status):
+    number = getattr(signal, name)
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    process = started(f"lab.run_server([sys.executable, '-c', {child!r}])", tmp_path)
+    pid = int(process.stdout.readline())
+    process.send_signal(number)
+    assert process.wait(60) == status
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_modules_in_the_current_folder_are_not_executed(tmp_path):
+    for name in ("random", "json", "jupyterlab", "tornado"):
+        (tmp_path / f"{name}.py").write_text(f"open('executed_{name}', 'w')\n", encoding="utf-8")
+    process = started("lab.open_lab('lessons', options=('--version',))", tmp_path)
+    told = process.communicate(timeout=300)[0]
+    assert process.returncode == 0 and told.splitlines()[-1].startswith("4.")
+    assert not list(tmp_path.glob("executed_*"))
+
+
+def test_the_page_is_the_packages_and_starts_in_an_empty_folder(tmp_path, monkeypatch):
+    asked = {}
+
+    def run_server(command, cwd=None, env=None):
+        asked.update(command=command, files=list(Path(cwd).iterdir()), env=env)
+        return 0
+
+    monkeypatch.setattr(lab, "run_server", run_server)
+    monkeypatch.setattr(lab, "import_optional", lambda *_: None)
+    (tmp_path / PAGE).write_text("{}", encoding="utf-8")
+    assert lab.open_lab(tmp_path, page=True, options=("--no-browser",)) == 0
+    python, safe, _, module, notebook, folder, option = asked["command"]
+    assert (python, safe, module, option) == (
+        sys.executable,
+        "-P",
+        "analognas.page",
+        "--no-browser",
+    )
+    assert Path(notebook) == find_lessons() / PAGE and folder == f"--Page.folder={tmp_path}"
+    assert asked["files"] == [] and asked["env"]["PYTHONSAFEPATH"] == "1"

@@ -1,4 +1,4 @@
-"""Lessons 4 to 9 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
+"""Lessons 4 to 10 and the search demonstration: their form, their solutions, and the script beside the demonstration."""
 
 import base64
 import json
@@ -19,6 +19,7 @@ LESSONS = (
     "lesson_7_pareto",
     "lesson_8_your_own_network",
     "lesson_9_which_layers_stay_digital",
+    "lesson_10_a_chip_for_this_network",
     "lesson_11_analog_is_not_quantisation",
     "nas_search_demo",
 )

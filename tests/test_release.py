@@ -87,3 +87,44 @@ def test_an_empty_environment_imports_the_wheel_and_nothing_of_this_one(built, t
         release.run(python, "-c", "import numpy", cwd=tmp_path)
     release.lend_packages(tmp_path)
     release.run(python, "-c", release.BARE + "import numpy", cwd=tmp_path)
+
+
+def test_the_requirements_of_a_package_are_found_with_theirs():
+    found = release.needed("analognas")
+    assert {"analognas", "torch", "numpy", "ipywidgets", "traitlets"} <= found
+    assert "pytest" not in found
+
+
+def test_licences_are_those_of_what_is_needed():
+    table = '"Name","Version","License"\n"NumPy","2","BSD, 3 clauses"\n"pytest","8","MIT"\n'
+    assert (
+        release.licences_of(table, {"numpy"}) == 'Name,Version,License\nNumPy,2,"BSD, 3 clauses"\n'
+    )
+
+
+WEAKNESS = '{"id": "PYSEC-1", "fix_versions": ["2"]}'
+
+
+@pytest.mark.parametrize(
+    "output, message, affected",
+    [
+        ("", "NOT audited: the advisories could not be had here (no network).", False),
+        (
+            '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}',
+            "NOT audited: the index here has no advisories (1 packages).",
+            False,
+        ),
+        (
+            '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}',
+            "1 of 1 packages compared with known advisories.",
+            False,
+        ),
+        (
+            f'{{"dependencies": [{{"name": "a", "version": "1", "vulns": [{WEAKNESS}]}}]}}',
+            "1 of 1 packages compared with known advisories.\n  a 1: PYSEC-1, mended in 2",
+            True,
+        ),
+    ],
+)
+def test_an_audit_says_what_it_found_and_whether_it_could_look(output, message, affected):
+    assert release.audit_result(output, "no network") == (message, affected)

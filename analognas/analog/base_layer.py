@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/analog/68_base_layer.ipynb #3253a907
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -25,6 +25,7 @@ from analognas.analog.operations import (
     sum_dtype,
     unfold_multiplicity,
     unfolded_size,
+    without_skipped,
 )
 from .tiles import TileBlock, apply_weight_modifier, as_kernel, initial_scale
 from .weights import raw
@@ -102,9 +103,7 @@ class AnalogLayer(MappedLayer):
         "Set the mode; after enough steps on a GPU, also read whether all input ranges are set."
         first = self.rpu_config.pre_post.input_range.init_from_data
         if self._range_steps >= max(1, first * len(self.blocks)):
-            self._set_ranges = None
-            if not bool((self.range_batches < first).any()):
-                self._set_ranges = version(self.range_batches)
+            self._read_range_batches()
             self._range_steps = 0
         self.sync()
         return super().train(mode)
@@ -192,13 +191,25 @@ class AnalogLayer(MappedLayer):
         states: list[TileState | None] = [None] * len(self.blocks)
         if self.tile_states and not self.training:
             states = [*self.tile_states]
+        x, op = without_skipped(x, self.op)
+        inputs = self._split_inputs(x)
         rows: dict[int, Tensor] = {}  # each part of the outputs, summed over parts of the inputs
         for b, state in zip(self.blocks, states, strict=True):
-            y = self._forward_tile(self._inputs(x, b), b, state)
+            y = self._forward_tile(inputs[b.i], b, state, op)
             if b.j in rows:
                 y = rows[b.j] + y
             rows[b.j] = y
         return self._concatenated(rows)
+
+    def _split_inputs(self, x: Tensor) -> Sequence[Tensor]:
+        "Return the inputs of each part of the columns."
+        parts = {b.i: b for b in self.blocks}.values()
+        if len(parts) == 1:
+            return [x]
+        if self.op.groups > 1 or any(any(b.pad) for b in parts):  # parts share channels
+            return [self._inputs(x, b) for b in parts]
+        # unlike that of slices, the gradient is one tensor, written once
+        return x.split([b.channels.stop - b.channels.start for b in parts], 1)
 
     def _inputs(self, x: Tensor, b: TileBlock) -> Tensor:
         "Return the inputs of a block, (N, G * channels, ...)."
@@ -214,7 +225,7 @@ class AnalogLayer(MappedLayer):
         parts = [v.unflatten(1, (self.op.groups, -1)) for v in rows.values()]
         return torch.cat(parts, 2).flatten(1, 2)
 
-    def _forward_tile(self, x: Tensor, b: TileBlock, state: TileState | None) -> Tensor:
+    def _forward_tile(self, x: Tensor, b: TileBlock, state: TileState | None, op: Op) -> Tensor:
         "Return one block's digital output."
         c = ConverterConfig.from_io(self.rpu_config.forward)
         if state is None:
@@ -223,7 +234,7 @@ class AnalogLayer(MappedLayer):
             w = state.weights
         if self.training:
             w = apply_weight_modifier(w, self.rpu_config.modifier)
-            self._initialise_range(x, b)
+            self._initialise_range(x, b, op)
         kernel = as_kernel(w, b, self.op.kernel)
         factor = self._digital_factor(b, state, c)
         r = None
@@ -231,9 +242,9 @@ class AnalogLayer(MappedLayer):
             r = self.input_range[b.i, b.j]
         if torch.is_grad_enabled() and _any_requires_grad(x, kernel, r):
             rule = self.rpu_config.pre_post.input_range
-            y = AnalogMVM.apply(x, kernel, r, factor, self._tile_kernel(b), self.op, c, rule)
+            y = AnalogMVM.apply(x, kernel, r, factor, self._tile_kernel(b), op, c, rule)
         else:
-            y = analog_mvm(x, kernel, r, factor, self.op, c)
+            y = analog_mvm(x, kernel, r, factor, op, c)
         if self.out_scaling is None:
             return y
         return y * per_channel(self.out_scale(b).flatten(), y)
@@ -258,7 +269,7 @@ class AnalogLayer(MappedLayer):
     # ---- input ranges from the first batches ---------------------------------------------------
 
     @torch.no_grad()
-    def _initialise_range(self, x: Tensor, b: TileBlock) -> None:
+    def _initialise_range(self, x: Tensor, b: TileBlock, op: Op) -> None:
         """Set a tile's range from data, in the first batches.
 
         It becomes the running mean of a multiple of the unfolded input's standard deviation."""
@@ -270,7 +281,7 @@ class AnalogLayer(MappedLayer):
             return
         rule = self.rpu_config.pre_post.input_range
         r = self.input_range[b.i, b.j]
-        std = unfolded_std(x, self._tile_kernel(b), self.op)
+        std = unfolded_std(x, self._tile_kernel(b), op)
         early = batches < rule.init_from_data
         mean = (r * batches + rule.init_std_alpha * std) / (batches + 1)
         counts = early & (std > 0)
@@ -280,8 +291,17 @@ class AnalogLayer(MappedLayer):
     def _needs_no_data(self, x: Tensor, batches: Tensor) -> bool:
         "Return whether a tile's ranges are set; read in main memory, elsewhere by `train`."
         first = self.rpu_config.pre_post.input_range.init_from_data
+        if first == 0 or self._set_ranges == (first, *version(self.range_batches)):
+            return True
         if has_cpu_kernel(x):
+            self._read_range_batches()
             return not bool((batches < first).any())
-        done = first == 0 or self._set_ranges == version(self.range_batches)
-        self._range_steps += not done
-        return done
+        self._range_steps += 1
+        return False
+
+    def _read_range_batches(self) -> None:
+        "Read whether the ranges of all tiles are set."
+        first = self.rpu_config.pre_post.input_range.init_from_data
+        self._set_ranges = None
+        if not bool((self.range_batches < first).any()):
+            self._set_ranges = (first, *version(self.range_batches))

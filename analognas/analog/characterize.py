@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from aihwkit.inference import PCMLikeNoiseModel
-from aihwkit.inference.converter.base import BaseConductanceConverter
-from aihwkit.inference.noise.base import BaseNoiseModel
-from aihwkit.inference.noise.hermes import HermesNoiseModel
 from torch import Tensor, nn
 
 from .batches import call_model
 from .calibration import fast_layers, watch_tiles
 from .converters import ConverterConfig, dac, per_channel
+from .hardware import STAGES as STAGES
 from .hardware import create_rpu_config
 from .layers import AnalogLayer
 from .measure import eval_mode
@@ -41,11 +38,15 @@ from analognas.core import (
     check_times,
     spawn_seeds,
 )
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.inference import PCMLikeNoiseModel
+    from aihwkit.inference.converter.base import BaseConductanceConverter
+    from aihwkit.inference.noise.base import BaseNoiseModel
+    from aihwkit.inference.noise.hermes import HermesNoiseModel
 
 # %% ../../nbs/analog/120_characterize.ipynb #4215895a
-STAGES = ("target", "programmed", "drifted", "read")  # of a device, in this order
-
-
 class _Conductances(BaseConductanceConverter):
     "Store conductances instead of weights: one device each, microsiemens."
 

@@ -13,9 +13,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from aihwkit.exceptions import ConfigError as AihwkitConfigError
-from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
-from aihwkit.simulator.configs import InferenceRPUConfig
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
@@ -23,6 +20,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from .attention import AnalogMultiheadAttention
+from .compiled_tiles import check_compiled_tiles
 from analognas.analog.coverage import (
     BY_NATURE,
     COMPOSED_KINDS,
@@ -49,9 +47,15 @@ from analognas.analog.report import (
     module_rows,
 )
 from ..core import ConfigError, renamed
+from ..core.errors import aihwkit_imports
 from ..core.placement import check_patterns, matches
 
 _all_ = ["to_aihwkit", "from_aihwkit", "conversion_report"]
+
+with aihwkit_imports():
+    from aihwkit.exceptions import ConfigError as AihwkitConfigError
+    from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
+    from aihwkit.simulator.configs import InferenceRPUConfig
 
 # %% ../../nbs/analog/80_convert.ipynb #956775d0
 log = logging.getLogger("analognas")
@@ -281,6 +285,7 @@ def on_tiles(module: Any, kind: Any, config: Any, where: str) -> nn.Module:
     reason = unsupported_feature(config)
     if reason is None:
         return analog_class(kind)(module, config, share=True)
+    check_compiled_tiles(config)
     try:
         if kind in (nn.Conv1d, nn.Conv3d) and type(config) is not InferenceRPUConfig:
             raise NotImplementedError(f"its torch tiles have no {kind.__name__}")
@@ -367,6 +372,8 @@ def _digital_values(layer: Any) -> dict[str, Tensor] | None:
         return {k: v for k, v in layer.state_dict().items() if not is_own_tensor(k)}
     if is_aihwkit_layer(layer):
         return convert_to_digital(without_programming(layer)).state_dict()
+    if getattr(layer, "computed_in", None) == "int8":
+        return layer.as_digital().state_dict()
     return None
 
 # %% ../../nbs/analog/80_convert.ipynb #cf30670c

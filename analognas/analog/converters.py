@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analognas.analog.compiled import (
+    PART,
     as_dense,
     as_flat,
     compiled,
@@ -181,7 +182,7 @@ def dac(
     top = number(_largest_level(r, c, x.dtype))
     run_parts(
         lambda part: _dac_loop(part[0], ranges, step, top, part[1]),
-        group_parts(ranges.size, x, out),
+        group_parts(ranges.size, x, out, least=2 * PART),
     )
     return out
 
@@ -337,7 +338,10 @@ def _run_adc_loop(y: Tensor, codes: Tensor, single: float, c: ConverterConfig) -
         key = draw_key()
     settings = (number(c.out_noise), normal_table(y.dtype).numpy(), *key)
     numbers = (number(single), *_adc_numbers(c, y.dtype))
-    parts = split_range(flat.size, multiple=BLOCK)
+    least = 2 * PART
+    if c.out_noise:
+        least = PART
+    parts = split_range(flat.size, multiple=BLOCK, least=least)
     saturated = run_parts(
         lambda part: _adc_loop(flat[part], part.start, *numbers, flat_codes[part], *settings),
         parts,

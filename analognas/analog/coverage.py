@@ -9,15 +9,6 @@ __all__ = []
 import re
 from typing import Any
 
-from aihwkit.nn.modules.base import AnalogLayerBase
-from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
-from aihwkit.simulator.parameters.enums import (
-    AnalogMVType,
-    BoundManagementType,
-    NoiseManagementType,
-    WeightClipType,
-    WeightModifierType,
-)
 from torch import nn
 
 from .attention import AnalogMultiheadAttention
@@ -32,6 +23,18 @@ from analognas.analog.layers import (
 )
 from .recurrent import AnalogRecurrent, AnalogRecurrentCell
 from .tiles import MODIFIERS
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.nn.modules.base import AnalogLayerBase
+    from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
+    from aihwkit.simulator.parameters.enums import (
+        AnalogMVType,
+        BoundManagementType,
+        NoiseManagementType,
+        WeightClipType,
+        WeightModifierType,
+    )
 
 # %% ../../nbs/analog/77_coverage.ipynb #7e4b5ea8
 _OFF = (

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from aihwkit.inference.converter.conductance import SingleDeviceConductanceConverter
-from aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
-from aihwkit.inference.noise.reram import ReRamCMONoiseModel
 from torch import Tensor
 
 from .converters import ConverterConfig, apply_adc_, dac
 from ..core import ConfigError
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.inference.converter.conductance import SingleDeviceConductanceConverter
+    from aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
+    from aihwkit.inference.noise.reram import ReRamCMONoiseModel
 
 # %% ../../nbs/analog/66_devices.ipynb #ea6154ef
 def to_flat(

@@ -11,20 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from aihwkit.nn import AnalogConv1d as AihwkitConv1d
-from aihwkit.nn import AnalogConv2d as AihwkitConv2d
-from aihwkit.nn import (
-    AnalogConv1dMapped,
-    AnalogConv2dMapped,
-    AnalogConv3dMapped,
-    AnalogLinearMapped,
-)
-from aihwkit.nn import AnalogConv3d as AihwkitConv3d
-from aihwkit.nn import AnalogLinear as AihwkitLinear
-from aihwkit.nn.modules.base import AnalogLayerBase
-from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import Tensor, nn
 
+from .compiled_tiles import check_compiled_tiles
 from .coverage import ANALOG_KINDS, is_aihwkit_layer, unsupported_feature
 from analognas.analog.layers import (
     AnalogConv1d,
@@ -36,6 +25,21 @@ from analognas.analog.layers import (
 )
 from .tiles import TileBlock
 from ..core import ConfigError
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.nn import AnalogConv1d as AihwkitConv1d
+    from aihwkit.nn import AnalogConv2d as AihwkitConv2d
+    from aihwkit.nn import (
+        AnalogConv1dMapped,
+        AnalogConv2dMapped,
+        AnalogConv3dMapped,
+        AnalogLinearMapped,
+    )
+    from aihwkit.nn import AnalogConv3d as AihwkitConv3d
+    from aihwkit.nn import AnalogLinear as AihwkitLinear
+    from aihwkit.nn.modules.base import AnalogLayerBase
+    from aihwkit.simulator.configs import InferenceRPUConfig
 
 # %% ../../nbs/analog/78_exchange.ipynb #89df0403
 def _tiled(layer: Any) -> Any:
@@ -174,6 +178,7 @@ def _to_aihwkit_layer(layer: Any) -> nn.Module:
     "Return aihwkit's layer of a fast one."
     bias = layer.bias is not None
     config = copy.deepcopy(layer.rpu_config)
+    check_compiled_tiles(config)
     aihwkit_layer: Any
     if isinstance(layer, AnalogLinear):
         out, inp = layer.matrix().shape[1:]

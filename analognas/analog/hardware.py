@@ -9,6 +9,7 @@ __all__ = ['create_rpu_config']
 from typing import TYPE_CHECKING, Any
 
 from analognas.core import ConfigError, HardwareConfig, renamed
+from analognas.core.errors import aihwkit_imports
 
 if TYPE_CHECKING:
     from aihwkit.inference.compensation.base import BaseDriftCompensation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aihwkit.simulator.configs import TorchInferenceRPUConfig
 
 # %% ../../nbs/analog/10_hardware.ipynb #cb8845e4
+STAGES = ("target", "programmed", "drifted", "read")  # of a device, in this order
 OUT_BOUND = 10.0  # the ADC clips at ten times the largest weight times the input range
 # forward passes over which the DAC's range is set from data, before it is learned
 INPUT_RANGE_BATCHES = 50
@@ -151,7 +153,8 @@ def create_rpu_config(
     """Return aihwkit's description of a chip.
 
     Raises `ConfigError` for an unknown preset or setting and for a value out of range."""
-    from aihwkit.simulator.configs import TorchInferenceRPUConfig
+    with aihwkit_imports():
+        from aihwkit.simulator.configs import TorchInferenceRPUConfig
 
     if isinstance(preset, HardwareConfig):
         hardware = preset.with_changes(**changes)

@@ -13,7 +13,6 @@ import warnings
 from typing import Any
 
 import torch
-from aihwkit.simulator.parameters.enums import WeightRemapType
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -21,13 +20,17 @@ from .devices import TileState, from_flat
 from .operations import Op
 from analognas.analog.tiles import (
     TileBlock,
-    clip_weights,
+    clip_block_,
     initial_scale,
     remapped_scale,
     split_into_tiles,
 )
 from .weights import guard, raw
 from ..core import ConfigError
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.simulator.parameters.enums import WeightRemapType
 
 # %% ../../nbs/analog/67_mapping.ipynb #cb8c695c
 log = logging.getLogger("analognas")
@@ -92,7 +95,8 @@ class MappedLayer(nn.Module):
         self.where = type(self).__name__  # its name in the network, for messages
         self.tile_states = None
         self._trained_on = False  # did training use the weights as they are?
-        self._set_ranges: tuple[int, int] | None = None  # version of `range_batches` once all set
+        # once all ranges are set: from how many batches, and the version of `range_batches`
+        self._set_ranges: tuple[int, int, int] | None = None
         self._range_steps = 0  # how often a tile's range has got data since `train` last looked
         self._guard()
         self.blocks = self._split()
@@ -239,7 +243,7 @@ class MappedLayer(nn.Module):
             scale = self.part_scale(b)
             part = self.part(b)
             if clips:
-                part.copy_(clip_weights(part / scale, self.rpu_config.clip).mul_(scale))
+                clip_block_(self.matrix(), b, scale, self.rpu_config.clip)
             if absorbs:
                 part.mul_(self.out_scale(b))  # remapping takes the learned factor in
             scale.copy_(remapped_scale(part, scale, remap))

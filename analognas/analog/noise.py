@@ -6,7 +6,6 @@
 __all__ = ['torch_seed']
 
 # %% ../../nbs/analog/30_noise.ipynb #d7dc3ccd
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from analognas.analog.compiled import (
     run_parts,
     split_range,
 )
+from ..core.processes import after_fork
 
 # %% ../../nbs/analog/30_noise.ipynb #7d919199
 # PyTorch's generators belong to the whole process: two such blocks at once would mix their
@@ -38,7 +38,7 @@ def _renew_lock() -> None:
     _seeded = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+after_fork(_renew_lock)
 
 # %% ../../nbs/analog/30_noise.ipynb #c0490182
 @contextmanager

@@ -27,6 +27,16 @@ class ConvOp(NamedTuple):
     dilation: tuple[int, int]
     groups: int
 
+    @property
+    def skips_inputs(self) -> bool:
+        "Whether no output sees the inputs between the strides."
+        return self.kernel == (1, 1) and max(self.stride) > 1 and self.padding == (0, 0)
+
+    @property
+    def copies_once(self) -> bool:
+        "Whether each input has exactly one copy."
+        return self.kernel == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
+
     def forward(self, s: Tensor, w: Tensor) -> Tensor:
         "Return the convolution of `s` with `w`, without a bias."
         return F.conv2d(s, w, None, self.stride, self.padding, self.dilation, self.groups)
@@ -69,6 +79,11 @@ class LinearOp(NamedTuple):
     kernel: tuple = ()
     groups: int = 1
 
+    @property
+    def copies_once(self) -> bool:
+        "Whether each input has exactly one copy: yes."
+        return True
+
     def forward(self, s: Tensor, w: Tensor) -> Tensor:
         "Return the product of `s` with `w`, without a bias."
         return F.linear(s, w)
@@ -93,6 +108,14 @@ class LinearOp(NamedTuple):
 
 
 Op = ConvOp | LinearOp
+
+
+def without_skipped(x: Tensor, op: Op) -> tuple[Tensor, Op]:
+    "Return the inputs that outputs see, and the operation on them."
+    if isinstance(op, LinearOp) or not op.skips_inputs:
+        return x, op
+    # a mean over one pixel: unlike a slice, its gradient keeps the layout
+    return F.avg_pool2d(x, 1, op.stride), op._replace(stride=(1, 1))
 
 # %% ../../nbs/analog/50_operations.ipynb #cc5bc595
 class Axis(NamedTuple):

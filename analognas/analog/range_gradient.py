@@ -7,14 +7,16 @@ __all__ = []
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #b7552e6a
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .clip_loops import accumulate_clip_grads, accumulate_input_grads
 from analognas.analog.compiled import (
+    PART,
     REORDERED,
     as_flat,
     compiled,
@@ -137,7 +139,7 @@ def _sum_products(
     bound: float,
 ) -> Tensor:  # (groups,), in double precision
     "Return the sums of `gy` times `codes` times `step`, clipped at `bound`."
-    parts = group_parts(groups, gy, codes)
+    parts = group_parts(groups, gy, codes, least=8 * PART)
     number = parts[0][0].dtype.type
 
     def sums(part: list[np.ndarray]) -> np.ndarray:
@@ -164,15 +166,22 @@ def grad_scale(
 CLIP_CHUNK = 2**23  # copies' gradients computed at a time, to bound the memory: 32 MB in float32
 
 
+Sums = Any  # Tensor | np.ndarray, which share the operators that are used below
+
+
 @dataclass(frozen=True)
 class ClipStats:
     """Hold sums over the inputs for terms 2 to 4, one for each group.
 
     In double precision from the loops, else in that of `x`, single precision at least."""
 
-    dot: Tensor  # term 2: sum of an input's gradient times its clipped share of the range
-    grad: Tensor  # term 3: sum over copies of clipped inputs of min(0, sign * gradient)
-    count: Tensor  # term 4: how many copies of inputs were clipped
+    dot: Sums  # term 2: sum of an input's gradient times its clipped share of the range
+    grad: Sums  # term 3: sum over copies of clipped inputs of min(0, sign * gradient)
+    count: Sums  # term 4: how many copies of inputs were clipped
+
+    def numpy(self) -> "ClipStats":
+        "Return the same numbers as NumPy's arrays, with which small sums are faster."
+        return ClipStats(self.dot.numpy(), self.grad.numpy(), self.count.numpy())
 
 
 def _clip_stats_torch(
@@ -195,106 +204,6 @@ def _clip_stats_torch(
         grad += _group_sum(of_copies, op.groups)
     return grad, count
 
-# %% ../../nbs/analog/55_range_gradient.ipynb #6ef1508f
-@compiled(REORDERED)
-def _accumulate_input_rows(x, r, gx, first, where, out):
-    "Compute `_accumulate_input_grads` of (outer, groups, 1): neighbours in memory are channels."
-    found = 0
-    for o in range(x.shape[0]):
-        xs = x[o].reshape(-1)
-        gs = gx[o].reshape(-1)
-        clips = np.int32(0)
-        for g in range(xs.size):
-            v = xs[g]
-            if v < -r[g]:
-                v = -r[g]
-            if v > r[g]:
-                v = r[g]
-            out[g] += gs[g] * v / r[g]
-            clips += np.int32(abs(xs[g]) >= r[g])
-        if clips:
-            for g in range(xs.size):
-                if abs(xs[g]) >= r[g]:
-                    where[found] = first + o * xs.size + g
-                    found += 1
-                    gs[g] = 0
-    return found
-
-
-@compiled(REORDERED)
-def _accumulate_input_blocks(x, r, gx, first, where, out):
-    "Compute `_accumulate_input_grads`, some numbers at a time."
-    found = 0
-    for o in range(x.shape[0]):
-        for g in range(x.shape[1]):
-            for start in range(0, x.shape[2], 64):
-                xs = x[o, g, start : start + 64]
-                gs = gx[o, g, start : start + 64]
-                total = x.dtype.type(0)
-                clips = np.int32(0)
-                for i in range(xs.size):
-                    v = xs[i]
-                    if v < -r[g]:
-                        v = -r[g]
-                    if v > r[g]:
-                        v = r[g]
-                    total += gs[i] * v
-                    clips += np.int32(abs(xs[i]) >= r[g])
-                out[g] += total / r[g]
-                if clips:
-                    for i in range(xs.size):
-                        if abs(xs[i]) >= r[g]:
-                            where[found] = first + (o * x.shape[1] + g) * x.shape[2] + start + i
-                            found += 1
-                            gs[i] = 0
-    return found
-
-
-@compiled(REORDERED)
-def _accumulate_input_grads(x, r, gx, first, where, out):
-    """Add term 2's sum to `out` (groups,), and list clipped positions in `where`.
-
-    Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
-    position `first` of the whole."""
-    if x.shape[2] == 1:
-        return _accumulate_input_rows(x, r, gx, first, where, out)
-    return _accumulate_input_blocks(x, r, gx, first, where, out)
-
-
-@compiled(REORDERED)
-def _accumulate_clip_grads(where, x, shape, last, pixels, columns, mask, rows, cols, grad, count):
-    """Add term 3's sum to `grad` and the number of copies of clipped inputs to `count`, (groups,).
-
-    `last`: is `x`, (N, channels, H, W) = `shape`, channels last?"""
-    _, channels, height, width = shape
-    own = channels // grad.size
-    for at in where:
-        if last:
-            ch = at % channels
-            pixel = at // channels
-        else:
-            ch = at // (height * width) % channels
-            pixel = at // (channels * height * width) * (height * width) + at % (height * width)
-        n = pixel // (height * width)
-        h = pixel // width % height
-        w = pixel % width
-        g = ch // own
-        sign = x.dtype.type(-1)
-        if x[at] > 0:
-            sign = x.dtype.type(1)
-        for a in range(rows.shape[0]):
-            for b in range(cols.shape[0]):
-                p = rows[a, h]
-                q = cols[b, w]
-                if p < pixels.shape[1] and q < pixels.shape[2]:
-                    weights = columns[(ch * rows.shape[0] + a) * cols.shape[0] + b]
-                    gradients = pixels[n, p, q, g * weights.size : (g + 1) * weights.size]
-                    copy = x.dtype.type(0)
-                    for k in range(weights.size):
-                        copy += weights[k] * gradients[k]
-                    grad[g] += min(x.dtype.type(0), sign * copy)
-                    count[g] += mask[ch - g * own, a, b]
-
 # %% ../../nbs/analog/55_range_gradient.ipynb #88fbc2af
 def _columns(w: Tensor, op: Op) -> Tensor:
     "Return a kernel as (input channels * weights of the kernel, outputs of a group)."
@@ -311,29 +220,31 @@ def _pixels(gy: Tensor) -> Tensor:
 
 def _find_clipped(
     x: Tensor, r: Tensor, gx: Tensor, groups: int
-) -> tuple[np.ndarray, list[np.ndarray]]:  # term 2's sums (groups,), and positions by parts
+) -> tuple[np.ndarray, list[np.ndarray]]:  # `accumulate_input_grads`'s sums; positions by parts
     "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
     ranges = r.numpy()
     buffer = as_flat(workspace(x, torch.int64))
-    parts = group_parts(groups, x, gx)
+    parts = group_parts(groups, x, gx, least=2 * PART)
     ends = np.cumsum([inputs.size for inputs, _ in parts])
 
     def search(i: int) -> tuple[np.ndarray, np.ndarray]:
         inputs, gradients = parts[i]
         first = ends[i] - inputs.size
-        dot = np.zeros(groups)
+        sums = np.zeros((3, groups))
         where = buffer[first : ends[i]]
-        found = _accumulate_input_grads(inputs, ranges, gradients, first, where, dot)
-        return dot, where[:found]
+        found = accumulate_input_grads(inputs, ranges, gradients, first, where, sums)
+        return sums, where[:found]
 
-    dots, where = zip(*run_parts(search, range(len(parts))), strict=True)
-    return sum(dots), [*where]
+    sums, where = zip(*run_parts(search, range(len(parts))), strict=True)
+    return sum(sums), [*where]
 
 
 def _sum_copies(
     where: list[np.ndarray], x: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
 ) -> np.ndarray:  # (2, groups): term 3's sums, and the numbers of copies
     "Sum over the copies of the inputs at flat positions."
+    if not any(positions.size for positions in where):
+        return np.zeros((2, op.groups))
     rows, cols = input_axes(op, x.shape)
     columns = _columns(w, op)
     pixels = _pixels(gy)
@@ -352,7 +263,7 @@ def _sum_copies(
 
     def sums(positions: np.ndarray) -> np.ndarray:
         grad_and_count = np.zeros((2, op.groups))
-        _accumulate_clip_grads(positions, *settings, *grad_and_count)
+        accumulate_clip_grads(positions, *settings, *grad_and_count)
         return grad_and_count
 
     return sum(run_parts(sums, where))
@@ -362,11 +273,10 @@ def _clip_stats_loops(
     x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
 ) -> ClipStats:
     "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
-    dot, where = _find_clipped(x, r, gx, op.groups)
-    grad_and_count = np.zeros((2, op.groups))
-    if any(positions.size for positions in where):
-        grad_and_count = _sum_copies(where, x, gy, w, tile, op)
-    return ClipStats(*(torch.from_numpy(sums) for sums in (dot, *grad_and_count)))
+    sums, where = _find_clipped(x, r, gx, op.groups)
+    if not op.copies_once:
+        sums[1:] = _sum_copies(where, x, gy, w, tile, op)
+    return ClipStats(*torch.from_numpy(sums))
 
 
 def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
@@ -404,8 +314,8 @@ def _clip_stats_forward(
         dot = group_dot(gy, products, op.groups)
         return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op))
     dot = _sum_products(match_memory_format(gy, products), products, op.groups, 1.0, math.inf)
-    stats = _clip_stats_loops(x, r, match_memory_format(s, x), gy, w, tile, op)
-    return replace(stats, dot=dot)
+    _, where = _find_clipped(x, r, match_memory_format(s, x), op.groups)  # `s` is not needed again
+    return ClipStats(dot, *torch.from_numpy(_sum_copies(where, x, gy, w, tile, op)))
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6c729dd1
 def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:
@@ -413,12 +323,12 @@ def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:
     return c.perfect or max_dac_level(1.0, c.inp_step, float("inf"), dtype) <= c.inp_bound
 
 
-def grad_division(stats: ClipStats) -> Tensor:
+def grad_division(stats: ClipStats) -> Sums:
     "Return term 2, (groups,)."
     return -stats.dot
 
 
-def grad_clipping(stats: ClipStats, r: Tensor, passes: bool, rule: Any) -> Tensor:
+def grad_clipping(stats: ClipStats, r: Sums, passes: bool, rule: Any) -> Sums:
     "Return term 3, (groups,); `passes` is that of `full_range_passes`."
     grad = stats.grad * passes
     if rule.gradient_relative:
@@ -426,7 +336,7 @@ def grad_clipping(stats: ClipStats, r: Tensor, passes: bool, rule: Any) -> Tenso
     return grad
 
 
-def grad_decay(stats: ClipStats, r: Tensor, inputs: int, rule: Any) -> Tensor:
+def grad_decay(stats: ClipStats, r: Sums, inputs: int, rule: Any) -> Sums:
     "Return term 4, (groups,); `inputs` is the number of copies, clipped or not."
     share_inside = 1 - stats.count / inputs
     return rule.decay * r * (share_inside > rule.input_min_percentage)
@@ -443,7 +353,14 @@ def range_gradient(
     rule: Any,  # aihwkit's `InputRangeParameter`
 ) -> Tensor:  # (groups,)
     "Return the gradient of the input range, the sum of the four terms."
-    beyond = grad_clipping(stats, r, full_range_passes(c, x.dtype), rule)
+    ranges: Sums = r
+    total: Sums = scale_term
+    if has_cpu_kernel(x):
+        stats = stats.numpy()
+        ranges = r.numpy()
+        total = scale_term.numpy()
+    total = total + grad_division(stats)
+    total = total + grad_clipping(stats, ranges, full_range_passes(c, x.dtype), rule)
     if rule.decay > 0:
-        beyond = beyond + grad_decay(stats, r, unfolded_size(x, tile, op), rule)
-    return (scale_term + grad_division(stats) + beyond).to(r.dtype)
+        total = total + grad_decay(stats, ranges, unfolded_size(x, tile, op), rule)
+    return torch.as_tensor(total).to(r.dtype)

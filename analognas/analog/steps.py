@@ -222,7 +222,7 @@ class StepTiles:
             return
         x = torch.cat(self.inputs)
         for b in self.layer.blocks:
-            self.layer._initialise_range(self.layer._inputs(x, b), b)
+            self.layer._initialise_range(self.layer._inputs(x, b), b, self.layer.op)
 
 
 class EachStep:

@@ -6,13 +6,24 @@
 __all__ = []
 
 # %% ../../nbs/analog/15_tiles.ipynb #bce4b150
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
 from torch import Tensor
+
+from .compiled import REORDERED, compiled, has_cpu_kernel
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.simulator.parameters.enums import (
+        WeightClipType,
+        WeightModifierType,
+        WeightRemapType,
+    )
 
 # %% ../../nbs/analog/15_tiles.ipynb #e0e06830
 def split_sizes(
@@ -78,7 +89,7 @@ def abs_max(
     dims = [1, 2]
     if columnwise:
         dims = [2]
-    top = torch.linalg.vector_norm(w.detach(), float("inf"), dim=dims, keepdim=True)
+    top = w.detach().abs().amax(dims, keepdim=True)
     return top.masked_fill_(top == 0, 1)
 
 
@@ -113,6 +124,62 @@ def clip_weights(
             sigma = torch.minimum(bound, sigma)
         bound = sigma
     return w.clamp(-bound, bound)
+
+
+@compiled(REORDERED)
+def _clip_loop(w, row, rows, col, cols, scale, sigma, fixed):
+    """Compute `clip_block_` of the block that begins at (row, col), (groups, rows, cols).
+
+    `scale`, (groups, rows); `fixed`: the largest bound."""
+    for g in range(w.shape[0]):
+        total = 0.0
+        for i in range(rows):
+            for v in w[g, row + i, col : col + cols]:
+                total += np.float64(v / scale[g, i])
+        mean = total / (rows * cols)
+        squares = 0.0
+        for i in range(rows):
+            for v in w[g, row + i, col : col + cols]:
+                squares += (np.float64(v / scale[g, i]) - mean) ** 2
+        std = np.sqrt(squares / (rows * cols - 1))
+        bound = w.dtype.type(min(sigma * std, fixed))
+        for i in range(rows):
+            of_output = w[g, row + i, col : col + cols]
+            for j in range(cols):
+                v = of_output[j] / scale[g, i]
+                if v < -bound:
+                    v = -bound
+                if v > bound:
+                    v = bound
+                of_output[j] = v * scale[g, i]
+
+
+def _has_clip_loop(w: Tensor, b: TileBlock, clip: Any) -> bool:
+    "Return whether the loop clips a block."
+    several = (b.rows.stop - b.rows.start) * (b.cols.stop - b.cols.start) > 1
+    gaussian = clip.type == WeightClipType.LAYER_GAUSSIAN
+    return gaussian and several and has_cpu_kernel(w) and w.is_contiguous()
+
+
+def clip_block_(
+    w: Tensor,  # logical weights of all blocks (groups, outputs, inputs), changed in place
+    b: TileBlock,
+    scale: Tensor,  # of the block, (groups, rows, 1)
+    clip: Any,  # aihwkit's `WeightClipParameter`
+) -> None:
+    "Clip the weights of a block with `clip_weights`, which takes normalised ones."
+    if not _has_clip_loop(w, b, clip):
+        part = w[:, b.rows, b.cols]
+        part.copy_(clip_weights(part / scale, clip).mul_(scale))
+        return
+    place = []
+    for span in (b.rows, b.cols):
+        place += [span.start, span.stop - span.start]
+    fixed = clip.fixed_value
+    if fixed <= 0:
+        fixed = math.inf
+    _clip_loop(w.detach().numpy(), *place, scale[:, :, 0].contiguous().numpy(), clip.sigma, fixed)
+    torch.autograd.graph.increment_version(w)
 
 
 def remapped_scale(
@@ -161,7 +228,7 @@ def _modification(w: Tensor, modifier: Any) -> Tensor:
     if modifier.rel_to_actual_wmax:
         top = w.abs().amax((1, 2), keepdim=True)
     if modifier.type == WeightModifierType.ADD_NORMAL:
-        return modifier.std_dev * top * torch.randn_like(w)
+        return torch.randn_like(w).mul_(modifier.std_dev * top)
     return _rounded(w, top, modifier) - w
 
 

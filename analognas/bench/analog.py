@@ -16,8 +16,6 @@ from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
-from aihwkit.optim import AnalogSGD
-from aihwkit.simulator.parameters.enums import RPUDataType
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -27,6 +25,11 @@ from ..analog.hardware import create_rpu_config
 from ..analog.measure import measure_drift
 from ..analog.noise import torch_seed
 from ..core import DAY, HOUR, MINUTE, MONTH, SECOND, check_number
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.optim import AnalogSGD
+    from aihwkit.simulator.parameters.enums import RPUDataType
 
 # %% ../../nbs/bench/10_analog.ipynb #38326110
 class _Block(nn.Module):

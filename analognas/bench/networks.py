@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from aihwkit.nn import AnalogLSTMCell, AnalogRNN
 from torch import Tensor, nn
 
 from ..analog.convert import to_aihwkit, to_analog
@@ -19,6 +18,10 @@ from ..analog.noise import torch_seed
 from .analog import WARM_UP_STEPS, evaluation, interleaved
 from ..cost.trace import without_fused_attention
 from ..core import ConfigError, check_number
+from ..core.errors import aihwkit_imports
+
+with aihwkit_imports():
+    from aihwkit.nn import AnalogLSTMCell, AnalogRNN
 
 # %% ../../nbs/bench/12_networks.ipynb #212e2482
 class TimedNetwork(NamedTuple):

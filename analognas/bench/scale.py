@@ -47,7 +47,7 @@ def local_cluster(n: int) -> Iterator[Any]:
     options = {
         "threads_per_worker": 1,
         "processes": True,
-        "dashboard_address": ":0",
+        "dashboard_address": "127.0.0.1:0",
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,
     }
@@ -91,7 +91,7 @@ def kill_at(
 
     def on_evaluation(method: str, run: int, record: dict) -> None:
         if next(count) == evaluation:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     return on_evaluation
 

@@ -138,7 +138,6 @@ MULTI_FIDELITY = ("successive_halving",)  # needs more than one table
 SEED_SHARE = {
     "bo": 0.1,
     "optuna_gp": 0.1,
-    "mobo": 0.1,
     "mobo_nehvi": 0.1,
 }  # of the seeds, for those that take long
 OTHER_SEED_SHARE = 0.2  # of the seeds, for the peers and for the other two problems

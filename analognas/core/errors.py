@@ -9,7 +9,8 @@ __all__ = ['AnalogNASError', 'ConfigError', 'FileFormatError', 'MissingExtraErro
 # %% ../../nbs/core/10_errors.ipynb #aadc5c0d
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ class FileFormatError(AnalogNASError, ValueError):
 
 
 class MissingExtraError(AnalogNASError, ImportError):
-    "Signal that an optional package is missing; the message has the command that installs it."
+    "Signal that a package is missing or does not load; the message has the command for it."
 
 
 class InfeasibleError(AnalogNASError, RuntimeError):
@@ -49,6 +50,52 @@ def import_optional(
             f'{module.partition(".")[0]} is not installed: pip install "analognas[{extra}]"'
         ) from e
 
+# %% ../../nbs/core/10_errors.ipynb #1d24f30d
+AIHWKIT_WHEELS = "Linux on x86-64 and macOS 26 on Apple silicon"  # aihwkit 1.2.0
+
+
+@contextmanager
+def aihwkit_imports() -> Iterator[None]:
+    """Import aihwkit in this block.
+
+    Raises `MissingExtraError`, which has the remedy, if aihwkit is missing or does not load."""
+    try:
+        yield
+    except ImportError as e:
+        if (e.name or "").partition(".")[0] == "aihwkit" and isinstance(e, ModuleNotFoundError):
+            raise MissingExtraError(
+                "aihwkit, which simulates the chip, is not installed: pip install "
+                f'"analognas[aihwkit]" (ready-made for {AIHWKIT_WHEELS}; elsewhere pip builds it, '
+                "or use the container image that the README describes)."
+            ) from e
+        raise MissingExtraError(
+            f"aihwkit, which simulates the chip, does not load ({e}): `analognas doctor` prints "
+            "how to install a pair of aihwkit and torch that fits."
+        ) from e
+
+# %% ../../nbs/core/10_errors.ipynb #768baf16
+# A whole number that is counted up to, or held so often in memory, is at most this unless a limit
+# is given: a million of the smallest records take about a gigabyte.
+MAX_COUNT = 1_000_000
+MAX_SHOWN = 200  # characters of a value in a message
+
+
+def shown(value: Any) -> str:
+    "Return a value as text for a message: a long one is cut, and any whole number has a text."
+    if isinstance(value, int) and value.bit_length() > 4 * MAX_SHOWN:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value)
+    if len(text) <= MAX_SHOWN:
+        return text
+    return text[:MAX_SHOWN] + "..."
+
+
+def _bound(end: float) -> str:
+    "Return a limit as text."
+    if isinstance(end, int) and abs(end) >= 10_000:
+        return f"{end:,}"
+    return f"{end:g}"
+
 # %% ../../nbs/core/10_errors.ipynb #5abe9e2d
 def check_choice(
     what: str,  # what is being chosen, for the message: "dataset"
@@ -61,31 +108,42 @@ def check_choice(
     if value in allowed:
         return value
     by_lower = {str(a).lower(): a for a in allowed}
-    near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
+    near = difflib.get_close_matches(shown(value).strip("'").lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
-    raise ConfigError(f"Unknown {what} {value!r}. Allowed: {', '.join(map(repr, allowed))}.{hint}")
+    raise ConfigError(
+        f"Unknown {what} {shown(value)}. Allowed: {', '.join(map(repr, allowed))}.{hint}"
+    )
 
 # %% ../../nbs/core/10_errors.ipynb #7732c171
 def check_number(
     what: str,  # the argument's name, for the message
     value: float,  # the value given
     low: float | None = None,  # smallest allowed value, inclusive
-    high: float | None = None,  # largest allowed value, inclusive
+    # largest allowed value, inclusive; None: no limit, but `MAX_COUNT` for a whole number that has
+    # a smallest one
+    high: float | None = None,
     integer: bool = False,  # only whole numbers?
 ) -> Any:  # `value`, if it is allowed
     "Return `value` if it is a finite number within `low` and `high`, else raise a `ConfigError`."
+    most = high
+    if integer and low is not None and high is None:
+        most = max(MAX_COUNT, low)
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     ok = (
         isinstance(value, kinds)
         and not isinstance(value, bool)
         and (isinstance(value, int) or np.isfinite(value))
     )
-    if ok and (low is None or value >= low) and (high is None or value <= high):
+    if ok and (low is None or value >= low) and (most is None or value <= most):
         return value
+    if ok and most is not None and value > most:
+        high = most  # the limit of all counts is named only where it decides
     bounds = [
-        f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None
+        f"{word} {_bound(end)}"
+        for word, end in (("at least", low), ("at most", high))
+        if end is not None
     ]
     kind = "a whole number" if integer else "a finite number"
     raise ConfigError(
-        f"{what} must be {' '.join([kind, ' and '.join(bounds)]).strip()}; got {value!r}."
+        f"{what} must be {' '.join([kind, ' and '.join(bounds)]).strip()}; got {shown(value)}."
     )

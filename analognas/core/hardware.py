@@ -63,7 +63,7 @@ class HardwareConfig:
             check_number(name, getattr(self, name), low=0)
         for name in ("dac_bits", "adc_bits"):
             check_number(name, getattr(self, name), low=2, high=IDEAL_BITS, integer=True)
-        check_number("tile_size", self.tile_size, low=1, integer=True)
+        check_number("tile_size", self.tile_size, low=1, high=2**30, integer=True)
         check_choice("drift_compensation", self.drift_compensation, DRIFT_COMPENSATION)
 
     @classmethod

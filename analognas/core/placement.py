@@ -110,6 +110,18 @@ class Placement:
         every = {part for name in names for part in _ancestors(name)}
         check_patterns(self.modules, every)
 
+    def restricted(
+        self,
+        names: Iterable[str],  # of a network's modules
+    ) -> "Placement":
+        "Return the placement without the entries that match none of the modules."
+        every = {part for name in names for part in _ancestors(name)}
+        kept = {}
+        for pattern, kind in self.modules.items():
+            if any(fnmatchcase(name, pattern) for name in every):
+                kept[pattern] = kind
+        return Placement(kept, self.default)
+
     def to_dict(self) -> dict[str, Any]:
         "Return the entries as a list of pairs and the default, for JSON."
         return {"modules": [list(item) for item in self.modules.items()], "default": self.default}

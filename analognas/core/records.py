@@ -6,6 +6,7 @@
 __all__ = ['SECOND', 'DAY', 'MONTH', 'DRIFT_TIMES', 'DATASETS', 'format_time', 'DriftRecord', 'DatasetInfo', 'dataset_info']
 
 # %% ../../nbs/core/30_records.ipynb #09285743
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -137,6 +138,9 @@ class DriftRecord:
             return values
         return values | self._about_metric
 
+# %% ../../nbs/core/30_records.ipynb #920af264
+MAX_INPUT = 100_000_000  # numbers of one input of a network: 400 MB
+
 # %% ../../nbs/core/30_records.ipynb #5d72d410
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -153,6 +157,11 @@ class DatasetInfo:
         )
         if len(dims) != 3:
             raise ConfigError(f"input_dim must be (channels, height, width); got {self.input_dim}.")
+        if math.prod(dims) > MAX_INPUT:
+            raise ConfigError(
+                f"An input of dataset {self.name!r} has {math.prod(dims):,} numbers {dims}; "
+                f"at most {MAX_INPUT:,} are allowed."
+            )
         object.__setattr__(self, "input_dim", dims)
         object.__setattr__(
             self,

@@ -50,6 +50,7 @@ class TaskStore(TaskFile):
     ):
         super().__init__(path, table)
         self.token = secrets.token_hex(8)
+        self._about: str | None = None  # metadata as the file holds them, once `begin` was called
         # results that could not be written yet: by task, the statement and its values
         self.unwritten: dict[Any, tuple[str, list[dict]]] = {}
 
@@ -66,16 +67,20 @@ class TaskStore(TaskFile):
             self._migrate(db)
             row = db.execute(f"select {self.table.about} from about").fetchone()
             if row is not None:
+                self._about = row[0]
                 return self.parse_object(row[0])
             if about is None:
                 raise FileFormatError(
                     f"{self.path} is no {self.table.kind}: it holds no {self.table.about}."
                 )
-            db.execute("insert into about values (?)", [json.dumps(about)])
+            self._about = json.dumps(about)
+            db.execute("insert into about values (?)", [self._about])
             return None
 
     def close(self) -> None:
         "Close this thread's connection. Claims of this object are void from now on."
+        if self.token in ACTIVE_TOKENS:
+            self._release_at_end()
         ACTIVE_TOKENS.discard(self.token)
         self.disconnect()
 
@@ -149,6 +154,15 @@ class TaskStore(TaskFile):
             else:
                 db.executemany(f"{statement} and id = ?", [(task_id,) for task_id in ids])
 
+    def release_own(self, wait: float | None = None) -> None:
+        """Open the tasks again that this object claimed.
+
+        Also those whose claim an interrupt kept from being noted. `wait` is for other processes
+        that write, seconds."""
+        statement = f"update {self.table.name} set state = 'open', {_FREE} where state = 'claimed'"
+        with self.transaction(wait=wait) as db:
+            db.execute(f"{statement} and {_MINE} and token = :token", self._me())
+
     def release_all(self) -> None:
         "Open all claimed tasks, whoever claimed them: for when other machines are gone for good."
         with self.transaction() as db:
@@ -184,6 +198,13 @@ class TaskStore(TaskFile):
 
     def put(self, key: Sequence, values: Mapping[str, Any]) -> None:
         "Write the result of a task that was not added, or is still there. Raises as `flush` does."
+        self.put_all({tuple(key): values})
+
+    def put_all(
+        self,
+        results: Mapping[tuple, Mapping[str, Any]],  # by key, the values of a task's columns
+    ) -> None:
+        "Write the results of several tasks, all or none, as `put` writes one."
         columns = (*self.table.key, *self.table.result)
         given = [f":{c}" for c in self.table.key]
         given += [self.table.expression(c) for c in self.table.result]
@@ -191,8 +212,10 @@ class TaskStore(TaskFile):
         statement = f"""insert into {self.table.name} (state, {", ".join(columns)})
             values ('done', {", ".join(given)}) on conflict ({", ".join(self.table.key)})
             do update set state = 'done', {same} where state != 'done'"""
-        named = dict(zip(self.table.key, key, strict=True))
-        self._write(tuple(key), statement, [named | dict(values)])
+        rows = []
+        for key, values in results.items():
+            rows.append(dict(zip(self.table.key, key, strict=True)) | dict(values))
+        self._write(tuple(results), statement, rows)
 
     def flush(self) -> None:
         """Write the results that could not be written before.
@@ -217,13 +240,31 @@ class TaskStore(TaskFile):
         with self.transaction("deferred") as db:
             return db.execute(query, [state]).fetchall()
 
+    def check_states(self, ids: Iterable[int]) -> None:
+        "Raise `FileFormatError` if a task is missing or its state is none: nobody would end it."
+        states = ", ".join(f"'{state}'" for state in STATES)
+        query = f"select 1 from {self.table.name} where id = ? and state in ({states})"
+        with self.transaction("deferred") as db:
+            for task_id in ids:
+                if db.execute(query, [task_id]).fetchone() is None:
+                    raise FileFormatError(
+                        f"{self.path} is damaged: its task {task_id} is missing or has no state. "
+                        "It is left as it is. Choose another place to begin anew."
+                    )
+
     def counts(self) -> dict[str, int]:
-        "Return how many tasks are open, claimed, done and failed."
+        """Return how many tasks are open, claimed, done and failed.
+
+        Raises `FileFormatError` for a task in another state."""
         with self.transaction("deferred") as db:
             found = db.execute(
                 f"select state, count(*) from {self.table.name} group by state"
             ).fetchall()
-        return dict.fromkeys(STATES, 0) | dict(found)
+        counts = dict.fromkeys(STATES, 0) | dict(found)
+        odd = [state for state in counts if state not in STATES]
+        if odd:
+            raise FileFormatError(f"{self.path} is damaged: it has tasks in the state {odd[0]!r}.")
+        return counts
 
     def claims(self) -> list[tuple[str, int, int]]:
         "Return (host, process number, number of tasks) of those who work now."
@@ -231,6 +272,26 @@ class TaskStore(TaskFile):
             group by host, pid"""
         with self.transaction("deferred") as db:
             return db.execute(query).fetchall()
+
+    def _release_at_end(self) -> None:
+        "Open what this object claimed; where that is impossible, the heartbeat's age decides."
+        try:
+            self.release_own(BEAT_SECONDS)
+        except (StoreUnavailableError, FileFormatError) as e:
+            logging.getLogger(__name__).warning("Claims could not be released: %s", e)
+
+    def _check_replaced(self, db: sqlite3.Connection) -> None:
+        "Raise `StoreUnavailableError` also if the other file belongs to other tasks."
+        super()._check_replaced(db)
+        if self._about is None:
+            return
+        row = db.execute(f"select {self.table.about} from about").fetchone()
+        if row is None or row[0] != self._about:
+            db.close()
+            raise StoreUnavailableError(
+                f"{self.path} was replaced by another {self.table.kind} while it was in use. That "
+                "one is left as it is. Put the first one back."
+            )
 
     def _me(self, **values: Any) -> dict:
         "Return this object's claim, with further values."
@@ -312,6 +373,17 @@ class TaskStore(TaskFile):
                 if self.table.before_result:
                     db.executemany(self.table.before_result, rows)
                 db.executemany(statement, rows)
+                self._check_written(db, rows)
+
+    def _check_written(self, db: sqlite3.Connection, rows: list[dict]) -> None:
+        "Raise `StoreUnavailableError` if the file has no row for a result."
+        query = f"select 1 from {self.table.name} where id = ?"
+        for row in rows:
+            if "id" in row and db.execute(query, [row["id"]]).fetchone() is None:
+                raise StoreUnavailableError(
+                    f"{self.path} has no task {row['id']}: another file has taken its place while "
+                    "it was in use. Put the first one back."
+                )
 
     def _kept_in_memory(self, e: StoreUnavailableError) -> StoreUnavailableError:
         "Return the error that names where the results are, and what to do."

@@ -109,13 +109,22 @@ class TaskFile:
         self.path = Path(path)
         self.table = table
         self._local = threading.local()
+        self._opened: tuple[int, int] | None = None  # identifies the file that was opened
 
     def connection(self) -> sqlite3.Connection:
-        "Return this thread's connection. A forked process makes its own, and so does a new file."
-        here = (os.getpid(), self._identity())
+        """Return this thread's connection. A forked process makes its own, and so does a new file.
+
+        Raises `StoreUnavailableError` if the file is not the one that was opened before."""
+        identity = self._identity()
+        here = (os.getpid(), identity)
         if getattr(self._local, "here", None) != here:
-            self._local.db = self._connect("rw")
+            self._check_there(identity)
+            db = self._connect("rw")
+            if self._opened not in (None, identity):
+                self._check_replaced(db)
+            self._local.db = db
             self._local.here = here
+            self._opened = identity
         return self._local.db
 
     def disconnect(self) -> None:
@@ -147,6 +156,9 @@ class TaskFile:
         except sqlite3.Error as e:
             self.disconnect()
             raise self.translate(e, "read" if kind == "deferred" else "written") from e
+        except UnicodeDecodeError as e:  # of a name in a damaged file
+            self.disconnect()
+            raise self.translate(sqlite3.DatabaseError(f"{e}")) from e
 
     def make(self) -> None:
         """Make the file, with a write-ahead log.
@@ -185,6 +197,29 @@ class TaskFile:
         if not isinstance(found, dict):
             raise FileFormatError(f"{self.path} is damaged: {text!r:.60} is no JSON object.")
         return found
+
+    def _check_there(self, identity: tuple[int, int] | None) -> None:
+        "Raise `StoreUnavailableError` if a file that was open is gone."
+        if identity is not None or self._opened is None:
+            return
+        self.disconnect()
+        raise StoreUnavailableError(
+            f"{self.path} was removed, or it or its folder was renamed, while it was in use. If it "
+            "was renamed, move it back, or continue in the new place. If it was removed, what it "
+            "held is gone: begin anew."
+        )
+
+    def _check_replaced(self, db: sqlite3.Connection) -> None:
+        """Raise `StoreUnavailableError` if another file must not take the place of the first.
+
+        A durable one may be copied and moved between two operations."""
+        if self.table.durable:
+            return
+        db.close()
+        raise StoreUnavailableError(
+            f"{self.path} was replaced by another file while it was in use. That one is left as "
+            "it is. Begin again: what it holds is read then."
+        )
 
     def _identity(self) -> tuple[int, int] | None:
         "Return what identifies the file on its disk; None if there is none."

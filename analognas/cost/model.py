@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..core import ConfigError, check_choice, check_number
 from ..core.hardware import PRESETS, HardwareConfig
+from ..core.placement import KINDS
 from analognas.cost.digital import (
     FP16_ADD,
     FP16_MULTIPLY,
@@ -30,7 +31,8 @@ from analognas.cost.digital import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.layers import LayerShape
-from ..search_spaces.scopes import HARDWARE
+from ..search_spaces.network_modules import layers_of_kind
+from ..search_spaces.scopes import HARDWARE, PLACEMENT
 
 # %% ../../nbs/cost/10_model.ipynb #16a5d06d
 @dataclass(frozen=True)
@@ -328,15 +330,39 @@ def hardware_cost(
     Columns: `tiles`, `utilisation` (0 to 1), `mvms`, `adc_conversions`, `latency` (s), `energy`
     (J) and `chips`. A lower bound: digital work and moving data are free, and layers work one
     after another.
-    Configs that choose the tile size of the chip have tiles of that size.
-    Raises `ConfigError` for an unknown chip or a bad config."""
+    Configs that choose the tile size of the chip have tiles of that size. Layers that a config
+    keeps digital have no tiles; they cost their multiply-accumulates and the reading of their
+    weights in the chip's digital unit, and the networks are built for it.
+    Raises `ConfigError` for an unknown chip or a bad config, and for a kind that the chip has no
+    unit for."""
     tables = []
     for hardware, rows in _group_by_chip(space, configs):
         on_chip = find_chip(chip).with_choices(hardware)
         same = [configs[i] for i in rows]
-        tables.append(network_costs(space.crossbar_layers(same), len(same), on_chip))
-        tables[-1].index = rows
+        table = network_costs(space.crossbar_layers(same), len(same), on_chip)
+        latency, energy = _digital_costs(space, same, on_chip)
+        table = table.assign(latency=table.latency + latency, energy=table.energy + energy)
+        table.index = rows
+        tables.append(table)
     return pd.concat(tables).sort_index()
+
+
+def _digital_costs(
+    space: ConfigSpace, configs: Sequence[Mapping], chip: Chip
+) -> tuple[Any, Any]:  # of n configs, s and J
+    "Return latency and energy of the layers that configs keep digital; 0 where they choose none."
+    latency: Any = 0.0
+    energy: Any = 0.0
+    if not space.names_in(PLACEMENT):
+        return latency, energy
+    for kind in KINDS[1:]:
+        for layer in layers_of_kind(space, configs, kind):
+            array = chip.digital.array(kind)
+            weights = layer.count * layer.weights
+            latency = latency + layer.macs / array.rate
+            energy = energy + layer.macs * array.energy
+            energy = energy + weights * array.size * chip.digital.memory_energy
+    return latency, energy
 
 
 def _group_by_chip(
@@ -360,7 +386,8 @@ def layer_costs(
     """Return shape and number of each kind of layer, and the costs of all its layers together.
 
     Columns: `rows`, `cols`, `pixels` (MVMs per inference and layer), `times` (layers), and those of
-    `hardware_cost` less `chips`. Raises `ConfigError` for an unknown chip, a bad config, and a
-    network without a layer for crossbars."""
+    `hardware_cost` less `chips`. Layers that the config keeps digital are left out; where it
+    chooses a placement, a row is a single layer. Raises `ConfigError` for an unknown chip, a bad
+    config, and a network without a layer for crossbars."""
     on_chip = find_chip(chip).with_choices(space.split(config).hardware)
     return layer_table(space.crossbar_layers([config]), on_chip)

@@ -9,6 +9,7 @@ __all__ = ['model_cost']
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -70,7 +71,9 @@ class ModelCost:
             "Weights without tiles": pd.Series(self.unpriced, name="reason", dtype=str).to_frame(),
         }
         shown = {title: table for title, table in tables.items() if len(table)}
-        parts = [f"<p>{title}</p>{table.to_html(max_rows=60)}" for title, table in shown.items()]
+        parts = [
+            f"<p>{escape(title)}</p>{table.to_html(max_rows=60)}" for title, table in shown.items()
+        ]
         return "".join(parts)
 
 # %% ../../nbs/cost/20_networks.ipynb #1d35b7e9

@@ -12,8 +12,6 @@ import json
 import logging
 import os
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +30,9 @@ from analognas.core import (
     cache_dir,
     check_choice,
     check_number,
-    write_atomic,
 )
+from ..core.arrays import read_arrays
+from ..core.files import write_cache
 
 # %% ../../nbs/datasets/10_base.ipynb #7e91eadd
 @dataclass(frozen=True)
@@ -191,10 +190,16 @@ def read_all(
 
 # %% ../../nbs/datasets/10_base.ipynb #ab7fdc45
 def files_hash(files: Sequence[Path]) -> str:
-    "Return a SHA-256 of the bytes of files, in this order; their names do not count."
+    """Return a SHA-256 of the bytes of files, in this order; their names do not count.
+
+    Files that cannot be read are left out."""
     every = hashlib.sha256()
     for file in files:
-        every.update(hashlib.sha256(file.read_bytes()).digest())
+        try:
+            with open(file, "rb") as opened:
+                every.update(hashlib.file_digest(opened, "sha256").digest())
+        except OSError:  # skipped before, or `decode` has raised
+            continue
     return every.hexdigest()
 
 
@@ -206,27 +211,63 @@ def decoded(
 ) -> dict[str, np.ndarray]:
     """Return the result of `decode`, from the cache if the files were decoded before.
 
-    `content` is added to it: the `files_hash` of the files."""
+    `content` is added to it: the `files_hash` of the files that can be read. A cache that is
+    damaged, or that cannot be written, is only logged."""
+    decides = json.dumps(["3", what, dict(how), _seen(files)], sort_keys=True)
+    key = hashlib.sha256(decides.encode()).hexdigest()[:24]
+    path = cache_dir() / "datasets" / f"{_file_name(what)}-{key}.npz"
+    kept = _read_cache(path)
+    if kept is not None:
+        return kept
+    found = decode()
+    ordinary = [file for file in files if file.is_file()]
+    found["content"] = np.array(files_hash(ordinary))
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **found, _shapes=np.array(_shapes(found)))
+    write_cache(path, buffer.getvalue())
+    return found
+
+
+def _seen(files: Sequence[Path]) -> list[tuple[str, int, int]]:
+    "Return name, size and time of each file; -1 for one that is not there."
     seen = []
     for file in files:
-        stat = os.stat(file)
-        seen.append((str(file), stat.st_size, stat.st_mtime_ns))
-    decides = json.dumps(["2", what, dict(how), seen], sort_keys=True)
-    key = hashlib.sha256(decides.encode()).hexdigest()[:24]
-    path = cache_dir() / "datasets" / f"{what}-{key}.npz"
-    if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                return {k: kept[k] for k in kept.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-            logging.getLogger("analognas").warning(
-                "The cache %s is damaged (%r); decoding again.", path, e
-            )
-    found = decode() | {"content": np.array(files_hash(files))}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **found)
-    write_atomic(path, buffer.getvalue())
-    return found
+            stat = os.stat(file)
+        except OSError:
+            seen.append((str(file), -1, -1))
+        else:
+            seen.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return seen
+
+
+def _file_name(what: str) -> str:
+    "Return a name without what has a meaning in paths."
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in what[:60])
+
+
+def _log(message: str) -> None:
+    logging.getLogger("analognas").warning("%s", message)
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> str:
+    "Return names, types and shapes of arrays as text."
+    return json.dumps({name: [str(a.dtype), list(a.shape)] for name, a in sorted(arrays.items())})
+
+
+def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
+    "Return the arrays of a cache; None if there is none, or if it is damaged."
+    try:
+        arrays = read_arrays(path)
+        shapes = str(arrays.pop("_shapes"))
+        if shapes != _shapes(arrays):
+            raise FileFormatError(f"{path} holds other arrays than were written")
+    except FileNotFoundError:
+        return None
+    except (FileFormatError, KeyError, OSError) as e:
+        _log(f"The cache {path} is damaged ({e!r}); decoding again.")
+        return None
+    return arrays
 
 # %% ../../nbs/datasets/10_base.ipynb #df66f482
 def content_hash(data: Dataset) -> str:

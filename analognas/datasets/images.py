@@ -8,12 +8,16 @@ __all__ = ['load_folder']
 # %% ../../nbs/datasets/20_images.ipynb #4cc9e424
 import hashlib
 import itertools
-import json
-import tarfile
-import urllib.request
+import math
+import os
+import stat
+import struct
+import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,12 +28,19 @@ from analognas.core import (
     DatasetInfo,
     FileFormatError,
     cache_dir,
+    read_json,
     write_atomic,
 )
+from ..core.errors import shown
+from ..core.files import read_bounded
+from .archives import archive_members, fetch
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/datasets/20_images.ipynb #35cfd293
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # that Pillow may decode, whatever a file is called
+MAX_PIXELS = 100_000_000  # of one image; a camera makes up to this many
+MAX_BYTES = 256 * 2**20  # of the file of one image
 
 
 def read_image(
@@ -42,25 +53,64 @@ def read_image(
     channels, height, width = input_dim
     mode = {1: "L", 3: "RGB"}[channels]
     try:
-        with Image.open(file) as image:
+        with _opened(file) as image:
             sized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(sized)
-    except (OSError, SyntaxError, ValueError) as e:  # truncated, broken, or no image
+    except DECODING_ERRORS as e:  # truncated, broken, too large, or no image
         raise FileFormatError(f"{file} cannot be read as an image: {e}.") from e
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def _opened(file: Path) -> Image.Image:
+    "Return an image whose pixels are not decoded yet; `ValueError` if there are too many."
+    found = os.stat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+        raise ValueError(f"it is no ordinary file of at most {MAX_BYTES:,} bytes")
+    with warnings.catch_warnings():
+        # Pillow warns from 89 million pixels on, which the limit here takes the place of.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(file, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ValueError(f"{image.width} x {image.height} pixels, of at most {MAX_PIXELS:,}")
+    return image
 
 # %% ../../nbs/datasets/20_images.ipynb #dec7bae6
 def _folder_files(root: Path, split: str) -> dict[str, list[Path]]:
     "Return the image files of a split by class; `FileFormatError` for an empty class."
     found = {}
     for folder in sorted((root / split).iterdir()):
-        if not folder.is_dir():
+        if not folder.is_dir() or _is_hidden(folder):
             continue
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+        files = sorted(
+            f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not _is_hidden(f)
+        )
         if not files:
             raise FileFormatError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
         found[folder.name] = files
     return found
+
+
+def _is_hidden(path: Path) -> bool:
+    "Return whether a program left it: `.ipynb_checkpoints`, `._x.jpg`, `__MACOSX`, `.DS_Store`."
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _all_files(files: Mapping[str, Mapping[str, list[Path]]]) -> list[Path]:
@@ -156,6 +206,7 @@ CIFAR10_CLASSES = (
 )
 CIFAR10_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue row by row
+MAX_FILE = 10_000 * RECORD  # bytes of a file: ten thousand images
 
 
 def _records(name: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -177,25 +228,18 @@ def _cifar10_bytes(root: Path) -> tuple[list[Path], dict[str, bytes]] | None:
     wanted = [*CIFAR10_FILES["train"], *CIFAR10_FILES["test"]]
     for folder in (root, root / "cifar-10-batches-bin"):
         if all((folder / n).is_file() for n in wanted):
-            return [folder / n for n in wanted], {n: (folder / n).read_bytes() for n in wanted}
+            paths = [folder / n for n in wanted]
+            return paths, {p.name: read_bounded(p, MAX_FILE) for p in paths}
     archive = root if root.is_file() else root / CIFAR10_URL.rsplit("/", 1)[1]
     if not archive.is_file():
         return None
-    try:
-        with tarfile.open(archive) as tar:
-            members = {Path(m.name).name: m for m in tar.getmembers() if m.isfile()}
-            return [archive], {n: tar.extractfile(members[n]).read() for n in wanted}  # type: ignore[union-attr]
-    except (tarfile.TarError, KeyError, EOFError, OSError) as e:
-        raise FileFormatError(
-            f"{archive} is not CIFAR-10's binary archive, or damaged: {e!r}."
-        ) from e
+    return [archive], archive_members(archive, wanted, MAX_FILE, 2 * len(wanted) * MAX_FILE)
 
 # %% ../../nbs/datasets/20_images.ipynb #fdb734bf
 def download(url: str, checksum: str, path: Path) -> Path:
     "Fetch a file unless it is there; raises `FileFormatError` if its MD5 is wrong."
     if not path.is_file():
-        with urllib.request.urlopen(url) as answer:
-            raw = answer.read()
+        raw = fetch(url)
         got = md5(raw, usedforsecurity=False).hexdigest()
         if got != checksum:
             raise FileFormatError(
@@ -256,28 +300,56 @@ def _no_cifar10(place: Path) -> FileFormatError:
 
 # %% ../../nbs/datasets/20_images.ipynb #a1e9d3da
 PERSON_SHARE = 0.005  # of the image's area; Chowdhery et al. 2019
+MAX_INSTANCES = 2**30  # bytes of COCO's JSON; that of train2017 has 470 MB
 
 
-def vww_labels(instances: dict) -> dict[str, int]:
+def vww_labels(
+    instances: dict,
+    on_error: str = "raise",  # at an annotation that cannot be used: "raise", or "skip"
+) -> dict[str, int]:
     """Return 1 or 0 for each file name of COCO's instances JSON.
 
     1 if the box of a person covers more than `PERSON_SHARE` of the image (Chowdhery et al. 2019).
-    Raises `FileFormatError` for missing keys."""
+    An annotation without a box, or of an image that is not listed, raises `FileFormatError`, or is
+    left out with a warning. Raises `FileFormatError` for missing keys."""
     try:
         person = {c["id"] for c in instances["categories"] if c["name"] == "person"}
         images = {i["id"]: i for i in instances["images"]}
-        labels = {i["file_name"]: 0 for i in images.values()}
-        for a in instances["annotations"]:
-            image = images[a["image_id"]]
-            box = a["bbox"][2] * a["bbox"][3]
-            share = box / (image["width"] * image["height"])
-            if a["category_id"] in person and share > PERSON_SHARE:
-                labels[image["file_name"]] = 1
+        labels = {_plain_name(i["file_name"]): 0 for i in images.values()}
+        annotations = list(instances["annotations"])
     except (KeyError, TypeError, IndexError) as e:
         raise FileFormatError(f"Not COCO's instances format: {e!r}.") from e
     if not person:
         raise FileFormatError("These instances have no category 'person'.")
+    odd = []
+    for position, annotation in enumerate(annotations):
+        try:
+            if _shows_person(annotation, person, images):
+                labels[images[annotation["image_id"]]["file_name"]] = 1
+        except (KeyError, TypeError, IndexError, ValueError, ArithmeticError) as e:
+            odd.append(f"annotation {position} cannot be used: {e!r}")
+            if on_error == "raise":
+                raise FileFormatError(f"Not COCO's instances format: {odd[0]}.") from e
+    if odd:
+        warnings.warn(f"{len(odd)} annotations left out; the first: {odd[0]}.", stacklevel=2)
     return labels
+
+
+def _plain_name(name: Any) -> str:
+    "Return a file's name; `TypeError` for anything that leads out of the folder of the images."
+    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\:\0"):
+        raise TypeError(f"{shown(name)} is no name of a file")
+    return name
+
+
+def _shows_person(annotation: Mapping, person: set, images: Mapping) -> bool:
+    "Return whether an annotation is the box of a person that is large enough."
+    image = images[annotation["image_id"]]
+    _, _, width, height = (float(x) for x in annotation["bbox"])
+    area = float(image["width"]) * float(image["height"])
+    if not (math.isfinite(width * height) and width >= 0 and height >= 0 and area > 0):
+        raise ValueError(f"a box of {width:g} x {height:g}")
+    return annotation["category_id"] in person and width * height / area > PERSON_SHARE
 
 # %% ../../nbs/datasets/20_images.ipynb #d1f12e39
 VWW_CLASSES = ("no_person", "person")  # folders of an image folder, in the order of the labels
@@ -315,8 +387,8 @@ def _coco_part(root: Path, split: str, on_error: str) -> tuple[list[Path], np.nd
             f"and no image folder: {root / 'train'} is missing."
         )
     try:
-        labels = vww_labels(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as e:  # no JSON, no UTF-8, or not COCO's
+        labels = vww_labels(read_json(file, MAX_INSTANCES), on_error)
+    except FileFormatError as e:
         raise FileFormatError(f"{file}: {e}") from e
     names = sorted(n for n in labels if (folder / n).is_file())
     if len(names) < len(labels) and on_error == "raise":
@@ -342,8 +414,8 @@ def _load_coco(root: Path, info: DatasetInfo, on_error: str) -> Dataset:
         return out
 
     every = [*parts["train"][0], *parts["val"][0]]
-    persons = [int(y.sum()) for _, y in parts.values()]
-    how = {"input_dim": info.input_dim, "persons": persons, "on_error": on_error}
+    labels = hashlib.sha256(b"".join(y.astype(np.uint8).tobytes() for _, y in parts.values()))
+    how = {"input_dim": info.input_dim, "labels": labels.hexdigest(), "on_error": on_error}
     found = decoded("VWW", every, how, decode)
     source = f"COCO 2017, person boxes above {PERSON_SHARE:.1%} of the image; test is val2017"
     return standardised(

@@ -7,7 +7,11 @@ __all__ = []
 
 # %% ../../nbs/datasets/30_speech.ipynb #a5b04e14
 import hashlib
+import os
 import re
+import stat
+import struct
+import warnings
 import wave
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from ..core import DATASETS, ConfigError, FileFormatError, import_optional
-from .base import Dataset, decoded, read_all, standardised
+from analognas.core import (
+    DATASETS,
+    ConfigError,
+    FileFormatError,
+    check_choice,
+    import_optional,
+)
+from ..core.files import read_bounded
+from .base import ON_ERROR, Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/datasets/30_speech.ipynb #d696bbb7
 RATE = 16_000  # samples a second; one second a clip
@@ -32,16 +43,38 @@ MFCC: dict[str, Any] = {
 }
 
 
+MAX_BYTES = 2 * RATE * 3600  # of a file: an hour; the noise lasts a few minutes
+WAVE_ERRORS = (
+    wave.Error,
+    EOFError,
+    OSError,
+    ValueError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+)
+
+
+def _ordinary_size(file: Path) -> int:
+    "Return the bytes of a file; `ValueError` for a pipe, or for one that is too large."
+    found = os.stat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+        raise ValueError(f"it is no ordinary file of at most {MAX_BYTES:,} bytes")
+    return found.st_size
+
+
 def read_clip(file: Path) -> np.ndarray:
     """Return the samples of a wave file, shape (n,), int16.
 
     Raises `FileFormatError` for anything but 16 kHz, mono, 16 bits, and for a truncated file."""
     try:
+        size = _ordinary_size(file)
         with wave.open(str(file), "rb") as w:
             form = (w.getframerate(), w.getnchannels(), 8 * w.getsampwidth())
             n = w.getnframes()
-            raw = w.readframes(n)
-    except (wave.Error, EOFError, OSError) as e:
+            raw = w.readframes(min(n, size))  # which a header may exceed by gigabytes
+    except WAVE_ERRORS as e:
         raise FileFormatError(f"{file} cannot be read as a wave file: {e!r}.") from e
     if form != (RATE, 1, 16):
         raise FileFormatError(
@@ -89,9 +122,17 @@ def share(name: str) -> float:
     return int(digest[:8], 16) / 2**32
 
 # %% ../../nbs/datasets/30_speech.ipynb #a413ca5d
-def _clips(root: Path) -> list[tuple[Path, int, int]]:
+def _waves(root: Path) -> dict[str, list[Path]]:
+    "Return the wave files of each folder by its name; what begins with a dot is left out."
+    folders = [d for d in sorted(root.iterdir()) if d.is_dir() and not d.name.startswith(".")]
+    return {
+        d.name: sorted(f for f in d.glob("*.wav") if not f.name.startswith(".")) for d in folders
+    }
+
+
+def _clips(root: Path, on_error: str) -> list[tuple[Path, int, int]]:
     "Return every clip of the task: file, where in the file it starts (samples), class index."
-    by_word = {d.name: sorted(d.glob("*.wav")) for d in sorted(root.iterdir()) if d.is_dir()}
+    by_word = _waves(root)
     missing = [w for w in WORDS if not by_word.get(w)]
     if missing:
         raise FileFormatError(
@@ -105,7 +146,7 @@ def _clips(root: Path) -> list[tuple[Path, int, int]]:
     if "_unknown_" not in by_word:
         clips += [(f, 0, CLASSES.index("_unknown_")) for f in _other_words(by_word)[:size]]
     if "_silence_" not in by_word:
-        silence = _seconds_of_noise(by_word)[:size]
+        silence = _seconds_of_noise(by_word, on_error)[:size]
         clips += [(f, start, CLASSES.index("_silence_")) for f, start in silence]
     empty = sorted(set(range(len(CLASSES))) - {c for _, _, c in clips})
     if empty:
@@ -122,19 +163,36 @@ def _other_words(by_word: Mapping[str, list[Path]]) -> list[Path]:
     return sorted(others, key=lambda f: share(f"{f.parent.name}/{f.name}"))
 
 
-def _seconds_of_noise(by_word: Mapping[str, list[Path]]) -> list[tuple[Path, int]]:
+def _seconds_of_noise(by_word: Mapping[str, list[Path]], on_error: str) -> list[tuple[Path, int]]:
     "Return file and start (samples) of every second of noise, in a pseudo-random order."
     seconds = []
     for file in by_word.get(NOISE_FOLDER, []):
-        for k in range(len(read_clip(file)) // RATE):
-            seconds.append((file, k * RATE))
+        try:
+            samples = read_clip(file)
+        except FileFormatError as e:
+            if on_error == "raise":
+                raise
+            warnings.warn(f"noise skipped: {e}", stacklevel=2)
+            continue
+        seconds += [(file, k * RATE) for k in range(len(samples) // RATE)]
     return sorted(seconds, key=lambda second: share(f"{second[0].name} {second[1]}"))
+
+
+MAX_LIST = 16 * 2**20  # bytes of the official list, which has 0.4 MB
+
+
+def _names_in(lists: Path) -> set[str]:
+    "Return the names in a list of clips; `FileFormatError` if it is no text."
+    try:
+        return set(read_bounded(lists, MAX_LIST).decode("utf-8").split())
+    except UnicodeDecodeError as e:
+        raise FileFormatError(f"{lists} is no text in UTF-8: {e}.") from e
 
 
 def _is_test(root: Path, clips: list[tuple[Path, int, int]]) -> tuple[np.ndarray, str]:
     "Return which clips belong to the test set, shape (n,), and how that was decided."
     lists = root / "testing_list.txt"
-    named = set(lists.read_text().split()) if lists.is_file() else None
+    named = _names_in(lists) if lists.is_file() else None
 
     def one(file: Path, start: int) -> bool:
         if named is None or file.parent.name == NOISE_FOLDER:
@@ -175,7 +233,7 @@ def load_kws(root: str | Path | None, on_error: str = "raise") -> Dataset:
     `root` has a folder for each word. No speaker is in both parts. Raises `FileFormatError` for
     other folders."""
     root = _checked_root(root)
-    clips = _clips(root)
+    clips = _clips(root, check_choice("on_error", on_error, ON_ERROR))
     test, how = _is_test(root, clips)
     labels = np.array([c for _, _, c in clips])
 

@@ -25,6 +25,7 @@ from analognas.core import (
     warn_renamed,
 )
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.show import headline
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #94b60bef
@@ -169,7 +170,9 @@ def kendall_tau(predicted: np.ndarray, measured: np.ndarray) -> KendallTau:
         tau = 0.0
     z = math.atanh(np.clip(tau, -1 + 1e-12, 1 - 1e-12))
     half = Z_95 * math.sqrt(FIELLER_VARIANCE / (len(predicted) - 4))
-    return KendallTau(tau, math.tanh(z - half), math.tanh(z + half), len(predicted))
+    low = min(tau, math.tanh(z - half))
+    high = max(tau, math.tanh(z + half))
+    return KendallTau(tau, low, high, len(predicted))
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #a787dd9c
 def noise_ceiling(
@@ -208,13 +211,20 @@ def noise_ceiling_from_repeats(
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #2066e9e5
 class IgnoredHyperparameterWarning(UserWarning):
-    "Warn that predictions do not depend on a hyperparameter of the training or of the chip."
+    "Warn that predictions do not depend on a choice of training, chip or placement."
 
 # %% ../../nbs/evaluators/10_base_evaluator.ipynb #c4988bba
+# of a prediction, percent and percentage points
+_RANGES = {"acc_1d": (0.0, 100.0), "avm": (-100.0, 100.0), "std_1d": (0.0, 100.0)}
+
+
 class Evaluator(ABC):
     "Predict or look up `acc_1d` (percent), `avm` and `std_1d` (percentage points)."
 
     measured: bool = False  # are the predictions measurements?
+    # are the predictions percent and percentage points? Values outside their ranges are refused
+    # then. False: they are scores, which can only be compared
+    percent: bool = True
     # does `_predict` refuse bad configs itself, as it does if it starts with
     # `space.features`?
     validates_configs: bool = False
@@ -222,7 +232,7 @@ class Evaluator(ABC):
     # make it another evaluator
     volatile_stats: tuple[str, ...] = ()
     space: Any = None  # the ConfigSpace this evaluator is bound to
-    # hyperparameters of the training and of the chip that the bound space has and the labels never
+    # hyperparameters of training, chip and placement that the bound space has and the labels never
     # varied, so that predictions do not depend on them
     ignored: tuple[str, ...] = ()
     warns_of_ignored: bool = True  # False where a text says it
@@ -277,12 +287,47 @@ class Evaluator(ABC):
             return Predictions(
                 np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool), self.measured
             )
-        values, extrapolated = self._predict(configs)
-        if not np.isfinite(values).all():
-            bad = configs[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
-            raise ConfigError(f"{type(self).__name__} predicted NaN or infinity for {bad}.")
+        values, extrapolated = self._checked(configs, self._predict(configs))
         acc_1d, avm, std_1d = values.T
         return Predictions(acc_1d, avm, std_1d, extrapolated, self.measured)
+
+    def _checked(self, configs: Sequence[Mapping], predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+        "Return what `_predict` returned; `ConfigError` for a wrong shape, NaN or a wrong range."
+        name = type(self).__name__
+        try:
+            values, extrapolated = predicted
+            values = np.asarray(values, float)
+            extrapolated = np.asarray(extrapolated, bool)
+        except (TypeError, ValueError) as e:
+            raise ConfigError(
+                f"{name} must return an array of shape (n, {len(TARGETS)}) and one of shape (n,); "
+                f"got {predicted!r:.200}."
+            ) from e
+        n = len(configs)
+        if values.shape != (n, len(TARGETS)) or extrapolated.shape != (n,):
+            raise ConfigError(
+                f"{name} must return arrays of shape {(n, len(TARGETS))} and {(n,)}; got "
+                f"{values.shape} and {extrapolated.shape}."
+            )
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            bad = configs[int(np.flatnonzero(~finite)[0])]
+            raise ConfigError(f"{name} predicted NaN or infinity for {bad}.")
+        if self.percent:
+            self._check_ranges(configs, values)
+        return values, extrapolated
+
+    def _check_ranges(self, configs: Sequence[Mapping], values: np.ndarray) -> None:
+        "Raise `ConfigError` for a prediction that is no percentage."
+        for target, column in zip(TARGETS, values.T, strict=True):
+            low, high = _RANGES[target]
+            wrong = np.flatnonzero((column < low) | (column > high))
+            if len(wrong):
+                raise ConfigError(
+                    f"{type(self).__name__} predicted {target} {column[wrong[0]]:g} for "
+                    f"{configs[int(wrong[0])]}; allowed are {low:g} to {high:g}. Predictions that "
+                    "are scores and not percent need the class attribute percent = False."
+                )
 
     def query(self, config: Mapping) -> Prediction:
         "Return the prediction for one config."
@@ -298,7 +343,7 @@ class Evaluator(ABC):
         stat = {
             "evaluator": type(self).__name__,
             "measured": self.measured,
-            "space": self.space and self.space._headline(),
+            "space": self.space and headline(self.space),
         }
         if self.ignored:
             stat["ignored"] = list(self.ignored)
@@ -329,6 +374,8 @@ class ParamsEvaluator(Evaluator):
     """Rank by parameter count alone: the baseline that a fitted evaluator has to beat.
 
     Its predictions are scores, not percent."""
+
+    percent = False
 
     def _check_space(self, space: ConfigSpace) -> None:
         pass  # every network has parameters

@@ -21,7 +21,8 @@ from ..core import ConfigError, HardwareConfig, check_number, renamed
 from ..datasets.base import Dataset
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.scopes import HARDWARE, TRAINING
+from ..search_spaces.scopes import CHOICES
+from ..training.choices import check_placements
 from ..training.label_store import LabelStore, label_set
 from ..training.labels import TARGETS, LabelSet
 from ..training.plans import LABEL_TIMES, check_repeats, describe_measurements
@@ -40,8 +41,8 @@ _ONE_AT_A_TIME = threading.Lock()
 class MeasuredEvaluator(Evaluator):
     """Train and measure each architecture once, by a protocol.
 
-    Values of the training and of the chip that a config chooses take the place of the protocol's
-    and the preset's.
+    What a config chooses of the training and of the chip takes the place of the protocol's and the
+    preset's values, and layers that it keeps digital are digital.
 
     `store` is an SQLite file that keeps every measurement as it is made: a killed process loses the
     measurement in progress, and an evaluator with the same store continues. Raises `ConfigError` if
@@ -119,6 +120,7 @@ class MeasuredEvaluator(Evaluator):
                 "`network` function."
             )
         check_repeats(space)
+        check_placements(space)
         metadata = describe_measurements(space, self.data, self.protocol, self.preset, self.device)
         if self.epoch_share != 1:  # which stores of 0.1.0 do not name
             metadata["epoch_share"] = self.epoch_share
@@ -163,7 +165,7 @@ class MeasuredEvaluator(Evaluator):
             chip = parts.chip(HardwareConfig.from_preset(self.preset))
             with _ONE_AT_A_TIME:
                 found = train_and_measure(
-                    self.space.without(self.space.names_in(TRAINING, HARDWARE)),
+                    self.space.without(self.space.names_in(*CHOICES)),
                     parts.architecture,
                     self.data,
                     self.recipe(config),
@@ -171,6 +173,7 @@ class MeasuredEvaluator(Evaluator):
                     self.seed,
                     progress=False,
                     device=self.device,
+                    placement=parts.placed(),
                 )
         except Exception as e:
             e.add_note(f"while measuring {key}; what was measured before is in {self._path}")

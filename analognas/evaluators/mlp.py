@@ -8,7 +8,6 @@ __all__ = ['MLPEvaluator']
 # %% ../../nbs/evaluators/60_mlp.ipynb #8b924880
 import io
 import itertools
-import pickle
 from typing import Self
 
 import numpy as np
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import FileFormatError, renamed
-from .rank_model import ScoreRegressor
+from ..core.files import check_stored, read_bounded
+from .rank_model import MAX_WEIGHTS, ScoreRegressor
 from .surrogate import SurrogateEvaluator
 from ..training.labels import TARGETS
 
@@ -106,27 +106,26 @@ class MLPEnsemble(ScoreRegressor):
 
     @classmethod
     def load(cls, path) -> Self:
-        raw = path.read_bytes()
+        raw = read_bounded(path, MAX_WEIGHTS)
         try:
+            check_stored(raw, path.name)
             state = torch.load(io.BytesIO(raw), weights_only=True)
             self = cls(list(state.pop("features")), state)
-            self._check()
-        except (
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OSError,
-            EOFError,
-            pickle.UnpicklingError,
-        ) as e:
-            raise FileFormatError(f"{path.name} is not an ensemble of networks: {e}") from e
+            self._check(len(raw))
+        except Exception as e:  # torch raises many kinds for a damaged file
+            raise FileFormatError(f"{path.name} is not an ensemble of networks: {e!s:.500}") from e
         return self
 
-    def _check(self) -> None:
-        "Raise `ValueError` if the shapes of the weights do not fit the features and targets."
+    def _check(self, size: int) -> None:
+        """Raise `ValueError` if the shapes of the weights do not fit the features and targets.
+
+        A file of `size` bytes holds no tensor of more."""
         n = len(self.feature_names)
+        for name, tensor in self.state.items():
+            if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+                raise ValueError(f"{name} is no tensor of numbers")
+            if tensor.device.type != "cpu" or tensor.nbytes > size or not tensor.isfinite().all():
+                raise ValueError(f"{name} has {tensor.nbytes:,} bytes, or is not finite")
         if not self.state["mean"].shape == self.state["scale"].shape == (n,):
             raise ValueError(f"its {len(self.state['mean'])} features have {n} names")
         if self.predict(np.zeros((1, n))).shape != (1, len(TARGETS)):

@@ -26,6 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..core import FileFormatError, check_number, renamed
+from ..core.files import read_bounded
+from .tree_file import check_trees
 from ..training.labels import TARGETS
 
 # %% ../../nbs/evaluators/20_rank_model.ipynb #bcf7e7d0
@@ -61,6 +63,9 @@ class RankNormalizer:
         return np.interp(z, self.scores, self.labels)
 
 # %% ../../nbs/evaluators/20_rank_model.ipynb #e21f0415
+MAX_WEIGHTS = 256 * 2**20  # bytes of a file of weights; ours have about 1 MB
+
+
 class ScoreRegressor(ABC):
     "Predicts normal scores from features."
 
@@ -193,8 +198,12 @@ class DistilledTrees(ScoreRegressor):
 
     @classmethod
     def load(cls, path):
+        raw = read_bounded(path, MAX_WEIGHTS)
         try:
-            self = cls(xgb.Booster(model_file=path))
+            check_trees(raw, len(TARGETS))
+            self = cls(xgb.Booster(model_file=bytearray(raw)))
+        except FileFormatError as e:
+            raise FileFormatError(f"{path.name}: {e}") from e
         except xgb.core.XGBoostError as e:
             raise FileFormatError(f"{path.name} is not a model of XGBoost: {e}") from e
         if self.predict(np.zeros((1, len(self.feature_names)))).shape != (1, len(TARGETS)):
@@ -320,7 +329,34 @@ class RankModel:
         for s in scores:
             if s.scores.shape != s.labels.shape or s.scores.ndim != 1 or not len(s.scores):
                 raise ValueError("scores and labels do not belong together")
+            if (np.diff(s.scores) < 0).any() or (np.diff(s.labels) < 0).any():
+                raise ValueError("scores and labels do not ascend")
+        numbers = [errors, *(s.scores for s in scores), *(s.labels for s in scores)]
+        if not all(np.isfinite(n).all() for n in numbers):
+            raise ValueError("NaN or infinity among errors, scores or labels")
         return cls(learner, errors, scores)
+
+# %% ../../nbs/evaluators/20_rank_model.ipynb #8a14e767
+# What reading plain data of a wrong kind raises. Numbers that are too large are ArithmeticErrors.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
+
+
+def check_plain(about: Mapping) -> None:
+    "Raise `FileFormatError` for a description whose parts are of the wrong kind."
+    kinds = {"format": str, "learner": str, "sha256": str, "label_set": str, "rows": int}
+    kinds |= {"models": dict, "space": dict, "features": dict}
+    for name, kind in kinds.items():
+        if not isinstance(about[name], kind) or isinstance(about[name], bool):
+            raise FileFormatError(f"about.json: {name} is no {kind.__name__}")
+    if not isinstance(about.get("held_out", {}), dict):
+        raise FileFormatError("about.json: held_out is no dict")
+
+
+def check_answer(model: RankModel, n_features: int) -> None:
+    "Raise `FileFormatError` for a model that predicts NaN or infinity."
+    with np.errstate(all="ignore"):
+        if not np.isfinite(model.predict(np.zeros((1, n_features)))).all():
+            raise FileFormatError("it predicts NaN or infinity")
 
 # %% ../../nbs/evaluators/20_rank_model.ipynb #fa1471b7
 __getattr__ = renamed(

@@ -7,6 +7,7 @@ __all__ = ['DatasetMismatchWarning', 'SurrogateEvaluator']
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #59ea49de
 import hashlib
+import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from analognas.core import (
     ConfigError,
@@ -24,29 +22,33 @@ from analognas.core import (
     check_choice,
     read_json,
     renamed,
+    write_atomic,
     write_json,
 )
 from analognas.evaluators.base_evaluator import (
     Evaluator,
-    ParamsEvaluator,
     KendallTau,
-    kendall_tau,
     noise_ceiling_from_repeats,
 )
-from .rank_model import ScoreRegressor, RankNormalizer, RankModel
+from ..core.files import read_bounded
+from .held_out import networks_of, record_of_folds, record_of_rows
+from analognas.evaluators.rank_model import (
+    MAX_WEIGHTS,
+    UNREADABLE,
+    RankModel,
+    ScoreRegressor,
+    check_answer,
+    check_plain,
+)
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.configs import only, with_metrics
-from ..search_spaces.scopes import HARDWARE, TRAINING
+from ..search_spaces.configs import only
+from ..search_spaces.network_features import with_metrics
+from ..search_spaces.scopes import CHOICES
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #4a54b64a
 # so many architectures are drawn for each one wanted, so that most can be within the labels' ranges
 DRAWS = 2
-
-
-def _networks(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
-    "Return the network of each config: rows of one network belong on the same side of a split."
-    return [space.arch_id(c) for c in configs]
 
 
 def _features_of_names(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
@@ -70,105 +72,16 @@ def _sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> n
 
 
 def _unvaried(space: ConfigSpace, ranges: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the hyperparameters of training and chip that the labels never varied.
+    """Return the hyperparameters of training, chip and placement that the labels never varied.
 
     `ranges` are the lowest and highest values of the features."""
     found = []
-    for name in space.names_in(TRAINING, HARDWARE):
+    for name in space.names_in(*CHOICES):
         h = space[name]
         columns = [name] if h.type != "categorical" else [f"{name}={value}" for value in h.range]
         if all(column not in ranges or np.ptp(ranges[column]) == 0 for column in columns):
             found.append(name)
     return found
-
-# %% ../../nbs/evaluators/40_surrogate.ipynb #0c3a8067
-def _linear(X: np.ndarray, y: np.ndarray, X_new: np.ndarray) -> np.ndarray:
-    "Predict normal scores by ridge regression on standardised features, shape (m, 3)."
-    columns = []
-    for column in y.T:
-        ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-        ridge.fit(X, RankNormalizer.scores_of(column))
-        columns.append(ridge.predict(X_new))
-    return np.column_stack(columns)
-
-
-def _taus(predicted: np.ndarray, y: np.ndarray) -> dict[str, dict]:
-    "Return Kendall's tau of each target, as plain data."
-    columns = zip(TARGETS, predicted.T, y.T, strict=True)
-    return {target: vars(kendall_tau(p, truth)) for target, p, truth in columns}
-
-
-def _with_baselines(
-    space: ConfigSpace, configs: Sequence[Mapping], predicted, X, y, X_new
-) -> dict[str, np.ndarray]:
-    """Return the predictions for configs of the model and of the baselines, shape (m, 3) each.
-
-    The linear baselines are fitted to X and y."""
-    raw = len(space.feature_names)
-    size = ParamsEvaluator().bind(space).query_pop(configs)
-    return {
-        "surrogate": predicted,
-        "linear": _linear(X[:, :raw], y, X_new[:, :raw]),
-        "linear_features": _linear(X, y, X_new),
-        "params_only": np.column_stack([getattr(size, t) for t in TARGETS]),
-    }
-
-
-def _by_folds(space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel) -> dict:
-    """Return the record of cross-validation.
-
-    Predictions of all folds are put together and ranked at once."""
-    tested = model.tested
-    assert tested is not None  # for type checkers: it was just fitted
-    y = labels.labels
-    configs = np.array(labels.configs, dtype=object)
-    predicted = model.labels_of(tested.predicted)
-    together: dict[str, np.ndarray] = {}
-    for k in range(tested.fold.max() + 1):
-        seen = tested.fold != k
-        new = tested.fold == k
-        of_fold = _with_baselines(
-            space, list(configs[new]), predicted[new], X[seen], y[seen], X[new]
-        )
-        for name, values in of_fold.items():
-            together.setdefault(name, np.empty_like(y))[new] = values
-    taus = {}
-    for name, values in together.items():
-        taus[name] = _taus(values[tested.asked], y[tested.asked])
-    return {
-        "method": "five-fold cross-validation",
-        "n_test": len(tested.asked),
-        **taus,
-        "new_networks": taus["surrogate"],
-        "coverage_90": dict(zip(TARGETS, tested.coverage().tolist(), strict=True)),
-    }
-
-
-def _by_rows(
-    space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel, held_out: LabelSet
-) -> dict:
-    """Return the record of rows that were kept aside.
-
-    Some may be networks of training rows under another name; `new_networks` leaves those out."""
-    X_new = space.features(held_out.configs)[1]
-    y = held_out.labels
-    predictions = _with_baselines(
-        space, held_out.configs, model.predict(X_new), X, labels.labels, X_new
-    )
-    old = set(_networks(space, labels.configs))
-    new = np.array([network not in old for network in _networks(space, held_out.configs)])
-    new_networks = None
-    if new.sum() > 1:
-        new_networks = _taus(predictions["surrogate"][new], y[new])
-    low, high = model.interval(X_new)
-    coverage = ((low <= y) & (y <= high)).mean(0)
-    return {
-        "method": "held-out rows",
-        "n_test": len(held_out),
-        **{name: _taus(values, y) for name, values in predictions.items()},
-        "new_networks": new_networks,
-        "coverage_90": dict(zip(TARGETS, coverage.tolist(), strict=True)),
-    }
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #a86072b1
 FORMAT = "analognas-surrogate-5"
@@ -178,18 +91,32 @@ OLD_FORMATS = ("analognas-surrogate-4",)
 
 
 def _save_weights(folder: Path, about: Mapping, learner: ScoreRegressor) -> None:
-    "Write a new folder, or replace an old one."
+    """Write a new folder, or replace the evaluator in an old one.
+
+    `about.json` names the weights by their checksum. They are written beside the old ones before,
+    and take their place after, so that one evaluator can be read at any moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder / f"weights.{learner.suffix}"
     with tempfile.TemporaryDirectory(dir=folder.parent) as tmp:
-        new = Path(tmp) / "weights"
-        new.mkdir(mode=0o755)
-        file = new / f"weights.{learner.suffix}"
-        learner.save(file)
-        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
-        write_json(new / "about.json", {**about, "sha256": checksum})
-        if folder.exists():
-            folder.rename(Path(tmp) / "old")
-        new.rename(folder)
+        learner.save(Path(tmp) / file.name)
+        raw = (Path(tmp) / file.name).read_bytes()
+    new = write_atomic(folder / f"new-{file.name}", raw)
+    write_json(folder / "about.json", {**about, "sha256": hashlib.sha256(raw).hexdigest()})
+    os.replace(new, file)
+    for path in folder.iterdir():  # of the evaluator that was here before
+        if path.is_file() and path.name not in ("about.json", file.name):
+            path.unlink()
+
+
+def _weights_file(folder: Path, suffix: str, checksum: str) -> Path:
+    "Return the weights of that checksum, also if a kill kept them from taking their place."
+    file = folder / f"weights.{suffix}"
+    for candidate in (file, folder / f"new-{file.name}"):
+        if candidate.is_file():
+            if hashlib.sha256(read_bounded(candidate, MAX_WEIGHTS)).hexdigest() == checksum:
+                return candidate
+    read_bounded(file, MAX_WEIGHTS)  # raises what the system says of a missing file
+    raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
 
 
 def _check_description(about: Mapping, names: list[str], learner: ScoreRegressor) -> None:
@@ -218,20 +145,26 @@ def _load_weights(
     """Return the description, the model and the space it was fitted in.
 
     Raises `FileFormatError` unless they are whole and belong together."""
-    about = read_json(folder / "about.json")
     try:
+        about = read_json(folder / "about.json")
+    except OSError as e:
+        raise FileFormatError(
+            f"There is no evaluator in {folder}: about.json cannot be read ({e.strerror}). Name a "
+            "folder that `save` has written."
+        ) from e
+    try:
+        check_plain(about)
         check_choice("weight format", about["format"], [FORMAT, *OLD_FORMATS])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
-        file = folder / f"weights.{learner.suffix}"
-        if hashlib.sha256(file.read_bytes()).hexdigest() != about["sha256"]:
-            raise FileFormatError(f"{file.name} does not match its checksum: corrupt or truncated")
+        file = _weights_file(folder, learner.suffix, about["sha256"])
         model = RankModel.from_dict(learner.load(file), about["models"])
         fitted = ConfigSpace.from_dict(about["space"])
         names, _ = fitted.features([fitted.sample_arch(0)])
         _check_description(about, names, model.learner)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as e:
-        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e}") from e
+        check_answer(model, len(names))
+    except UNREADABLE as e:
+        raise FileFormatError(f"The evaluator in {folder} cannot be used: {e!s:.500}") from e
     return {k: v for k, v in about.items() if k != "sha256"}, model, fitted
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #2e85301e
@@ -250,6 +183,7 @@ class SurrogateEvaluator(Evaluator):
     of another dataset than the labels."""
 
     validates_configs = True
+    percent = False  # predictions lie within the range of the labels, whatever that is
     learner: type[ScoreRegressor]
 
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
@@ -284,7 +218,7 @@ class SurrogateEvaluator(Evaluator):
         # This checks the rows again: a table can be changed after it was made.
         labels = labels.take(range(len(labels)))
         names, X = space.features(labels.configs)
-        networks = _networks(space, labels.configs)
+        networks = networks_of(space, labels.configs)
         pool = _sample_unlabeled(space, X, self.learner.n_unlabeled, seed)
         self._model = RankModel.fit(X, labels.measured, names, networks, self.learner, pool, seed)
         self._chosen = None
@@ -292,9 +226,9 @@ class SurrogateEvaluator(Evaluator):
         self._fitted = space.for_dataset(space.info)
         self.about = self._describe(labels, space, names, X, seed)
         if held_out is None:
-            record = _by_folds(space, labels, X, self._model)
+            record = record_of_folds(space, labels, X, self._model)
         else:
-            record = _by_rows(space, labels, X, self._model, held_out)
+            record = record_of_rows(space, labels, X, self._model, held_out)
         trained = [space.evaluation_id(config) for config in labels.configs]
         record["ceiling"] = self._ceiling(labels, trained, ceiling)
         self.about["held_out"] = record

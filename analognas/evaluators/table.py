@@ -16,7 +16,7 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
 from ..search_spaces.nasbench201 import NASBench201Space, load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
-from ..search_spaces.scopes import HARDWARE, TRAINING
+from ..search_spaces.scopes import CHOICES
 from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/evaluators/30_table.ipynb #8a7da21f
@@ -24,8 +24,8 @@ class TableEvaluator(Evaluator):
     """Look architectures up in a label set.
 
     Several measurements of one architecture are averaged. An architecture that was not measured
-    raises `ConfigError`. Hyperparameters of training and chip that the labels lack are ignored,
-    with a warning."""
+    raises `ConfigError`. Hyperparameters of training, chip and placement that the labels lack
+    are ignored, with a warning."""
 
     measured = True
 
@@ -34,7 +34,7 @@ class TableEvaluator(Evaluator):
 
     def _check_space(self, space: ConfigSpace) -> None:
         known = self.label_set.hyperparameters
-        ignored = [n for n in space.names_in(TRAINING, HARDWARE) if n not in known]
+        ignored = [n for n in space.names_in(*CHOICES) if n not in known]
         space = space.without(ignored)
         names = space.get_hyperparameters()
         if set(names) != set(known):

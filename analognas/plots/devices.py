@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ..analog.characterize import STAGES
+from ..analog.hardware import STAGES
 from analognas.core import (
     DAY,
     HOUR,

@@ -109,9 +109,26 @@ class Limits(ScoreOptions, total=False):
     T_AVM: float | None
 
 
-def check_count(name: str, value: Any, low: int = 1) -> int:
-    "Return a whole number of at least `low`; `ConfigError` for anything else."
-    return int(check_number(name, value, low=low, integer=True))
+# of a search, all its runs together: each takes about 3 kB of memory
+MAX_EVALUATIONS = 1_000_000
+MAX_SEED = 2**128 - 1  # numpy mixes seeds of up to so many bits
+
+
+def check_count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """Return a whole number of at least `low` and at most `high`; `ConfigError` for anything else.
+
+    Without `high` it is at most a million."""
+    return int(check_number(name, value, low=low, high=high, integer=True))
+
+
+def check_budget(optimizer: "Optimizer", runs: int = 1) -> None:
+    "Raise `ConfigError` for more evaluations than are kept in memory."
+    budget = optimizer.budget
+    if runs * budget > MAX_EVALUATIONS:
+        raise ConfigError(
+            f"{runs:,} run(s) of {budget:,} evaluations are more than the {MAX_EVALUATIONS:,} that "
+            "a search keeps: lower the population, the generations, the evaluations or the runs."
+        )
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #922f0efe
 class Optimizer(ABC):
@@ -225,6 +242,7 @@ class AskTellSearch:
     def __init__(
         self, optimizer: Optimizer, space: ConfigSpace, rng: int | np.random.Generator | None = None
     ):
+        check_budget(optimizer)
         self.history = History(space, optimizer.constraints, optimizer.k_std)
         self.pending: dict[str, dict] = {}  # configs of the last `ask` without a trial, by key
         self._proposals = optimizer.propose(self.history, as_rng(rng))

@@ -67,6 +67,7 @@ def fit_gp(
     parts: Sequence[np.ndarray],  # descriptions of n architectures, shape (n, columns) each
     y: np.ndarray,  # measured values, shape (n,)
     ignored: np.ndarray | None = None,  # further columns of the inputs, shape (n, columns)
+    earlier: Any = None,  # a model of fewer measurements, whose hyperparameters the fit starts from
 ) -> Any:  # a fitted botorch model; its inputs are the descriptions side by side
     """Fit a Gaussian process whose kernel is a sum over descriptions.
 
@@ -89,6 +90,9 @@ def fit_gp(
         covar_module=gpytorch.kernels.AdditiveKernel(*kernels),
         outcome_transform=botorch.models.transforms.Standardize(m=1),
     )
+    if earlier is not None:
+        model.covar_module.load_state_dict(earlier.covar_module.state_dict())
+        model.likelihood.load_state_dict(earlier.likelihood.state_dict())
     mll = gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)
     with warnings.catch_warnings():
         # a fit that stops early is still a fit

@@ -10,11 +10,23 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from dataclasses import dataclass
 from typing import Any
 
-from ..core import FileFormatError, MissingExtraError, StoreUnavailableError
+from analognas.core import (
+    ConfigError,
+    FileFormatError,
+    MissingExtraError,
+    StoreUnavailableError,
+)
 from analognas.evaluators.base_evaluator import (
     Evaluator,
     Prediction,
@@ -85,10 +97,26 @@ class SerialExecutor(Executor):
         return future
 
 
+def error_of(future: Future) -> BaseException | None:
+    "Return the error of a future that is done; a cancelled one had an executor that is gone."
+    try:
+        return future.exception()
+    except CancelledError:
+        return BrokenExecutor(
+            "it cancelled a task, as Dask does when its scheduler or all its workers are gone"
+        )
+
+
 def evaluate_timed(evaluator: Evaluator, configs: list[dict]) -> tuple[Predictions, float]:
     "Return the predictions of a task's configs, and the seconds they took."
     start = time.perf_counter()
-    return evaluator.query_pop(configs), time.perf_counter() - start
+    predictions = as_predictions(evaluator.query_pop(configs))
+    if len(predictions) != len(configs):
+        raise ConfigError(
+            f"{type(evaluator).__name__} returned {len(predictions)} predictions for "
+            f"{len(configs)} architectures."
+        )
+    return predictions, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -179,8 +207,16 @@ class PendingEvaluations:
                 return
             self.claimed.update(ids)
             configs = [self.search.pending[self.keys[id_]] for id_ in ids]
-            sent = self.execution.sent
-            self.futures[self.execution.executor.submit(evaluate_timed, sent, configs)] = ids
+            self.futures[self._send(configs)] = ids
+
+    def _send(self, configs: list[dict]) -> Future:
+        "Submit a task; an executor that takes none is a `BrokenExecutor`."
+        try:
+            return self.execution.executor.submit(evaluate_timed, self.execution.sent, configs)
+        except BrokenExecutor:
+            raise
+        except Exception as e:
+            raise BrokenExecutor(f"it took no task: {e!r}") from e
 
     def _next(self, open_ids: Iterator[int]) -> list[int]:
         "Return the rows of the next task, which this process has claimed."
@@ -196,13 +232,13 @@ class PendingEvaluations:
         "Wait for a task, write its evaluations, and yield their trials."
         for future in wait(self.futures, return_when=FIRST_COMPLETED).done:
             ids = self.futures.pop(future)
-            error = future.exception()
+            error = error_of(future)
             if error is not None:
                 self._failed(ids, error)
                 continue
             self.failures.reset()
             predictions, seconds = future.result()
-            trials = self.make_trials(ids, as_predictions(predictions))
+            trials = self.make_trials(ids, predictions)
             each = [trial.prediction for trial in trials]
             feasible = [trial.feasible for trial in trials]
             self.table.finish(ids, each, feasible, seconds / len(ids))
@@ -364,6 +400,7 @@ class SearchDriver:
             stored = table.stored(ids)
             over = stored.keys() | table.errors(ids)
             if len(over) < len(ids) and self.control.is_running:
+                table.tasks.check_states(ids)
                 backoff.wait(progress=len(over) > before)
         return stored
 

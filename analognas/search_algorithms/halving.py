@@ -27,12 +27,15 @@ from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import Hyperparameter
 
 # %% ../../nbs/search_algorithms/100_halving.ipynb #ab9b9bfd
+MAX_RUNGS = 20  # one architecture in 2**19 would reach the last
+
+
 def add_fidelity(space: ConfigSpace, rungs: int) -> ConfigSpace:
     """Return the space with one more hyperparameter, the rung from 0 to `rungs` - 1.
 
     The rung decides by which evaluator an architecture is evaluated."""
     other = space.for_dataset(space.info)
-    last = check_count("rungs", rungs, low=2) - 1
+    last = check_count("rungs", rungs, low=2, high=MAX_RUNGS) - 1
     # The name is reserved for this hyperparameter.
     hyperparameters = [*other.hyperparameters, Hyperparameter(RUNG, "discrete", None, 0, last)]
     other._set_up(other.info, other.family, hyperparameters)
@@ -54,7 +57,9 @@ class MultiFidelityEvaluator(Evaluator):
     volatile_stats = ("rows", "hours", "epochs")
 
     def __init__(self, evaluators: Sequence[Evaluator]):  # the cheapest first
-        if len(evaluators) < 2 or not all(isinstance(e, Evaluator) for e in evaluators):
+        if not 2 <= len(evaluators) <= MAX_RUNGS or not all(
+            isinstance(e, Evaluator) for e in evaluators
+        ):
             types = [type(e).__name__ for e in evaluators]
             raise ConfigError(f"MultiFidelityEvaluator takes two or more evaluators; got {types}.")
         self.evaluators = list(evaluators)

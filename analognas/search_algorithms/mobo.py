@@ -13,10 +13,9 @@ from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
 
 from ..analog.noise import torch_seed
-from ..core import ConfigError, check_choice, check_number, import_optional
+from ..core import ConfigError, check_choice, check_number
 from ..evaluators.base_evaluator import Evaluator
 from .base import BudgetedOptimizer, Limits, Proposals, check_count
 from analognas.search_algorithms.bo import (
@@ -33,96 +32,21 @@ from analognas.search_algorithms.bo import (
 from .candidates import Candidates
 from .constraints import QUANTITIES
 from .history import History
+from analognas.search_algorithms.hypervolume import (
+    Compression,
+    Loss,
+    ModelledLoss,
+    StaticLoss,
+    expected_improvement,
+    free_boxes,
+    non_dominated,
+)
 from analognas.search_algorithms.pareto import (
     check_objectives,
     minimization_values,
     objective_signs,
     objective_values,
 )
-
-# %% ../../nbs/search_algorithms/95_mobo.ipynb #e630df71
-def loss_scale(loss: np.ndarray) -> float:
-    "Return half the distance from the lowest to the median of n losses; 1 if that is 0."
-    return float(np.median(loss) - loss.min()) / 2 or 1.0
-
-
-def non_dominated(losses: np.ndarray) -> np.ndarray:
-    "Return which of n architectures no other dominates, losses of shape (n, objectives)."
-    no_worse = (losses[:, None] <= losses).all(axis=2)  # [i, j]: is i no worse than j?
-    better = (losses[:, None] < losses).any(axis=2)
-    return ~(no_worse & better).any(axis=0)
-
-# %% ../../nbs/search_algorithms/95_mobo.ipynb #fcdc5417
-@dataclass(frozen=True, eq=False)
-class StaticLoss:
-    "A loss that is computed."
-
-    loss: np.ndarray  # shape (m,)
-
-    def expected_gain(self, level: float) -> np.ndarray:
-        "Return by how much the losses are below a level, 0 where above, shape (m,)."
-        return np.maximum(level - self.loss, 0)
-
-
-@dataclass(frozen=True, eq=False)
-class ModelledLoss:
-    "A loss whose warped form is normally distributed."
-
-    lowest: float  # b
-    scale: float  # s
-    mean: np.ndarray  # of z, shape (m,)
-    std: np.ndarray  # of z, shape (m,)
-
-    def expected_gain(self, level: float) -> np.ndarray:
-        "Return the expectation of by how much the losses are below a level, shape (m,)."
-        K = 1 + (level - self.lowest) / self.scale
-        if K <= 0:  # losses end at `lowest - scale`
-            return np.zeros(len(self.mean))
-        d = (np.log(K) + self.mean) / self.std
-        log_mean = -self.mean + self.std**2 / 2
-        gain = K * ndtr(d) - np.exp(log_mean + log_ndtr(d - self.std))
-        return self.scale * np.maximum(gain, 0)
-
-    @property
-    def believed(self) -> np.ndarray:
-        "Return the losses at the mean of z, shape (m,)."
-        return self.lowest + self.scale * np.expm1(-self.mean)
-
-
-Loss = StaticLoss | ModelledLoss
-
-
-def free_boxes(
-    front: np.ndarray,  # losses, shape (n, objectives)
-    reference: np.ndarray,  # shape (objectives,)
-) -> tuple[np.ndarray, np.ndarray]:  # lower and upper corners, shape (boxes, objectives) each
-    "Divide the losses below the reference that the front does not dominate into boxes."
-    import_optional("botorch", "bo")
-    import torch
-    from botorch.utils.multi_objective.box_decompositions.non_dominated import (
-        FastNondominatedPartitioning,
-    )
-
-    divided = FastNondominatedPartitioning(-torch.tensor(reference), Y=-torch.tensor(front))
-    upper, lower = -divided.get_hypercell_bounds().numpy()  # BoTorch maximises
-    return lower, upper
-
-
-def expected_improvement(
-    losses: Sequence[Loss], boxes: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:  # shape (m,)
-    "Return the expected hypervolume improvement of m candidates with independent losses."
-    levels = [np.unique([lower, upper]) for lower, upper in zip(*(b.T for b in boxes), strict=True)]
-    gains = []
-    for loss, values in zip(losses, levels, strict=True):
-        gains.append({v: 0 if np.isinf(v) else loss.expected_gain(v) for v in values.tolist()})
-    total = np.zeros(1)
-    for lower, upper in zip(*(b.tolist() for b in boxes), strict=True):
-        volume: Any = 1.0
-        for gain, low, high in zip(gains, lower, upper, strict=True):
-            volume = volume * np.maximum(gain[high] - gain[low], 0)
-        total = total + volume
-    return total
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #91820fdf
 ACQUISITIONS = ("ehvi", "nehvi")
@@ -147,13 +71,11 @@ def reference_losses(
 class Round:
     "The models of one round, and what they predict of the candidates."
 
-    losses: np.ndarray  # of n evaluated architectures, shape (n, objectives)
+    losses: np.ndarray  # z of n evaluated architectures, shape (n, objectives)
     feasible: np.ndarray  # boolean, shape (n,)
-    reference: np.ndarray  # losses, shape (objectives,)
+    reference: np.ndarray  # r, shape (objectives,)
     static: Mapping[int, np.ndarray]  # static objective's position -> losses of m candidates
-    lowest: Mapping[int, float]  # modelled objective's position -> b
-    scales: Mapping[int, float]  # and s
-    models: Mapping[int, Any]  # and the Gaussian process of its warped loss
+    models: Mapping[int, Any]  # modelled objective's position -> the Gaussian process of its z
     inputs: np.ndarray  # of the models, of the evaluated ones, shape (n, columns)
     inputs_new: np.ndarray  # of the candidates, shape (m, columns)
     log_feasibility: np.ndarray  # log-probability that a candidate is feasible, shape (m,)
@@ -169,7 +91,7 @@ class Round:
                 continue
             mean, var = normal[j]
             std = np.sqrt(np.maximum(var, 1e-12) + noise_variance(self.models[j]))
-            found.append(ModelledLoss(self.lowest[j], self.scales[j], mean, std))
+            found.append(ModelledLoss(mean, std))
         return found
 
     def log_values(self, losses: Sequence[Loss], front: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -204,11 +126,54 @@ class Round:
             value[chosen] = -np.inf
             i = int(value.argmax())
             chosen.append(i)
-            believed = [x.loss[i] if isinstance(x, StaticLoss) else x.believed[i] for x in losses]
-            front = np.vstack([front, believed])
+            front = np.vstack([front, [loss.believed[i] for loss in losses]])
             for j, c in cov.items():
                 c -= np.outer(c[i], c[i]) / (c[i, i] + noise_variance(self.models[j]))
         return rows[chosen].tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    "What has been evaluated."
+
+    losses: np.ndarray  # shape (n, objectives)
+    feasible: np.ndarray  # boolean, shape (n,)
+    descriptions: Sequence[np.ndarray]  # shape (n, columns) each
+
+
+def fit_round(
+    observed: Observed,
+    static: Sequence[int],  # positions of the static objectives
+    new: np.ndarray,  # description of m candidates, shape (m, columns)
+    losses_new: np.ndarray,  # their losses, shape (m, objectives); modelled ones are not read
+    log_feasible: np.ndarray,  # shape (m,)
+    reference: np.ndarray | None = None,  # losses, shape (objectives,); None: of what is evaluated
+    models: dict[int, Any] | None = None,  # those of the round before; replaced
+) -> Round:
+    "Fit a Gaussian process to each modelled objective."
+    models = {} if models is None else models
+    losses = observed.losses.copy()
+    known = {j: losses_new[:, j] for j in static}
+    if reference is None:
+        reference = reference_losses(losses[observed.feasible], known)
+    reference = reference.copy()
+    modelled = [j for j in range(losses.shape[1]) if j not in static]
+    for j in modelled:
+        compress = Compression.of(losses[:, j])
+        losses[:, j] = compress(losses[:, j])
+        reference[j] = compress(reference[j])
+    for j in modelled:
+        models[j] = fit_gp(observed.descriptions, losses[:, j], losses, earlier=models.get(j))
+    return Round(
+        losses=losses,
+        feasible=observed.feasible,
+        reference=reference,
+        static=known,
+        models=models,
+        inputs=np.hstack([*observed.descriptions, losses]),
+        inputs_new=np.hstack([new, losses_new]),
+        log_feasibility=log_feasible,
+    )
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #ff0746b5
 def choose_noisy(found: Round, n: int, seed: int) -> list[int]:
@@ -270,12 +235,19 @@ def _gains_of_samples(found: Round) -> Any:
         for j in range(objectives):
             loss = extra[..., j]
             if j in found.models:
-                z = samples[..., list(found.models).index(j)]
-                loss = found.lowest[j] + found.scales[j] * torch.expm1(-z)
+                loss = samples[..., list(found.models).index(j)]
             columns.append((float(found.reference[j]) - loss) / float(spans[j]))
         return torch.stack(columns, dim=-1)
 
     return gains
+
+# %% ../../nbs/search_algorithms/95_mobo.ipynb #7a76b3bd
+@dataclass(eq=False)
+class Memory:
+    "What a search keeps from round to round."
+
+    static: dict[str, np.ndarray]  # key of an architecture -> static losses
+    models: dict[int, Any]  # modelled objective's position -> Gaussian process
 
 # %% ../../nbs/search_algorithms/95_mobo.ipynb #f103e9a4
 class MultiObjectiveBOptimizer(BudgetedOptimizer):
@@ -326,8 +298,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         "Yield a first design, then batches that the acquisition chooses."
-        static: dict[str, np.ndarray] = {}  # key -> static losses
-        select = partial(self._select, static)
+        select = partial(self._select, Memory({}, {}))
         yield from propose_batches(self, history, rng, self._elite, select)
 
     def _elite(self, history: History) -> list[dict]:
@@ -340,7 +311,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def _select(
         self,
-        static: dict[str, np.ndarray],  # static losses by key; completed
+        memory: Memory,  # completed
         history: History,
         candidates: Candidates,
         pool: list[dict],  # m configs that may be measured
@@ -356,8 +327,8 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
             log_feasible = log_feasibility(self.constraints, history, old, new)
             if not any(trial.feasible for trial in trials):
                 return np.argsort(-log_feasible, kind="stable")[:n].tolist()
-            losses_new = self._static_losses(history, pool, static)
-            found = self._fit(history, old, new, losses_new, log_feasible)
+            losses_new = self._static_losses(history, pool, memory.static)
+            found = self._fit(memory.models, history, old, new, losses_new, log_feasible)
             if self.acquisition == "nehvi":
                 return choose_noisy(found, n, seed)
         return found.choose(n)
@@ -379,6 +350,7 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
 
     def _fit(
         self,
+        models: dict[int, Any],  # those of the round before; replaced
         history: History,
         old: Sequence[np.ndarray],  # descriptions of n evaluated architectures
         new: np.ndarray,  # of m candidates, shape (m, columns)
@@ -389,34 +361,15 @@ class MultiObjectiveBOptimizer(BudgetedOptimizer):
         trials = list(history.trials.values())
         losses = minimization_values(history, trials, self.objectives)
         feasible = np.array([trial.feasible for trial in trials], bool)
-        lowest: dict[int, float] = {}
-        scales: dict[int, float] = {}
-        models: dict[int, Any] = {}
-        static: dict[int, np.ndarray] = {}
-        for j, name in enumerate(self.objectives):
-            if QUANTITIES[name].static:
-                static[j] = losses_new[:, j]
-                continue
-            lowest[j] = float(losses[:, j].min())
-            scales[j] = loss_scale(losses[: self.nb_start, j])
-            z = -np.log1p((losses[:, j] - lowest[j]) / scales[j])
-            models[j] = fit_gp(old, z, ignored=losses)
-        return Round(
-            losses=losses,
-            feasible=feasible,
-            reference=self._reference_losses(losses[feasible], static),
-            static=static,
-            lowest=lowest,
-            scales=scales,
-            models=models,
-            inputs=np.hstack([*old, losses]),
-            inputs_new=np.hstack([new, losses_new]),
-            log_feasibility=log_feasible,
-        )
+        static = [j for j, name in enumerate(self.objectives) if QUANTITIES[name].static]
+        observed = Observed(losses, feasible, old)
+        reference = self._reference_losses
+        return fit_round(observed, static, new, losses_new, log_feasible, reference, models)
 
-    def _reference_losses(self, losses: np.ndarray, static: Mapping[int, np.ndarray]) -> np.ndarray:
-        "Return the reference point in losses, shape (objectives,)."
+    @property
+    def _reference_losses(self) -> np.ndarray | None:
+        "The reference point in losses, shape (objectives,)."
         if self.reference is None:
-            return reference_losses(losses, static)
+            return None
         values = np.array([self.reference[name] for name in self.objectives])
         return values * objective_signs(self.objectives)

@@ -42,6 +42,7 @@ from analognas.core import (
 )
 from analognas.core.placement import KINDS
 from analognas.cost.trace import without_fused_attention
+from analognas.search_algorithms.placement_directory import Readings
 from analognas.search_algorithms.placement_pass import (
     NetworkPass,
     States,
@@ -147,6 +148,12 @@ class PlacementMeasurer:
         self._states: dict[tuple[int, int], list[States]] = {}  # by layer and repetition
         self._right: dict[tuple[str, ...], np.ndarray] = {}  # hits (n_rep, times, batches)
         self._learn_order(batch_size)
+        self._readings: Readings | None = None
+
+    @property
+    def on_tiles(self) -> nn.Module:
+        "Return the layers that are analog, as one module."
+        return nn.ModuleList(layer["analog"] for layer in self._network.layers)
 
     def _count_macs(self, chip: Any, chips: Mapping[str, Any] | None) -> None:
         "Set the multiply-accumulates of each layer's matrices, and of the whole network."
@@ -182,6 +189,21 @@ class PlacementMeasurer:
                 f"{', '.join(idle)} is not called by the network's forward pass. Leave it out of "
                 "the network."
             )
+
+    def keep_in(self, readings: Readings | None) -> None:
+        "Keep readings from now on, and take those that are there already; None: keep no more."
+        self._readings = readings
+        if readings is None:
+            return
+        for (kinds, repetition, t, batch), hits in readings.stored():
+            self._right_of(kinds)[repetition, self.times.index(t), batch] = hits
+
+    def _right_of(self, key: tuple[str, ...]) -> np.ndarray:
+        "Return how many examples a placement has right, (n_rep, times, batches); -1: not read."
+        if key not in self._right:
+            shape = (self.n_rep, len(self.times), self.examples.n_batches)
+            self._right[key] = np.full(shape, -1, np.int32)
+        return self._right[key]
 
     # ---- what is measured ----------------------------------------------------------------------
 
@@ -245,12 +267,8 @@ class PlacementMeasurer:
         progress: bool,
     ) -> None:
         "Measure what is missing."
-        shape = (self.n_rep, len(self.times), self.examples.n_batches)
-        for key in keys:
-            if key not in self._right:
-                self._right[key] = np.full(shape, -1, np.int32)
         in_order = sorted(set(keys), key=lambda key: [key[i] for i in self.order])
-        missing = [(self._right[k][:n_rep, columns, :n_batches] < 0).sum() for k in in_order]
+        missing = [(self._right_of(k)[:n_rep, columns, :n_batches] < 0).sum() for k in in_order]
         bar = tqdm(
             total=int(sum(missing)), desc="placements", unit="batch", disable=not progress,
             leave=False,
@@ -295,6 +313,8 @@ class PlacementMeasurer:
                     self._network.run.start(key, reading)
                     hits = _hits(self._network.model, inputs, targets, self._get_output)
                     self._right[key][chip, j, b] = hits
+                    if self._readings is not None:
+                        self._readings.add((key, chip, self.times[j], b), hits)
                 bar.update(len(todo))
 
     def _install(self, keys: Sequence[tuple[str, ...]], chip: int, j: int) -> None:

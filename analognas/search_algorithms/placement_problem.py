@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/search_algorithms/161_placement_problem.ipynb #7787f872
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,51 @@ class Fidelity:
     n_examples: int | None = None  # at least so many; None: all
 
 
+COSTS = ("energy", "latency")  # joules and seconds
+
+
+@dataclass(frozen=True)
+class LayerCosts:
+    "Energy and latency of a network's layers in each kind, and of everything else."
+
+    of_kind: Mapping[str, np.ndarray]  # shape (layers, costs) each
+    rest: np.ndarray  # shape (costs,)
+
+    def of(self, key: Kinds) -> dict[str, float]:
+        "Return the costs of a placement: the sum over its layers."
+        total = self.rest.copy()
+        for i, kind in enumerate(key):
+            total += self.of_kind[kind][i]
+        return dict(zip(COSTS, total.tolist(), strict=True))
+
+
+def layer_costs_of(
+    parts: Mapping[str, pd.DataFrame],  # by kind, of `model_cost` with all layers in it
+    names: Sequence[str],  # of the layers
+) -> LayerCosts | None:
+    "Return the costs of layers; None if a layer has no part of its own."
+    of_kind: dict[str, np.ndarray] = {}
+    rest = np.zeros(len(COSTS))
+    for kind, table in parts.items():
+        values = np.column_stack([table.energy + table.memory_energy, table.latency])
+        other = (table.kind == "other").to_numpy()
+        rest = values[other].sum(axis=0)
+        owners = [_owner(part, names) for part in table.index[~other]]
+        if set(owners) != set(range(len(names))):
+            return None
+        of_kind[kind] = np.zeros((len(names), len(COSTS)))
+        np.add.at(of_kind[kind], np.array(owners), values[~other])
+    return LayerCosts(of_kind, rest)
+
+
+def _owner(part: str, names: Sequence[str]) -> int | None:
+    "Return the position of the layer that a matrix belongs to."
+    for i, name in enumerate(names):
+        if part == name or part.startswith(f"{name}."):
+            return i
+    return None
+
+
 @dataclass
 class PlacementProblem:
     "Placements of one network, and what they are worth."
@@ -130,6 +175,10 @@ class PlacementProblem:
             return "int8"
         return others[0]
 
+    def uniform(self, kind: str) -> Kinds:
+        "Return the placement with all layers of a kind."
+        return (kind,) * self.n_layers
+
     # ---- values --------------------------------------------------------------------------------
 
     def measure(
@@ -165,6 +214,12 @@ class PlacementProblem:
             return self.analog_share(key)
         return self.cost(key)[name]
 
+    def computed(self, keys: Sequence[Kinds]) -> pd.DataFrame:  # a row for each
+        "Return the wanted quantities of placements that need no measurement."
+        names = [name for name in self.wanted if PLACEMENT_QUANTITIES[name].time is None]
+        rows = [{name: self._value(name, key, None) for name in names} for key in keys]
+        return pd.DataFrame(rows, columns=names, dtype=float)
+
     def analog_share(self, key: Kinds) -> float:
         "Return the share of multiply-accumulates that a placement has on tiles."
         macs = self.measurer.macs
@@ -173,13 +228,24 @@ class PlacementProblem:
 
     def cost(self, key: Kinds) -> dict[str, float]:
         "Return energy and latency of a placement."
+        if self.layer_costs is not None:
+            return self.layer_costs.of(key)
         if key not in self._costs:
-            one = take_rows(self.measurer.examples.inputs, slice(1))
-            placement = self.measurer.placement(key)
-            model = self.measurer.model
-            system = model_cost(model, one, self.cost_chip, placement=placement).system
-            self._costs[key] = system.iloc[0][["energy", "latency"]].to_dict()
+            system = self._model_cost(key).system
+            self._costs[key] = system.iloc[0][list(COSTS)].to_dict()
         return self._costs[key]
+
+    def _model_cost(self, key: Kinds) -> Any:
+        "Return the cost of a placement, by running the network."
+        one = take_rows(self.measurer.examples.inputs, slice(1))
+        placement = self.measurer.placement(key)
+        return model_cost(self.measurer.model, one, self.cost_chip, placement=placement)
+
+    @cached_property
+    def layer_costs(self) -> LayerCosts | None:
+        "The costs of each layer in each kind; None where layers share a matrix."
+        parts = {kind: self._model_cost(self.uniform(kind)).parts for kind in self.kinds}
+        return layer_costs_of(parts, self.measurer.names)
 
     # ---- comparing -----------------------------------------------------------------------------
 
@@ -192,6 +258,8 @@ class PlacementProblem:
         "Return by how much placements miss the limits in all, as shares of them, (n,); 0: not."
         total = np.zeros(len(values))
         for name, worst in self.limits.items():
+            if name not in values:
+                continue
             excess = values[name].to_numpy(float) - worst
             if PLACEMENT_QUANTITIES[name].maximise:
                 excess = -excess
@@ -233,3 +301,48 @@ class PlacementProblem:
         losses = self.losses(values)[met]
         kept = met[_moo("moocore").is_nondominated(losses, keep_weakly=True)]
         return kept[np.argsort(self.losses(values)[kept, 0], kind="stable")].tolist()
+
+# %% ../../nbs/search_algorithms/161_placement_problem.ipynb #402cfdc6
+def halve(
+    problem: PlacementProblem,
+    keys: Sequence[Kinds],
+    n_full: int,  # that are left
+    levels: Sequence[Fidelity],  # the cheapest first
+) -> list[Kinds]:
+    "Measure placements more and more thoroughly, and keep the best: successive halving."
+    keys = list(dict.fromkeys(keys))
+    sizes = np.geomspace(max(len(keys), n_full), n_full, len(levels) + 1).round().astype(int)
+    for fidelity, n in zip(levels, sizes[1:], strict=True):
+        if len(keys) <= n_full:
+            break
+        values = problem.measure(keys, fidelity)
+        keys = [keys[i] for i in problem.best(values, int(n))]
+    return keys
+
+
+def random_placements(
+    problem: PlacementProblem,
+    rng: np.random.Generator,
+    n: int,
+) -> list[Kinds]:  # different ones, the two extremes first
+    "Draw placements whose numbers of analog layers are spread evenly."
+    ends = [problem.uniform("analog"), problem.uniform(problem.digital_kind)]
+    found = dict.fromkeys(ends)
+    others = [kind for kind in problem.kinds if kind != "analog"]
+    for _ in range(20 * n):
+        if len(found) >= n:
+            break
+        analog = rng.random(problem.n_layers) < rng.random()
+        digital = rng.choice(others, problem.n_layers)
+        found[tuple(str(v) for v in np.where(analog, "analog", digital))] = None
+    return list(found)[:n]
+
+
+def other_kinds(
+    key: Kinds,
+    now: str,
+    then: str,
+) -> list[Kinds]:
+    "Return the placements with one layer of another kind."
+    rows = [i for i, kind in enumerate(key) if kind == now]
+    return [(*key[:i], then, *key[i + 1 :]) for i in rows]

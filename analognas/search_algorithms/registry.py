@@ -9,11 +9,18 @@ __all__ = ['OPTIMIZERS']
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from ..core import ConfigError, FileFormatError, check_choice, read_json
+from analognas.core import (
+    AnalogNASError,
+    ConfigError,
+    FileFormatError,
+    check_choice,
+    read_json,
+)
 from ..evaluators.base_evaluator import Evaluator
 from .base import Optimizer
 from .constraints import Constraints
@@ -175,6 +182,22 @@ def pretrained_evaluator(space: ConfigSpace, recorded: Mapping) -> Evaluator:
     return evaluator
 
 # %% ../../nbs/search_algorithms/120_registry.ipynb #892a8654
+@contextmanager
+def settings_of(run_dir: str | Path) -> Iterator[None]:
+    "Turn what damaged settings raise in the block into a `FileFormatError` that names the file."
+    try:
+        yield
+    except FileFormatError as e:
+        raise FileFormatError(f"{Path(run_dir) / SETTINGS} is damaged: {e}") from e
+    except AnalogNASError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
+        raise FileFormatError(
+            f"{Path(run_dir) / SETTINGS} is damaged ({type(e).__name__}: {e}). It is left as it "
+            "is. Choose another run directory to begin anew."
+        ) from e
+
+
 def read_settings(run_dir: str | Path) -> dict:
     """Read the settings of the search in a run directory.
 

@@ -12,10 +12,12 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..core import ConfigError, FileFormatError, read_json, write_atomic
@@ -114,7 +116,7 @@ def _difference(name: str, old, new) -> str:
 def _shortened(value) -> str:
     "Return a value as text of at most 60 characters."
     text = repr(value)
-    if len(text) < 60:
+    if len(text) <= 60:
         return text
     return text[:57] + "..."
 
@@ -230,7 +232,8 @@ class Evaluations:
         "Return method, run, config and error of all that failed."
         columns = ("method", "run", "config", "error")
         rows = self.tasks.select(columns, "failed")
-        return [(method, run, json.loads(text), error) for method, run, text, error in rows]
+        parse = self.tasks.parse_object
+        return [(method, run, parse(text), error) for method, run, text, error in rows]
 
     def stored(self, ids: Sequence[int]) -> dict[int, Prediction]:
         "Return the results of those that are done, by id."
@@ -238,7 +241,14 @@ class Evaluations:
         query = f"select {columns} from evaluation where id = ? and state = 'done'"
         with self.tasks.transaction("deferred") as db:
             rows = {task_id: db.execute(query, [task_id]).fetchone() for task_id in ids}
-        return {task_id: _prediction_of(*row) for task_id, row in rows.items() if row is not None}
+        return {i: self._prediction(row) for i, row in rows.items() if row is not None}
+
+    def _prediction(self, row: Sequence) -> Prediction:
+        "Return the columns of a row as a prediction; `FileFormatError` if they are none."
+        try:
+            return _prediction_of(*row)
+        except (TypeError, ValueError) as e:
+            raise _damaged(self.path, dict(zip(PREDICTION_COLUMNS, row, strict=True)), e) from e
 
     def claims(self) -> list[tuple[str, int, int]]:
         "Return (host, process number, number of evaluations) of those who work now."
@@ -257,8 +267,19 @@ def _columns_of(prediction: Prediction) -> dict:
 
 
 def _prediction_of(acc_1d, avm, std_1d, outside, measured) -> Prediction:
-    "Return the columns of a row as a prediction."
+    "Return the columns of a row as a prediction; raises `TypeError` for what is no number."
+    for value in (acc_1d, avm, std_1d, outside, measured):
+        if not isinstance(value, int | float):
+            raise TypeError(f"{value!r} is no number")
     return Prediction(acc_1d, avm, std_1d, bool(outside), bool(measured))
+
+
+def _damaged(path: Path, row: Any, e: Exception) -> FileFormatError:
+    "Return the error that names a row which is no evaluation."
+    return FileFormatError(
+        f"{path} is damaged: {row!r:.200} is no evaluation ({e}). It is left as it is. "
+        "Choose another run directory to begin anew."
+    )
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #5cc3d25f
 class RunDirectory:
@@ -271,10 +292,11 @@ class RunDirectory:
         self,
         path: str | Path,
         settings: Mapping,  # what the search will do, as plain data
+        open_table: Callable[[Path], Any] = Evaluations,  # makes what keeps the results
     ):
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
-        self.evaluations = Evaluations(self.path / DATABASE)
+        self.evaluations = open_table(self.path / DATABASE)
         begun = self._was_begun()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -330,6 +352,12 @@ class RunDirectory:
 
     def write_file(self, name: str, data: str | bytes) -> Path:
         "Write a file atomically; raise `ConfigError` if it cannot be written."
+        if not self.evaluations.path.exists():  # `write_atomic` would make the folder anew
+            raise ConfigError(
+                f"{self.path / name} cannot be written: {self.evaluations.path} was removed, or "
+                "it or its folder was renamed, while the search ran. If it was renamed, move it "
+                "back and run the same command again: it continues from there."
+            )
         try:
             return write_atomic(self.path / name, data)
         except OSError as e:
@@ -365,7 +393,25 @@ def read_evaluations(path: str | Path) -> pd.DataFrame:
 
     Raises `FileFormatError` if there are none to be read."""
     table = _read_table(path, "done")
-    configs = config_frame([json.loads(c) for c in table.config]).set_index(table.index)
+    database = Path(path) / DATABASE
+    rows = [_config_of(database, text) for text in table.config]
+    configs = config_frame(rows).set_index(table.index)
+    numbers = table[list(PREDICTION_COLUMNS)].apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = ~np.isfinite(numbers).all(axis=1)
+    if bad.any():
+        row = table.loc[bad, list(PREDICTION_COLUMNS)].iloc[0].to_dict()
+        raise _damaged(database, row, ValueError("a value is no number"))
     flags = {c: table[c].astype(bool) for c in ("outside", "measured", "feasible")}
-    results = table[["acc_1d", "avm", "std_1d"]].assign(**flags)
+    results = numbers[["acc_1d", "avm", "std_1d"]].assign(**flags)
     return pd.concat([table[["method", "run"]], configs, results], axis=1)
+
+
+def _config_of(database: Path, text: Any) -> dict:
+    "Return a config of a database; `FileFormatError` if it is none."
+    try:
+        config = json.loads(text)
+        if isinstance(config, dict):
+            return config
+    except (TypeError, ValueError, RecursionError) as e:
+        raise _damaged(database, text, e) from e
+    raise _damaged(database, text, TypeError("it is no JSON object"))

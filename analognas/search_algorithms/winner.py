@@ -10,8 +10,9 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from ..core import DatasetInfo
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.scopes import HARDWARE, TRAINING
+from ..search_spaces.scopes import CHOICES
 
 # %% ../../nbs/search_algorithms/145_winner.ipynb #dae969fd
 def _weights_file(model: Any) -> bytes:
@@ -24,6 +25,12 @@ def _weights_file(model: Any) -> bytes:
     file = io.BytesIO()
     torch.save(on_cpu, file)
     return file.getvalue()
+
+
+def _space_of_networks(space: ConfigSpace, info: DatasetInfo) -> ConfigSpace:
+    "Return the space without choices of training, chip and placement, for a dataset."
+    plain = space.without(space.names_in(*CHOICES))
+    return plain if info == plain.info else plain.for_dataset(info)
 
 
 def measure_winner(
@@ -40,27 +47,28 @@ def measure_winner(
     """Return the `Measurement` of an architecture, its settings, and the trained weights.
 
     What the config chooses of its training and its chip takes the place of the protocol's and the
-    chip's values. The weights are those of the hardware-aware training, as the bytes of a
-    `state_dict` file."""
+    chip's values, and layers that it keeps digital stay digital.
+
+    The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
     # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
+    from analognas.training.choices import chosen_placement, chosen_recipe
     from analognas.training.protocol import (
         Protocol,
-        chosen_recipe,
         device_name,
         train_and_measure,
     )
 
     space = searched if space is None else space
     data = load_dataset(space.dataset) if data is None else data
-    protocol = Protocol() if protocol is None else protocol
-    protocol, chip = chosen_recipe(searched, config, protocol, rpu_config)
-    plain = space.without(space.names_in(TRAINING, HARDWARE))
-    if data.info != plain.info:
-        plain = plain.for_dataset(data.info)
+    protocol, chip = chosen_recipe(searched, config, protocol or Protocol(), rpu_config)
+    plain = _space_of_networks(space, data.info)
     network = searched.split(config).architecture
-    measured = train_and_measure(plain, network, data, protocol, chip, seed, progress, device)
-    settings = {
+    placement = chosen_placement(searched, config)
+    measured = train_and_measure(
+        plain, network, data, protocol, chip, seed, progress, device, placement=placement
+    )
+    settings: dict[str, Any] = {
         "config": dict(config),
         "dataset": data.info.name,
         "source": data.source,
@@ -68,4 +76,6 @@ def measure_winner(
         "protocol": vars(protocol),
         "device": device_name(device),
     }
+    if placement is not None:
+        settings["placement"] = placement.to_dict()
     return measured, settings, _weights_file(measured.model)

@@ -24,7 +24,13 @@ from analognas.core import (
     warn_renamed,
 )
 from ..evaluators.base_evaluator import Evaluator, Prediction
-from .base import Optimizer, SearchResult, check_count
+from analognas.search_algorithms.base import (
+    MAX_SEED,
+    Optimizer,
+    SearchResult,
+    check_budget,
+    check_count,
+)
 from analognas.search_algorithms.execution import (
     ExecutionConfig,
     RunControl,
@@ -40,6 +46,7 @@ from analognas.search_algorithms.registry import (
     pretrained_evaluator,
     read_settings,
     search_settings,
+    settings_of,
 )
 from .report import SearchReport, progress_table, summary_lines
 from analognas.search_algorithms.run_directory import (
@@ -100,7 +107,8 @@ class Worker:
         _check_kinds(self.config_space, executor)
         self.optimizer = make_optimizer(optimizer, evaluator)
         self.runs = check_count("runs", runs)
-        self.seed = check_count("seed", seed, low=0)
+        check_budget(self.optimizer, self.runs)
+        self.seed = check_count("seed", seed, low=0, high=MAX_SEED)
         self.chunksize = None if chunksize is None else check_count("chunksize", chunksize)
         self.max_pending = None if max_pending is None else check_count("max_pending", max_pending)
         self.run_dir = run_dir
@@ -135,8 +143,10 @@ class Worker:
             if not self._found and isinstance(e, KeyboardInterrupt):
                 raise
         finally:
-            self.failed = directory.evaluations.failures()
-            directory.evaluations.close()
+            try:
+                self.failed = directory.evaluations.failures()
+            finally:
+                directory.evaluations.close()
         if self._found:
             directory.write("summary.json", self.summary())
         elif not self.interrupted:
@@ -257,12 +267,13 @@ class Worker:
     ) -> Self:
         "Return the worker of the search in a run directory; `search()` continues it."
         settings = read_settings(run_dir)
-        if cs is None:
-            cs = ConfigSpace.from_dict(settings["space"])
-        if optimizer is None:
-            if evaluator is None:
-                evaluator = pretrained_evaluator(cs, settings["evaluator"])
-            optimizer = optimizer_from_dict(settings, evaluator)
+        with settings_of(run_dir):
+            if cs is None:
+                cs = ConfigSpace.from_dict(settings["space"])
+            if optimizer is None:
+                if evaluator is None:
+                    evaluator = pretrained_evaluator(cs, settings["evaluator"])
+                optimizer = optimizer_from_dict(settings, evaluator)
         worker = cls(
             cs,
             optimizer,
@@ -383,7 +394,7 @@ class Worker:
     ):
         """Train the best architecture digitally and hardware-aware, program and measure it.
 
-        Values of the training and of the chip that the search chose are used.
+        What the search chose of the training, the chip and the placement is used.
         Returns a `Measurement` over a month. The run directory gets its numbers in
         `measured.json` and the hardware-aware trained weights in `network.pt`, the `state_dict`
         of the digital network: `torch.load(path, weights_only=True)`."""

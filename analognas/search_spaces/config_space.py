@@ -22,25 +22,24 @@ from analognas.core import (
     check_number,
     dataset_info,
 )
+from ..core.files import parse_json
 from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
 from analognas.search_spaces.configs import (
-    active_names,
+    canonical_columns,
     canonical_config,
     change_value,
+    check_config,
     check_name,
     children_of,
     count_architectures,
     encode_columns,
     feature_names,
-    find_faults,
     gower_distance,
     is_active_in,
-    network_features,
+    neighbouring_configs,
     parents_first,
-    read_columns,
     with_checked_condition,
     with_dependents,
-    with_metrics,
 )
 from analognas.search_spaces.families import (
     RESNET_LIKE,
@@ -50,16 +49,21 @@ from analognas.search_spaces.families import (
     same_networks,
 )
 from .hyperparameter import Hyperparameter
-from .layers import LayerShape, count_params, stack_layers, trace_layers
+from .layers import LayerShape, count_params
+from .network_features import network_features, with_metrics
+from .network_modules import check_modules, layers_of_kind
 from analognas.search_spaces.scopes import (
     ARCHITECTURE,
     HARDWARE,
+    PLACEMENT,
     TRAINING,
     ConfigParts,
     check_field,
+    placement_hyperparameter,
     split_config,
 )
 from .show import headline, reading_space, table_html
+from .values import bounded
 
 # %% ../../nbs/search_spaces/40_config_space.ipynb #ddc0cbf2
 class ConfigSpace:
@@ -68,8 +72,8 @@ class ConfigSpace:
     `search_space="resnet-like"` starts with the 22 hyperparameters of AnalogNAS, `"custom"` with
     none; both can be changed with `add_hyperparameter`, `add_hyperparameter_range` and
     `remove_hyperparameter`. A custom space has `network`, a function `(config, input_dim, classes)
-    -> torch.nn.Module`, or a `NetworkFamily` in place of the name. With
-    `add_training_hyperparameter` and `add_hardware_hyperparameter` it chooses more than networks.
+    -> torch.nn.Module`, or a `NetworkFamily` in place of the name. It
+    chooses more than networks with `add_training_hyperparameter` and two methods like it.
 
     Unknown names, values and types raise `ConfigError`, which names them and what is allowed."""
 
@@ -165,7 +169,7 @@ class ConfigSpace:
         "Add a hyperparameter with listed values."
         check_name(name)
         options: dict[str, Any] = {"condition": condition, "mutation_group": mutation_group}
-        self._add(Hyperparameter(name, type, range=tuple(range), **options))
+        self._add(Hyperparameter(name, type, range=bounded(range), **options))
 
     def add_training_hyperparameter(
         self,
@@ -190,10 +194,26 @@ class ConfigSpace:
         The arguments are those of `add_training_hyperparameter`, and so are the errors."""
         self._add_field(HARDWARE, name, type, *ends, **options)
 
+    def add_placement_hyperparameter(
+        self,
+        name: str,  # a new name
+        modules: str | Sequence[str] | None = None,  # names or patterns of layers; None: `name`
+        kinds: Sequence[str] = ("analog", "int8"),  # the values; also "float"
+        condition: tuple[str, Any] | None = None,  # as in `add_hyperparameter`
+    ) -> None:
+        """Add a hyperparameter of the placement: the search chooses what computes these layers.
+
+        Of several that match a layer, the one added last holds; layers that none matches are
+        analog. In networks without such layers a value has no effect. Some networks are built:
+        raises `ConfigError` for a name that none of them has."""
+        h = placement_hyperparameter(name, modules, kinds, condition)
+        check_modules(self, h)
+        self._add(h)
+
     def _add_field(self, scope: str, name: str, type: str, *ends: Any, **options: Any) -> None:
         "Add a hyperparameter that is a field of a record."
         listed = options.pop("range", None)
-        values = None if listed is None else tuple(listed)
+        values = None if listed is None else bounded(listed)
         self._add(Hyperparameter(name, type, values, *ends, **options | {"scope": scope}))
 
     def remove_hyperparameter(self, name: str) -> None:
@@ -203,9 +223,7 @@ class ConfigSpace:
             self._hyperparameters[child.name] = replace(child, condition=None)
 
     def compute_cs_size(self) -> int:
-        """Return the number of different architectures.
-
-        A continuum without a step counts as 101 values."""
+        "Return the number of different architectures; a continuum without a step has 101 values."
         return count_architectures(self.hyperparameters)
 
     def is_active(self, name: str, config: Mapping) -> bool:
@@ -213,7 +231,7 @@ class ConfigSpace:
         return is_active_in(self._hyperparameters, name, config)
 
     def split(self, config: Mapping) -> ConfigParts:
-        "Divide a config into `architecture`, `training` and `hardware`, see `ConfigParts`."
+        "Divide a config into its parts, one for each scope; see `ConfigParts`."
         return split_config(self.hyperparameters, config)
 
     def without(self, names: Sequence[str]) -> Self:
@@ -224,12 +242,11 @@ class ConfigSpace:
         return other
 
     def names_in(self, *scopes: str) -> list[str]:
-        'Return the hyperparameters of scopes: "architecture", "training", "hardware".'
+        "Return the hyperparameters of scopes, of `SCOPES`."
         return [h.name for h in self.hyperparameters if h.scope in scopes]
 
     def canonical(self, config: Mapping) -> dict:
-        """Return a config with names in order, values in one form and inactive hyperparameters at
-        0.
+        """Return a config with names in order, values in one form and inactive ones 0.
 
         It is equal for two configs if and only if they agree in all that has an effect."""
         return canonical_config(self.hyperparameters, config)
@@ -246,21 +263,15 @@ class ConfigSpace:
         return self.family.arch_id(architecture) or json.dumps(architecture)
 
     def evaluation_id(self, config: Mapping) -> str:
-        """Return a text that is the same for two configs if they are the same network, trained in
-        the same way for the same chip."""
+        """Return a text that is the same for two configs if they are the same network, trained and
+        placed in the same way for the same chip."""
         parts = self.split(config)
-        chosen = parts.training | parts.hardware
+        chosen = [parts.training | parts.hardware, parts.placement]
         return f"{self.arch_id(config)} {json.dumps(chosen)}"
 
     def validate(self, config: Mapping) -> None:
         "Raise `ConfigError` that names every missing, extra or out-of-range value of a config."
-        if not isinstance(config, Mapping):
-            raise ConfigError(
-                f"A config is a dict of hyperparameter name to value; got {type(config).__name__}."
-            )
-        faults = find_faults(self.hyperparameters, config)
-        if faults:
-            raise ConfigError("Bad config: " + "; ".join(faults) + ".")
+        check_config(self.hyperparameters, config)
 
     def with_value(
         self, config: Mapping, name: str, value: Any, rng: np.random.Generator | None = None
@@ -271,14 +282,8 @@ class ConfigSpace:
         return change_value(self.hyperparameters, config, name, value, rng)
 
     def neighbours(self, config: Mapping) -> list[dict]:
-        """Return every architecture that differs in one active hyperparameter by one step or
-        category."""
-        near = []
-        active = active_names(self.hyperparameters, config)
-        for name in filter(active.__contains__, self._hyperparameters):
-            values = self[name].neighbours(config[name])
-            near += [self.with_value(config, name, value) for value in values]
-        return near
+        "Return the architectures that differ in one active hyperparameter by one step or category."
+        return neighbouring_configs(self.hyperparameters, config)
 
     def distance(self, a: Mapping, b: Mapping) -> float:
         """Return Gower's distance of two configs, in [0, 1].
@@ -288,8 +293,7 @@ class ConfigSpace:
         return gower_distance(self.hyperparameters, a, b)
 
     def from_unit(self, u: np.ndarray) -> dict:
-        """Return the canonical config at a point of the unit cube, shape (number of
-        hyperparameters,)."""
+        "Return the canonical config at a point of the unit cube, shape (len(self),)."
         pairs = zip(self._hyperparameters.items(), u, strict=True)
         return self.canonical({name: h.from_unit(x) for (name, h), x in pairs})
 
@@ -312,14 +316,7 @@ class ConfigSpace:
         """Return the canonical forms of n configs as one array per hyperparameter, shape (n,).
 
         Numbers are floats. Raises `ConfigError` for a bad config, as `validate` does."""
-        columns = read_columns(self.hyperparameters, configs)
-        if columns is not None:
-            return columns
-        for config in configs:
-            self.validate(config)
-        columns = read_columns(self.hyperparameters, [self.canonical(c) for c in configs])
-        assert columns is not None, "a canonical form has plain, allowed values"
-        return columns
+        return canonical_columns(self.hyperparameters, configs)
 
     @property
     def feature_names(self) -> list[str]:
@@ -369,14 +366,13 @@ class ConfigSpace:
     def crossbar_layers(self, configs: Sequence[Mapping]) -> Iterator[LayerShape]:
         """Return the layers of n networks that go on crossbars, one kind at a time.
 
-        Numbers are arrays, shape (n,). If the family does not compute them, each network is built
-        and run once."""
+        Numbers are arrays, shape (n,). If the family does not compute them, or configs choose which
+        layers do, each network is built and run once."""
         columns = self._of_architecture(self.columns(configs))
         layers = self.family.crossbar_layers(columns, self.info.input_dim, self.info.classes)
-        if layers is not None:
-            return layers
-        networks = [trace_layers(self.build_network(c), self.info.input_dim) for c in configs]
-        return stack_layers(networks)
+        if layers is None or self.names_in(PLACEMENT):
+            return layers_of_kind(self, configs, "analog")
+        return layers
 
     def features(self, configs: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
         """Return the features of surrogates: names, and a matrix of shape (n, number of names).
@@ -426,11 +422,8 @@ class ConfigSpace:
     def from_json(cls, text: str, network: Callable | None = None) -> Self:
         "Read what `to_json` returned; raise `FileFormatError` for another text."
         with reading_space():
-            data = json.loads(text)
+            data = parse_json(text, "the text")
         return cls.from_dict(data, network)
-
-    def _headline(self) -> str:
-        return headline(self)
 
     def __repr__(self) -> str:
         return "\n".join([headline(self), *(f"  {h}" for h in self.hyperparameters)])

@@ -9,7 +9,7 @@ __all__ = []
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,6 +133,17 @@ def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> l
     ]
 
 
+def check_config(hyperparameters: Sequence[Hyperparameter], config: Any) -> None:
+    "Raise `ConfigError` that names every missing, extra or out-of-range value of a config."
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f"A config is a dict of hyperparameter name to value; got {type(config).__name__}."
+        )
+    faults = find_faults(hyperparameters, config)
+    if faults:
+        raise ConfigError("Bad config: " + "; ".join(faults) + ".")
+
+
 def _wrong_values(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
     """Return the names of active hyperparameters whose values are not allowed.
 
@@ -219,6 +230,20 @@ def read_columns(
     return {h.name: columns[h.name] for h in hyperparameters}
 
 
+def canonical_columns(
+    hyperparameters: Sequence[Hyperparameter], configs: Sequence[Mapping]
+) -> dict[str, np.ndarray]:
+    "Return the canonical forms of configs as columns; raise `ConfigError` for a bad config."
+    columns = read_columns(hyperparameters, configs)
+    if columns is not None:
+        return columns
+    for config in configs:
+        check_config(hyperparameters, config)
+    columns = read_columns(hyperparameters, [canonical_config(hyperparameters, c) for c in configs])
+    assert columns is not None, "a canonical form has plain, allowed values"
+    return columns
+
+
 def _read_column(h: Hyperparameter, values: list, active: np.ndarray) -> np.ndarray | None:
     "Return the values of a hyperparameter, `INACTIVE` where it is not active, shape (n,)."
     if h.condition is None:
@@ -278,28 +303,18 @@ def change_value(
     return canonical_config(hyperparameters, new)
 
 
-def with_metrics(
-    names: list[str],
-    matrix: np.ndarray,  # shape (n, len(names))
-    metrics: Mapping[str, np.ndarray],  # shape (n,) each
-) -> tuple[list[str], np.ndarray]:
-    """Return features with metrics added, parameters and MACs as logarithms to base 10.
-
-    Raises `ConfigError` for features that are NaN."""
-    computed: dict[str, np.ndarray] = {}
-    for name, values in metrics.items():
-        if name in names:
-            continue
-        if name in ("params", "macs"):
-            computed[f"log10_{name}"] = np.log10(values)
-        else:
-            computed[name] = values
-    names = names + list(computed)
-    matrix = np.column_stack([matrix, *computed.values()])
-    bad = np.isnan(matrix).any(axis=0)
-    if bad.any():
-        raise ConfigError(f"Features must be numbers; NaN in {names[bad.argmax()]!r}.")
-    return names, matrix
+def neighbouring_configs(
+    hyperparameters: Sequence[Hyperparameter],
+    config: Mapping,  # canonical
+) -> list[dict]:
+    "Return every config that differs in one active hyperparameter by one step or category."
+    near = []
+    active = active_names(hyperparameters, config)
+    for h in hyperparameters:
+        if h.name in active:
+            values = h.neighbours(config[h.name])
+            near += [change_value(hyperparameters, config, h.name, value) for value in values]
+    return near
 
 
 def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
@@ -346,54 +361,6 @@ def encode_columns(
             found.append(column)
     width = len(feature_names(hyperparameters))
     return np.array(found, dtype=float).reshape(width, n).T
-
-# %% ../../nbs/search_spaces/12_configs.ipynb #8ae6a6a8
-class SameNetworks(NamedTuple):
-    "The k networks of n configs, described by m configs, which may include others than the n."
-
-    columns: Mapping[str, np.ndarray]  # of the m configs, shape (m,) each
-    network: np.ndarray  # which of the k networks each of the m is, shape (m,)
-    asked: np.ndarray  # which of the k networks each of the n is, shape (n,)
-
-    def mean(self, values: np.ndarray) -> np.ndarray:  # shape (m, d) to (n, d)
-        "Return for the n configs the means, over their networks, of values of the m."
-        of_each = np.bincount(self.network)
-        if (of_each == 1).all():
-            return values[np.argsort(self.network)][self.asked]
-        sums = np.zeros((len(of_each), values.shape[1]))
-        np.add.at(sums, self.network, values)
-        return (sums / of_each[:, None])[self.asked]
-
-
-def each_its_own(columns: Mapping[str, np.ndarray]) -> SameNetworks:
-    "Return networks that have one config each."
-    n = len(next(iter(columns.values()), ()))
-    return SameNetworks(columns, np.arange(n), np.arange(n))
-
-# %% ../../nbs/search_spaces/12_configs.ipynb #6e3bbda7
-def network_features(
-    hyperparameters: Sequence[Hyperparameter],
-    columns: Mapping[str, np.ndarray],  # of n configs, shape (n,) each
-    same: SameNetworks,  # their networks, described by m configs
-    metrics: Mapping[str, np.ndarray],  # of those, shape (m,) each
-) -> tuple[list[str], np.ndarray]:  # names; floats, shape (n, number of names)
-    """Return the features of n configs, equal for equal networks.
-
-    Hyperparameters that do not decide about the network keep the values of the config."""
-    names = feature_names(hyperparameters)
-    own = encode_columns(hyperparameters, columns, len(same.asked))
-    described = [h for h in hyperparameters if _is_described(h, same.columns)]
-    matrix = encode_columns(described, same.columns, len(same.network))
-    described_names, matrix = with_metrics(feature_names(described), matrix, metrics)
-    features = dict(zip(names, own.T, strict=True))
-    features |= zip(described_names, same.mean(matrix).T, strict=True)
-    matrix = np.array(list(features.values()), dtype=float).reshape(len(features), len(own))
-    return list(features), matrix.T
-
-
-def _is_described(h: Hyperparameter, columns: Mapping[str, np.ndarray]) -> bool:
-    "Return whether the columns hold a hyperparameter and the one that its condition is on."
-    return h.name in columns and (h.condition is None or h.condition[0] in columns)
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #e195c42b
 # columns of tables of evaluations, of labels and of progress, and keys of their JSON

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from analognas.core import ConfigError, check_choice, check_number
-from analognas.search_spaces.configs import SameNetworks, each_its_own
+from analognas.search_spaces.network_features import SameNetworks, each_its_own
 from analognas.search_spaces.hyperparameter import Hyperparameter
-from analognas.search_spaces.layers import LayerShape
+from analognas.search_spaces.layers import LayerShape, check_size
 from analognas.search_spaces.nasbench201_cells import (
     EDGE_NAMES,
     OPERATIONS,
@@ -119,6 +119,14 @@ class NetworkFamily(Protocol):
         "Make a family from what `to_dict` returned; raise an error for other data."
         return cls(**data)
 
+# %% ../../nbs/search_spaces/36_families.ipynb #d9b26352
+def _check_size(
+    family: NetworkFamily, config: Mapping, input_dim: tuple[int, int, int], classes: int
+) -> None:
+    "Raise `ConfigError` for a network that no machine can hold."
+    columns = {name: np.array([value]) for name, value in config.items()}
+    check_size(family.crossbar_layers(columns, input_dim, classes) or ())
+
 # %% ../../nbs/search_spaces/36_families.ipynb #1b1ce778
 RESNET_LIKE = "resnet-like"
 
@@ -166,7 +174,8 @@ class ResNetFamily(NetworkFamily):
     def build(
         self, config: Mapping, input_dim: tuple[int, int, int], classes: int
     ) -> "torch.nn.Module":
-        "Build the network of a config."
+        "Build the network of a config; `ConfigError` if it is too large for memory."
+        _check_size(self, config, input_dim, classes)
         # torch only where networks are built
         from analognas.search_spaces.resnet_macro_architecture import Network
 
@@ -230,7 +239,8 @@ class CellFamily(NetworkFamily):
     def build(
         self, config: Mapping, input_dim: tuple[int, int, int], classes: int
     ) -> "torch.nn.Module":
-        "Build the network of a config."
+        "Build the network of a config; `ConfigError` if it is too large for memory."
+        _check_size(self, config, input_dim, classes)
         # torch only where networks are built
         from analognas.search_spaces.nasbench201_network import CellNetwork
 

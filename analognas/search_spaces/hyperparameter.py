@@ -16,74 +16,27 @@ import numpy as np
 
 from ..core import ConfigError, check_choice, check_number
 from ..core.deprecated import RenamedAttribute, renamed, renamed_arguments
+from analognas.search_spaces.values import (
+    GRID_TOLERANCE,
+    MAX_VALUES,
+    MAX_WHOLE,
+    as_condition,
+    as_plain,
+    bounded,
+    check_category,
+    is_number,
+    same_value,
+)
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #77b1ca6f
 TYPES = ("discrete", "continuous", "categorical")
 MUTATION_GROUPS = ("width", "depth", "other")
-SCOPES = ("architecture", "training", "hardware")  # what a hyperparameter belongs to
+# what a hyperparameter belongs to
+SCOPES = ("architecture", "training", "hardware", "placement")
 RESOLUTION = 100  # steps in which a continuous hyperparameter without a step is counted
-GRID_TOLERANCE = 1e-9  # numbers that differ by less are the same value
 JSON_NAMES = {"condition": "active_from", "mutation_group": "role"}  # field -> key in files
-MAX_WHOLE = 2**53  # larger whole numbers are not exact as floats, which matrices hold
-LISTS = (list, tuple, set, frozenset, range, np.ndarray)  # of values
-
-# %% ../../nbs/search_spaces/10_hyperparameter.ipynb #80b45fa7
-def is_number(value: Any) -> bool:
-    "Return whether a value is a number; True and False are not."
-    numeric = isinstance(value, (int, float, np.integer, np.floating))
-    return numeric and not isinstance(value, bool)
-
-
-def as_plain(value: Any) -> Any:
-    "Return a numpy scalar as a Python number, because configs are written as JSON."
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def same_value(a: Any, b: Any) -> bool:
-    "Return whether two values are the same: numbers within `GRID_TOLERANCE`; True is not 1."
-    if isinstance(a, bool) != isinstance(b, bool):
-        return False
-    if is_number(a) and is_number(b):
-        return bool(abs(a - b) <= GRID_TOLERANCE)
-    return type(a) is type(b) and a == b
-
-
-def as_condition(name: str, condition: Any) -> tuple[str, Any]:
-    """Return a condition in its one form: a tuple lists values, a number is a threshold.
-
-    Raises `ConfigError` for anything else."""
-    try:
-        parent, values = condition
-    except (TypeError, ValueError) as e:
-        raise ConfigError(
-            f"The condition of {name!r} must be a pair of a hyperparameter's name and a smallest "
-            f"value or a list of values; got {condition!r}."
-        ) from e
-    if isinstance(values, LISTS):
-        listed = tuple(as_plain(v) for v in values)
-        if not listed:
-            raise ConfigError(f"The condition of {name!r} must list at least one value.")
-        return parent, listed
-    if is_number(values):
-        return parent, as_plain(values)
-    return parent, (values,)
-
-
-def check_category(name: str, value: Any) -> Any:
-    "Return a value that JSON and text files keep; raise `ConfigError` for another one."
-    if value is None or isinstance(value, bool):
-        return value
-    kept = is_number(value) and math.isfinite(value) and abs(value) <= MAX_WHOLE
-    if isinstance(value, str):
-        kept = not any("\ud800" <= c <= "\udfff" for c in value)  # no halves of a character
-    if not kept:
-        raise ConfigError(
-            f"A category of {name!r} must be text, a finite number of at most 2**53, True, False "
-            f"or None, which files keep; got {value!r}."
-        )
-    return value
+MAX_END = 1e100  # of a continuum: its square is finite
+MAX_CATEGORIES = 1_000  # each is a column of the features
 
 # %% ../../nbs/search_spaces/10_hyperparameter.ipynb #62cae24b
 @dataclass(frozen=True)
@@ -103,7 +56,8 @@ class Hyperparameter:
     # (name, list of values): while it has one of these
     condition: Any = None
     mutation_group: str = "other"  # what a change does to a network: "width", "depth", "other"
-    scope: str = "architecture"  # what it belongs to: "architecture", "training", "hardware"
+    scope: str = "architecture"  # what it belongs to, of `SCOPES`
+    modules: Any = None  # of a placement, a tuple: names or patterns of the modules that it places
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -132,17 +86,18 @@ class Hyperparameter:
 
     def _check_range(self) -> None:
         "Check listed values; sort them where order matters."
-        values = tuple(as_plain(v) for v in self.range or ())
+        values = tuple(as_plain(v) for v in bounded(self.range or ()))
+        self._check_size(len(values))
         for v in values:
             if self.type == "categorical":
                 check_category(self.name, v)
             else:
-                check_number(f"each value in the range of {self.name!r}", v)
+                check_number(f"each value in the range of {self.name!r}", v, -MAX_END, MAX_END)
         different = min(len(set(values)), len(set(map(str, values))))
-        if not values or different != len(values):
+        if not values or different != len(values) or self.log:
             raise ConfigError(
                 f"The range of {self.name!r} must list at least one value and none twice, also "
-                f"not as text; got {list(values)}."
+                f"not as text, and takes no log; got {list(values)}."
             )
         if self.type != "categorical":
             values = tuple(sorted(values))
@@ -151,8 +106,9 @@ class Hyperparameter:
     def _check_ends(self) -> None:
         "Check that both ends are finite numbers in order."
         whole = self.type == "discrete"
-        low = check_number(f"min_value of {self.name!r}", self.min_value, integer=whole)
-        high = check_number(f"max_value of {self.name!r}", self.max_value, integer=whole)
+        most = MAX_WHOLE if whole else MAX_END
+        low = check_number(f"min_value of {self.name!r}", self.min_value, -most, most, whole)
+        high = check_number(f"max_value of {self.name!r}", self.max_value, -most, most, whole)
         if low > high:
             raise ConfigError(f"{self.name!r} has min_value {low!r} above max_value {high!r}.")
         self._set("min_value", low)
@@ -166,15 +122,24 @@ class Hyperparameter:
                 f"{self.name!r}: log needs min_value above 0 and no step; got {self.min_value!r}, "
                 f"step {self.step!r}."
             )
+        if whole and self.log:
+            self._check_size(self.max_value - self.min_value + 1)
         if whole and not self.log and self.step is None:
             self._set("step", 1)
         if self.step is None:
             return
-        if check_number(f"step of {self.name!r}", self.step, low=0, integer=whole) == 0:
+        if check_number(f"step of {self.name!r}", self.step, 0, MAX_WHOLE, integer=whole) == 0:
             raise ConfigError(f"step of {self.name!r} must be above 0.")
         self._set("step", self.step)
+        self._check_size((self.max_value - self.min_value) / self.step + 1)
 
-    # ---- values
+    def _check_size(self, n: float) -> None:
+        "Raise `ConfigError` for more values than are held in memory."
+        most = MAX_CATEGORIES if self.type == "categorical" else MAX_VALUES
+        if n > most + GRID_TOLERANCE:
+            raise ConfigError(
+                f"{self.name!r} has {n:,.0f} values; at most {most:,} are allowed: widen its step."
+            )
 
     @cached_property
     def values(self) -> Any:
@@ -193,9 +158,8 @@ class Hyperparameter:
 
     def size(self) -> int:
         "Return the number of values; a continuum counts in steps of a hundredth of its range."
-        values = self.values
-        if values is not None:
-            return len(values)
+        if self.values is not None:
+            return len(self.values)
         if self.max_value > self.min_value:
             return RESOLUTION + 1
         return 1
@@ -285,8 +249,6 @@ class Hyperparameter:
             return numbers
         return None
 
-    # ---- the unit interval
-
     def _on_scale(self, number: Any) -> float:
         if self.log:
             return math.log(number)
@@ -348,8 +310,6 @@ class Hyperparameter:
         after = values[i + 1 : i + 2]
         return [*before, *after]
 
-    # ---- the rest of the space
-
     def is_active(self, config: Mapping) -> bool:
         """Return whether a config meets the `condition`.
 
@@ -373,6 +333,8 @@ class Hyperparameter:
                 words += f" in steps of {self.step}"
         if self.log:
             words += ", logarithmic"
+        if self.modules not in (None, (self.name,)):
+            words += f", for {', '.join(self.modules)}"
         if self.condition is not None:
             words += f", active while {self._condition_text}"
         return words
@@ -392,6 +354,8 @@ class Hyperparameter:
         fields = {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
         if self.scope == SCOPES[0]:  # which files of 0.1.0 do not name
             del fields["scope"]
+        if self.modules is None:
+            del fields["modules"]
         return {name: _as_lists(value) for name, value in fields.items()}
 
     @classmethod

@@ -7,11 +7,14 @@ __all__ = []
 
 # %% ../../nbs/search_spaces/15_layers.ipynb #56bceb82
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from analognas.core import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +58,46 @@ class LayerShape:
         "Return the number of tiles of at most `rows` by `cols` weights that one layer needs."
         return -(-self.rows // rows) * -(-self.cols // cols)
 
+# %% ../../nbs/search_spaces/15_layers.ipynb #1f43ec3f
+MAX_PARAMS = 10**9  # trainable parameters: 4 GB
+MAX_LAYERS = 100_000  # each is an object of about 10 kB
+MAX_OUTPUT = 10**9  # numbers of the output of a layer, for one input: 4 GB
+MAX_EXACT = 2**62  # counts are whole numbers of 64 bits
+
+
+def check_size(
+    layers: Iterable[LayerShape],  # of one network
+) -> None:
+    "Raise `ConfigError`, which names what is too large, for a network that no machine can hold."
+    sums = {"parameters": 0, "layers": 0, "numbers in the output of a layer": 0}
+    for layer in layers:
+        shape = (layer.rows, layer.cols, layer.positions, layer.count)
+        rows, cols, positions, count = (int(np.max(n)) for n in shape)
+        sums["parameters"] += count * rows * cols
+        sums["layers"] += count
+        output = cols * positions if count else 0
+        sums["numbers in the output of a layer"] = max(
+            sums["numbers in the output of a layer"], output
+        )
+    for (name, n), most in zip(sums.items(), (MAX_PARAMS, MAX_LAYERS, MAX_OUTPUT), strict=True):
+        if n > most:
+            raise ConfigError(
+                f"This network would have {n:,} {name}; at most {most:,} are allowed."
+            )
+
+
+def check_exact(
+    what: str,  # for the message
+    *factors: float,  # the largest that occur; their product bounds the multiply-accumulates
+) -> None:
+    "Raise `ConfigError` if a product is too large for whole numbers of 64 bits."
+    product = math.prod(float(factor) for factor in factors)
+    if not product <= MAX_EXACT:
+        raise ConfigError(
+            f"{what} would have up to {product:.1e} multiply-accumulates for an input; at most "
+            f"{MAX_EXACT:.1e} can be counted."
+        )
+
 # %% ../../nbs/search_spaces/15_layers.ipynb #6586d5d4
 def trace_layers(
     net: "torch.nn.Module",
@@ -74,8 +117,9 @@ def trace_layers(
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     names = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
     hooks = [m.register_forward_hook(count) for m in names]
+    device = next(net.parameters(), torch.empty(0)).device
     with torch.no_grad():
-        net.eval()(torch.zeros(1, *input_dim))
+        net.eval()(torch.zeros(1, *input_dim, device=device))
     for hook in hooks:
         hook.remove()
     return [_shape_of(names[m], m, positions) for m, positions in products.items()]

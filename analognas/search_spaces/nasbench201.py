@@ -9,9 +9,8 @@ __all__ = ['NASBench201Space']
 import hashlib
 import importlib.util
 import io
+import itertools
 import pickle
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,9 +24,11 @@ from analognas.core import (
     MissingExtraError,
     cache_dir,
     check_choice,
-    write_atomic,
 )
+from ..core.arrays import read_arrays
+from ..core.files import read_bounded
 from ..core.deprecated import renamed
+from ..core.files import write_cache
 from .config_space import ConfigSpace
 from .families import NASBENCH201, CellFamily, find_family
 from .nasbench201_cells import EDGE_NAMES, all_cells, check_cells
@@ -156,6 +157,9 @@ def _parse_published(raw: bytes) -> dict[str, np.ndarray]:
         raise FileFormatError(f"This is not the data file of AnalogNAS-Bench: {e}.") from e
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #809bc43f
+MAX_PUBLISHED = 256 * 2**20  # bytes of the data file
+
+
 def _published_file() -> Path:
     "Return the data file of the installed package; raise `MissingExtraError` without it."
     spec = importlib.util.find_spec("analognasbench")  # does not run a top-level package
@@ -171,7 +175,7 @@ def _read_published() -> dict[str, np.ndarray]:
     path = _published_file()
     if not path.exists():
         raise FileFormatError(f"{path} is missing: reinstall analog-nasbench=={TABLE_VERSION}.")
-    raw = path.read_bytes()
+    raw = read_bounded(path, MAX_PUBLISHED)
     found = hashlib.sha256(raw).hexdigest()
     if found != TABLE_SHA256:
         raise FileFormatError(
@@ -181,49 +185,45 @@ def _read_published() -> dict[str, np.ndarray]:
     return _parse_published(raw)
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #16c26a79
-TABLE_COLUMNS = (
-    *TABLE_ACCURACIES.values(),
-    *(
-        f"{prefix}{kind}_{t}"
-        for prefix in TABLE_SERIES.values()
-        for kind in ("acc", "std")
-        for t in TABLE_TIMES
-    ),
-)
+def _column_names() -> list[str]:
+    "Return the names of the measured columns, in order."
+    names = list(TABLE_ACCURACIES.values())
+    for prefix, kind in itertools.product(TABLE_SERIES.values(), ("acc", "std")):
+        names += [f"{prefix}{kind}_{t}" for t in TABLE_TIMES]
+    return names
+
+
+TABLE_COLUMNS = _column_names()
+MAX_TABLE = 64 * 2**20  # bytes of the arrays, which have 3 MB
 _SHAPES = {"cells": (15_625, 6)} | dict.fromkeys(TABLE_COLUMNS, (15_625,))
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray]:
     "Return the arrays of the cache file; raise `FileFormatError` if it is damaged."
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _SHAPES}
+        found = read_arrays(path, MAX_TABLE)
+        arrays = {name: found[name] for name in _SHAPES}
         if any(arrays[name].shape != shape for name, shape in _SHAPES.items()):
             raise ValueError(f"shapes {[a.shape for a in arrays.values()]}")
         if not np.array_equal(arrays["cells"], all_cells()):
             raise ValueError("its cells are not the 15,625 in order")
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("NaN or infinity")
+    except (ValueError, KeyError, TypeError) as e:
         raise FileFormatError(
             f"{path} is damaged ({e}). Delete it: it will be made again from analog-nasbench."
         ) from e
     return arrays
 
 
-def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    "Store the arrays, in ascending order of cells."
+def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    "Store the arrays, in ascending order of cells, and return them in that order."
     order = np.lexsort(arrays["cells"].T[::-1])
     buffer = io.BytesIO()
     ordered = {name: arrays[name][order] for name in _SHAPES}
     np.savez_compressed(buffer, allow_pickle=False, **ordered)
-    write_atomic(path, buffer.getvalue())
+    write_cache(path, buffer.getvalue())
+    return ordered
 
 # %% ../../nbs/search_spaces/80_nasbench201.ipynb #ad0ca0a4
 def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
@@ -239,9 +239,10 @@ def load_table() -> pd.DataFrame:  # 15,625 rows, in ascending order of cells
     the package analog-nasbench, later ones a file in `cache_dir()`. Raises `MissingExtraError`
     without the package, and `FileFormatError` if a file is damaged or has another version."""
     path = cache_dir() / f"analog-nasbench-{TABLE_VERSION}-full.npz"
-    if not path.exists():
-        _write_cache(path, _read_published())
-    arrays = _read_cache(path)
+    if path.exists():
+        arrays = _read_cache(path)
+    else:
+        arrays = _write_cache(path, _read_published())
     columns: dict[str, np.ndarray] = {}
     for i, name in enumerate(EDGE_NAMES):
         columns[name] = arrays["cells"][:, i].astype(int)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ..core import ConfigError
-from .layers import LayerShape
+from .layers import LayerShape, check_exact
 
 # %% ../../nbs/search_spaces/22_nasbench201_cells.ipynb #7a9a7cbc
 # (from, to); edges into a node come before those out of it
@@ -169,6 +169,10 @@ def cell_layers(
 ) -> Iterator[LayerShape]:  # "stem" first, "classifier" last
     "Yield every convolution and the classifier of each cell's network, kind by kind."
     ops = check_cells(cells)
+    widest = max(channels * 2 ** (STAGES - 1), *input_dim[:1], classes)
+    convolutions = 6 * STAGES * cells_per_stage + 3 * STAGES
+    pixels = (input_dim[1], input_dim[2])
+    check_exact("A network of this skeleton", convolutions, 9, widest, widest, *pixels)
     count3 = cells_per_stage * (ops == CONV3X3).sum(axis=1)
     count1 = cells_per_stage * (ops == CONV1X1).sum(axis=1)
     rows, cols = input_dim[1:]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import ConfigError
 from ..core.deprecated import renamed
-from .layers import LayerShape
+from .layers import LayerShape, check_exact
 
 # %% ../../nbs/search_spaces/20_resnet_stats.ipynb #ee9cb4c9
 MAX_GROUPS = 5
@@ -145,6 +145,37 @@ def _branches(name: str, g: _Group, c_in, pixels_in, count) -> Iterator[LayerSha
     yield _conv(f"{name}.bottleneck.1", mid, mid, 3, pixels, bottleneck)
     yield _conv(f"{name}.bottleneck.2", mid, c_out, 1, pixels, bottleneck)
 
+# %% ../../nbs/search_spaces/20_resnet_stats.ipynb #96c25500
+NARROWEST = 1e-3  # widening factor: channels are divided by it
+
+
+def check_countable(
+    columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
+) -> None:
+    """Raise `ConfigError` for architectures whose numbers do not fit into 64 bits.
+
+    The bound takes the widest, deepest and most branched group for all of them."""
+    if len(columns["M"]) == 0:
+        return
+    groups = range(1, MAX_GROUPS + 1)
+    factors = np.concatenate([np.asarray(columns[f"widenfact{m}"], float) for m in groups])
+    narrowest = min(1.0, factors[factors > 0].min(initial=1.0))
+    if narrowest < NARROWEST:
+        raise ConfigError(f"A widenfact must be at least {NARROWEST:g}; got {narrowest:g}.")
+    channels = _largest(columns, "out_channel0") / narrowest**MAX_GROUPS
+    blocks = max(_largest(columns, f"R{m}") * _largest(columns, f"B{m}") for m in groups)
+    pixels = float(input_dim[1]) * input_dim[2]
+    stem = float(input_dim[0]) * STEM_KERNEL**2
+    widest = max(channels, stem, float(classes))
+    # A block has at most three convolutions of 3 x 3, a group a shortcut besides.
+    convolutions = MAX_GROUPS * (3 * max(blocks, 1.0) + 1) + 2
+    check_exact("An architecture of this size", convolutions, 9, widest, widest, pixels)
+
+
+def _largest(columns: Mapping[str, np.ndarray], name: str) -> float:
+    "Return the largest value of a hyperparameter in a population."
+    return float(np.max(columns[name]))
+
 # %% ../../nbs/search_spaces/20_resnet_stats.ipynb #91c3d1b1
 def resnet_layers(
     columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
@@ -155,6 +186,7 @@ def resnet_layers(
 
     Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
+    check_countable(columns, input_dim, classes)
     channels = _integers(columns, "out_channel0")
     yield _conv("stem", input_dim[0], channels, STEM_KERNEL, input_dim[1] * input_dim[2])
     for m, g in enumerate(_groups(columns, input_dim), 1):

@@ -21,7 +21,7 @@ def short_count(n: int) -> str:
     "Return a count of any size in a few characters."
     if n < 1_000_000:
         return f"{n:,}"
-    exponent = math.log10(n)
+    exponent = math.log10(n)  # of a whole number of any size
     return f"{10 ** (exponent % 1):.2f}e{math.floor(exponent)}"
 
 
@@ -62,5 +62,5 @@ def reading_space() -> Iterator[None]:
     "Turn the errors of reading a space into `FileFormatError`."
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise FileFormatError(f"This is not a search space written by to_json: {e!r}.") from e
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as e:
+        raise FileFormatError(f"This is not a search space written by to_json: {e!r:.500}.") from e

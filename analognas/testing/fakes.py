@@ -21,7 +21,11 @@ from ..training.labels import TARGETS, LabelSet
 
 # %% ../../nbs/testing/05_fakes.ipynb #caddb36f
 class FunctionEvaluator(Evaluator):
-    "Predict by a function that is given."
+    """Predict by a function that is given.
+
+    What it returns may be scores. With `percent = True` the range of percentages is checked."""
+
+    percent = False
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class WrappedEvaluator(Evaluator):
         measured: bool | None = None,  # count predictions as measurements? None: as `evaluator`
     ):
         self.evaluator = evaluator
+        self.percent = evaluator.percent
         self.measured = evaluator.measured if measured is None else measured
 
     def _check_space(self, space: ConfigSpace) -> None:

@@ -12,8 +12,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from aihwkit.simulator.configs import InferenceRPUConfig
-from aihwkit.simulator.parameters.enums import RPUDataType
 from torch import Tensor, nn
 
 from ..analog.convert import conversion_report, digital_state_dict, to_aihwkit
@@ -23,6 +21,7 @@ from ..analog.noise import torch_seed
 from ..analog.programming import drift, program
 from ..analog.report import DIGITAL
 from ..core import ConfigError
+from ..core.errors import aihwkit_imports
 from analognas.testing.subjects import (
     BACKWARD,
     CONTEXTS,
@@ -49,6 +48,10 @@ from analognas.testing.tensors import (
     strided,
     tiled,
 )
+
+with aihwkit_imports():
+    from aihwkit.simulator.configs import InferenceRPUConfig
+    from aihwkit.simulator.parameters.enums import RPUDataType
 
 # %% ../../nbs/testing/30_layers.ipynb #0751e604
 class LayerConformance(Subject):

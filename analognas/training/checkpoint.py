@@ -18,12 +18,24 @@ import torch
 from torch import nn
 
 from ..core import ConfigError, write_atomic
+from ..core.files import check_stored, read_bounded
 
 # %% ../../nbs/training/15_checkpoint.ipynb #798c84d1
 # phases of a measurement, in order
 DIGITAL = "digital"
 HARDWARE_AWARE = "hardware-aware"
 READING = "reading"
+MAX_CHECKPOINT = 16 * 2**30  # bytes: a billion parameters and the optimizer's values for each
+
+
+def _check_state(state: dict) -> None:
+    "Raise `ValueError` for values that no measurement has written."
+    if state["phase"] not in (DIGITAL, HARDWARE_AWARE, READING):
+        raise ValueError(f"no phase is called {state['phase']!r}")
+    if not isinstance(state["epoch"], int) or state["epoch"] < 0:
+        raise ValueError("its epoch is no whole number")
+    if not isinstance(state["seconds"], float) or not isinstance(state["acc"], list):
+        raise ValueError("its seconds or its accuracies are of the wrong kind")
 
 # %% ../../nbs/training/15_checkpoint.ipynb #b18c839e
 class Checkpoint:
@@ -50,8 +62,11 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return
         try:
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            raw = read_bounded(self.path, MAX_CHECKPOINT)
+            check_stored(raw, str(self.path))
+            state = torch.load(io.BytesIO(raw), weights_only=True, map_location="cpu")
             held = state["about"]
+            _check_state(state)
         except Exception as e:  # noqa: BLE001 - torch raises many kinds for a damaged file
             logging.getLogger("analognas").warning(
                 "The checkpoint %s cannot be read (%r): this measurement starts over.", self.path, e

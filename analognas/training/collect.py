@@ -24,8 +24,10 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
+from ..core.processes import Terminated
 from ..datasets.base import Dataset
 from ..search_spaces.config_space import ConfigSpace
+from .choices import check_placements
 from .collector import Collector, checkpoint_folder, varies_data
 from .label_store import LabelStore, label_set
 from .labels import save_label_set
@@ -101,6 +103,10 @@ def _run_processes(job: _Job, processes: int, watch: Callable[[], Any], tally: T
         while any(worker.is_alive() for worker in workers):
             wait([w.sentinel for w in workers if w.is_alive()], 0.5)
             watch()
+    except Terminated:  # which has reached this process alone
+        for worker in workers:
+            worker.terminate()
+        raise
     finally:
         for worker in workers:
             worker.join()  # after Ctrl-C, which reaches all of them
@@ -246,6 +252,7 @@ def _check_run(
     check_device(device)
     create_rpu_config(plan.preset)
     check_repeats(space)
+    check_placements(space)
 
 
 def _metadata_of(space: ConfigSpace, data: Dataset, plan: CollectionPlan, device: str) -> dict:
@@ -272,8 +279,8 @@ def collect(
 ) -> LabelStore:  # the filled store
     """Measure the architectures of a plan.
 
-    Resumable, and several processes may run the same call at once. Values of the training and of
-    the chip that an architecture's config chooses take the place of the plan's.
+    Resumable, and several processes may run the same call at once. What an architecture's config
+    chooses of training, chip and placement takes the place of the plan's.
 
     An architecture that fails is recorded with its error and does not stop the rest. A kill
     costs one epoch of the network in progress. Raises `ConfigError`, before any task is claimed,

@@ -25,11 +25,11 @@ from ..analog.programming import program, reset_programming
 from ..core.storage import Heartbeat
 from ..datasets.base import Dataset
 from ..search_spaces.scopes import TRAINING
+from .choices import chosen_recipe
 from .label_store import LabelStore
 from analognas.training.protocol import (
     Checkpoint,
     Protocol,
-    chosen_recipe,
     prepare,
     splits,
     train_and_measure,
@@ -129,7 +129,15 @@ class Collector:
     def run(self, after: Callable[[], Any] = lambda: None) -> None:
         """Measure until no task is left, or none that can be ended in time.
 
-        `after` is called after each."""
+        `after` is called after each. Ctrl-C leaves no claim."""
+        try:
+            self._run(after)
+        except KeyboardInterrupt:
+            self.store.tasks.release_own()
+            raise
+
+    def _run(self, after: Callable[[], Any]) -> None:
+        "Measure until no task is left, or none that can be ended in time."
         while task := self.store.claim(None if self.end is None else self.fits):
             task_id, config, _ = task
             if self.end is None or self.in_time(config):

@@ -162,6 +162,10 @@ class LabelStore:
         "Return how many tasks are open, claimed, done and failed."
         return self.tasks.counts()
 
+    def claims(self) -> list[tuple[str, int, int]]:
+        "Return (host, process number, number of tasks) of those who work now."
+        return self.tasks.claims()
+
     def _record(self, config: str, seed: int, result: str | None, seconds, part) -> Record:
         "Return a row of the file as a record."
         parse = self.tasks.parse_object

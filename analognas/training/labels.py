@@ -7,12 +7,14 @@ __all__ = ['LabelSet', 'save_label_set', 'load_label_set', 'concat_label_sets']
 
 # %% ../../nbs/training/30_labels.ipynb #0451e8f9
 import hashlib
+import io
 import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,8 @@ from analognas.core import (
     write_atomic,
     write_json,
 )
-from ..search_spaces.hyperparameter import as_plain
+from ..core.files import parse_json, read_bounded
+from ..search_spaces.values import as_plain
 
 # %% ../../nbs/training/30_labels.ipynb #a253937e
 TARGETS = ("acc_1d", "avm", "std_1d")  # percent, percentage points, percentage points
@@ -106,6 +109,8 @@ if "__file__" in globals():
 else:
     _HERE = Path("../analognas/training")
 LABEL_SETS = _HERE / "label_sets"
+MAX_TABLE = 512 * 2**20  # bytes of a CSV; a million rows of ours have about 200 MB
+MAX_COLUMNS = 10_000  # of a CSV; pandas takes minutes for millions
 _NEW = ".new"  # what the name of a CSV ends in until the JSON that belongs to it is written
 
 # %% ../../nbs/training/30_labels.ipynb #e701e05e
@@ -146,15 +151,21 @@ def load_label_set(name: str, folder: str | Path = LABEL_SETS) -> LabelSet:
     about = read_json(folder / f"{name}.json")
     path = _matching_csv(folder / f"{name}.csv", about)
     try:
+        _check_description(about)
+        raw = read_bounded(path, MAX_TABLE)
+        if raw.partition(b"\n")[0].count(b",") > MAX_COLUMNS:
+            raise ValueError(f"it has more than {MAX_COLUMNS:,} columns")
         coded = about.get("coded", [])
         words = dict.fromkeys([*about["words"], *coded], str)  # "None" and "1" are words there
-        table = pd.read_csv(path, dtype=words, keep_default_na=False)
+        table = pd.read_csv(io.BytesIO(raw), dtype=words, keep_default_na=False)
         for c in coded:
-            table[c] = pd.Series(map(json.loads, table[c]), index=table.index, dtype=object)
+            table[c] = pd.Series(
+                [_category(c, text) for text in table[c]], index=table.index, dtype=object
+            )
         labels = LabelSet(name, table, list(about["hyperparameters"]), about["facts"])
         rows = int(about["rows"])
-    except (KeyError, ValueError, TypeError) as e:
-        raise FileFormatError(f"Label set {name!r} in {folder} is damaged: {e!r}") from e
+    except (LookupError, ValueError, TypeError, ArithmeticError, OSError) as e:
+        raise FileFormatError(f"Label set {name!r} in {folder} is damaged: {e!r:.500}") from e
     if len(labels) != rows:
         raise FileFormatError(
             f"Label set {name!r} in {folder} has {len(labels)} rows where {rows} were written: "
@@ -178,6 +189,24 @@ def _needs_json(values: pd.Series) -> bool:
     return not (kinds <= {int, float} or kinds <= {str})
 
 
+def _check_description(about: Mapping) -> None:
+    "Raise `TypeError` for a description whose parts are of the wrong kind."
+    for key in ("hyperparameters", "words", "coded"):
+        names = about.get(key, []) if key == "coded" else about[key]
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise TypeError(f"{key} is no list of names")
+    if not isinstance(about["facts"], dict) or not isinstance(about["rows"], int):
+        raise TypeError("facts is no object, or rows no whole number")
+
+
+def _category(column: str, text: str) -> Any:
+    "Return a value that was written as JSON; `TypeError` for lists and objects."
+    value = parse_json(text, f"a value of {column!r}")
+    if isinstance(value, list | dict):
+        raise TypeError(f"{column} holds {text!r:.60}, which is no category")
+    return value
+
+
 def _sha256(raw: bytes) -> str:
     "Return the SHA-256 of a CSV, whichever line ends a checkout gave it."
     return hashlib.sha256(raw.replace(b"\r\n", b"\n")).hexdigest()
@@ -188,7 +217,7 @@ def _matching_csv(path: Path, about: Mapping) -> Path:
     if "sha256" not in about:  # written by 0.1.0
         return path
     for candidate in (path, Path(f"{path}{_NEW}")):
-        if candidate.is_file() and _sha256(candidate.read_bytes()) == about["sha256"]:
+        if candidate.is_file() and _sha256(read_bounded(candidate, MAX_TABLE)) == about["sha256"]:
             return candidate
     raise FileFormatError(
         f"Label set {path.stem!r} in {path.parent} is damaged: its CSV is not what its JSON was "

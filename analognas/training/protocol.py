@@ -14,19 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from aihwkit.optim import AnalogSGD
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..analog.batches import gather, map_inputs, take_rows
-from ..analog.convert import to_analog
-from ..analog.hardware import create_rpu_config
-from ..analog.measure import accuracy, eval_mode, stream_drift
 from ..analog.noise import torch_seed
 from analognas.core import (
     ConfigError,
     DriftRecord,
-    HardwareConfig,
     Placement,
     Protocol,
     renamed,
@@ -35,6 +30,7 @@ from analognas.core import (
 from ..datasets.base import Dataset, hold_out
 from .augment import Augment, augment_for
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
+from .choices import chosen_placement, chosen_recipe, fitting_placement
 from analognas.training.fit import (
     Fit,
     Loss,
@@ -45,7 +41,6 @@ from analognas.training.fit import (
     kit_optimizer,
     one_cycle,
 )
-from .placements import step_placements
 
 # %% ../../nbs/training/20_protocol.ipynb #e25b2795
 _all_ = ["Protocol"]  # which is offered here, too
@@ -156,6 +151,13 @@ def _sgd(protocol: Protocol, phase: str, kind: Callable = torch.optim.SGD) -> Ma
     lr = protocol.lr if phase == DIGITAL else protocol.hwa_lr
     return one_cycle(kind, lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
 
+
+def _kit_sgd(protocol: Protocol) -> MakeOptimizer:
+    "Return what makes aihwkit's optimizer for the tiles of its own."
+    from aihwkit.optim import AnalogSGD
+
+    return _sgd(protocol, HARDWARE_AWARE, AnalogSGD)
+
 # %% ../../nbs/training/20_protocol.ipynb #174e2fb9
 def train_digital(
     model: nn.Module,  # the network; trained in place
@@ -194,7 +196,13 @@ def train_hardware_aware(
     distillation_weight: float = 0.5,  # of those targets, 0 to 1; 1: the data's are not used
     placement: Placement | Sequence[str] | None = None,  # in training; or kinds to draw from
 ) -> nn.Module:  # an analog network, in evaluation mode
-    "Convert to analog layers and continue training with the chip's noise in the forward pass."
+    """Convert to analog layers and continue training with the chip's noise in the forward pass.
+
+    Raises `MissingExtraError` without aihwkit."""
+    from analognas.analog.convert import to_analog  # needs aihwkit, digital training does not
+    from analognas.analog.measure import eval_mode
+    from analognas.training.placements import step_placements
+
     objective = Objective(loss, get_output)
     if distillation is not None:
         objective = Objective(loss, get_output, model, distillation, distillation_weight)
@@ -202,7 +210,7 @@ def train_hardware_aware(
         analog = to_analog(model, rpu_config)
         make = optimizer or _sgd(protocol, HARDWARE_AWARE)
         if has_kit_tiles(analog):
-            make = kit_optimizer(optimizer or _sgd(protocol, HARDWARE_AWARE, AnalogSGD))
+            make = kit_optimizer(optimizer or _kit_sgd(protocol))
             checkpoint = drop_file(checkpoint)
         with step_placements(analog, placement, objective) as placed:
             _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, placed)
@@ -218,7 +226,7 @@ class Measurement:
     # of the analog network before programming: converters and output noise only, percent
     acc_hwa: float
     seconds: float  # wall-clock time it took
-    model: nn.Module  # the hardware-aware trained analog network
+    model: nn.Module  # the hardware-aware trained network, with its digital layers if there are any
 
     def to_dict(self) -> dict:
         "Return everything but the network, for JSON."
@@ -255,35 +263,6 @@ def check_device(device: str | torch.device) -> None:
             f"The device {str(device)!r} cannot be used ({reason}). Available: {here}."
         ) from e
 
-# %% ../../nbs/training/20_protocol.ipynb #8ac39928
-def chosen_recipe(
-    space: Any,  # a `ConfigSpace`; another space has no choices of training and chip
-    config: Mapping,
-    protocol: Protocol,
-    chip: Any,  # a `HardwareConfig`, an aihwkit configuration, or None for the "pcm" preset
-) -> tuple[Protocol, Any]:  # the protocol, and aihwkit's configuration or None
-    """Return the training and the chip of a config, which changes those that are given.
-
-    Raises `ConfigError` if a config chooses fields of a chip that is given as aihwkit's."""
-    if not hasattr(space, "split"):
-        return protocol, _for_aihwkit(chip)
-    parts = space.split(config)
-    if not parts.hardware:
-        return parts.protocol(protocol), _for_aihwkit(chip)
-    if chip is not None and not isinstance(chip, HardwareConfig):
-        raise ConfigError(
-            f"The config chooses {', '.join(parts.hardware)} of the chip, so the chip must be a "
-            f"HardwareConfig; got {type(chip).__name__}."
-        )
-    return parts.protocol(protocol), create_rpu_config(parts.chip(chip or HardwareConfig()))
-
-
-def _for_aihwkit(chip: Any) -> Any:
-    "Return aihwkit's configuration of a `HardwareConfig`, and anything else as it is."
-    if isinstance(chip, HardwareConfig):
-        return create_rpu_config(chip)
-    return chip
-
 # %% ../../nbs/training/20_protocol.ipynb #57a16412
 def train_and_measure(
     space: Any,  # the search space: anything with `build_network(config)`
@@ -296,15 +275,20 @@ def train_and_measure(
     device: str | torch.device = "cpu",  # where to train and measure
     # where to continue, if a process was killed; None keeps nothing
     checkpoint: Checkpoint | None = None,
+    placement: Placement | None = None,  # which layers stay digital; None: all are analog
 ) -> Measurement:  # accuracies and the trained network
     """Train digitally, train hardware-aware, program, and measure the accuracy over time.
 
-    Values of the training and of the chip that the config chooses take the place of the given ones.
+    What the config chooses of the training, the chip and the placement takes the place of what is
+    given. Layers that stay digital are so in hardware-aware training and when the accuracy is read.
     The same seed gives the same result on the same machine. With a `checkpoint` a process that is
     killed loses one epoch at most, and the result is the same. Raises `ConfigError` for a config
-    that is not of the space and for a device that does not work."""
+    that is not of the space and for a device that does not work, `MissingExtraError` without
+    aihwkit."""
     protocol, rpu_config = chosen_recipe(space, config, protocol, rpu_config)
-    run = _Run(data, protocol, rpu_config, seed, progress, device, checkpoint or Checkpoint())
+    kept = checkpoint or Checkpoint()
+    placed = chosen_placement(space, config, placement)
+    run = _Run(data, protocol, rpu_config, seed, progress, device, kept, placed)
     return run.measure(lambda: space.build_network(config))
 
 # %% ../../nbs/training/20_protocol.ipynb #8ccc7b8b
@@ -340,30 +324,46 @@ class _Run:
     progress: bool
     device: str | torch.device
     kept: Checkpoint
+    placement: Placement | None = None
 
     def __post_init__(self):
         check_device(self.device)
-        about = {"protocol": asdict(self.protocol), "seed": self.seed}
+        about: dict[str, Any] = {"protocol": asdict(self.protocol), "seed": self.seed}
+        if self.placement is not None:
+            about["placement"] = self.placement.to_dict()
         self.kept.open(about | {"dataset": self.data.info.name})
         self.data, self.protocol = prepare(self.data, self.protocol, self.device)
 
     def measure(self, make_network: Callable[[], nn.Module]) -> Measurement:
         "Do all phases."
+        from analognas.analog.measure import accuracy  # needs aihwkit: fail before the training
+
         # TF32 would change the results of a GPU.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             s_init, s_train, s_hwa, s_drift = spawn_seeds(self.seed, 4)
             with torch_seed(s_init):
                 model = make_network().to(self.device)
+            self.placement = fitting_placement(model, self.placement)
             self._train_digital(model, s_train)
-            analog = self._train_hardware_aware(model, s_hwa)
+            analog = self._place(self._train_hardware_aware(model, s_hwa))
             with torch_seed(s_drift):
                 acc_hwa = accuracy(analog, *self.data.test)
             drift = self._read(analog, s_drift)
         acc_digital = self.kept.state["acc_digital"]
         return Measurement(drift, acc_digital, acc_hwa, self.kept.seconds, analog)
 
+    def _place(self, analog: nn.Module) -> nn.Module:
+        "Return the network with the layers that stay digital; int8 ranges are those in training."
+        from analognas.analog.placing import place
+
+        if self.placement is None:
+            return analog
+        return place(analog, self.placement, calibration=self.data.x_train).eval()
+
     def _train_digital(self, model: nn.Module, seed: int) -> None:
         "Train digitally, or load what a killed process had trained."
+        from analognas.analog.measure import accuracy
+
         if self.kept.state["phase"] == DIGITAL:
             train_digital(model, self.data, self.protocol, seed, self.progress, self.kept)
             self.kept.write(
@@ -376,9 +376,18 @@ class _Run:
 
     def _train_hardware_aware(self, model: nn.Module, seed: int) -> nn.Module:
         "Train hardware-aware, or load what a killed process had trained."
+        from analognas.analog.convert import to_analog
+
         if self.kept.state["phase"] == HARDWARE_AWARE:
             analog = train_hardware_aware(
-                model, self.data, self.rpu_config, self.protocol, seed, self.progress, self.kept
+                model,
+                self.data,
+                self.rpu_config,
+                self.protocol,
+                seed,
+                self.progress,
+                self.kept,
+                placement=self.placement,
             )
             if not has_kit_tiles(analog):
                 self.kept.write(phase=READING, epoch=0, optimizer={}, model=analog.state_dict())
@@ -387,9 +396,22 @@ class _Run:
         analog.load_state_dict(self.kept.state["model"])
         return analog
 
+    def _is_digital(self, model: nn.Module) -> bool:
+        "Return whether no layer is left on tiles, so that every reading is the same."
+        from analognas.analog.placing import layer_names
+
+        if self.placement is None:
+            return False
+        return "analog" not in self.placement.kinds(layer_names(model)).values()
+
     def _read(self, analog: nn.Module, seed: int) -> DriftRecord:
         "Measure the drift, repeat by repeat, without those that a killed process had measured."
+        from analognas.analog.measure import accuracy, stream_drift
+
         times = self.protocol.t_inference
+        if self._is_digital(analog):
+            value = accuracy(analog, *self.data.test)
+            return DriftRecord(times, np.full((self.protocol.n_rep, len(times)), value))
         rows = [list(row) for row in self.kept.state["acc"]]
         stream = stream_drift(
             analog, self.data.test, times, self.protocol.n_rep, seed, first=len(rows)

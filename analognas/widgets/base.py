@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,13 +84,17 @@ class LatestJobThread:
         self._changed = threading.Condition()
         self._busy = False
         self._closed = False
+        self._dropped = False  # was an item left undone because of `close`?
         self._items: list[object] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: object) -> None:
-        "Submit an item; it replaces one that has not begun."
+        "Submit an item; it replaces one that has not begun. After `close` nothing is begun."
         with self._changed:
+            if self._closed:
+                self._dropped = True
+                return
             self._items = [item]
             self._changed.notify_all()
 
@@ -107,14 +112,18 @@ class LatestJobThread:
         return self.is_stale
 
     def wait(self, timeout: float | None = None) -> bool:  # seconds
-        "Wait until all work is done; return False if that took longer than `timeout`."
+        """Wait until all work is done.
+
+        Return False if that took longer than `timeout`, or if `close` came before."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._items and not self._busy, timeout)
+            idle = self._changed.wait_for(lambda: not self._items and not self._busy, timeout)
+            return idle and not self._dropped
 
     def close(self) -> None:
         "End the work at its next `yield` and wait for the thread."
         with self._changed:
             self._closed = True
+            self._dropped = self._dropped or bool(self._items)
             self._items = []
             self._changed.notify_all()
         if threading.current_thread() is not self._thread:
@@ -166,6 +175,9 @@ def error_text(error: BaseException) -> str:
     return " ".join([message, *getattr(error, "__notes__", [])])
 
 # %% ../../nbs/widgets/10_base.ipynb #693bc0cd
+_MAX_SNAPSHOTS = 8  # cells whose snapshots follow a panel; running a cell again counts anew
+
+
 class Panel(ABC):
     """Show controls beside a figure and a table.
 
@@ -182,7 +194,8 @@ class Panel(ABC):
         self.view: PanelOutput | None = None  # the output shown now
         self.status = ""  # the text of the line of status
         self.status_is_error = False
-        self._snapshot: Any = None  # the handle of the output under the panel
+        # handles of the outputs under the panel, one for each cell that shows it
+        self._snapshots: deque[Any] = deque(maxlen=_MAX_SNAPSHOTS)
         self._status_line = W.HTML()
         # shrinks rather than going below the controls
         self._output = W.HTML(layout={"flex": "1 1 26em", "min_width": "0"})
@@ -214,7 +227,9 @@ class Panel(ABC):
         self._latest.put((time.perf_counter(), self.settings))
 
     def wait(self, timeout: float | None = None) -> bool:  # seconds
-        "Wait until the output is final; return False if that took longer than `timeout`."
+        """Wait until the output is final.
+
+        Return False if that took longer than `timeout`, or if the panel was closed before."""
         return self._latest.wait(timeout)
 
     def set_status(self, text: str, error: bool = False) -> None:
@@ -233,8 +248,8 @@ class Panel(ABC):
         self.view = view
         shown = view._repr_html_()
         self._output.value = shown
-        if self._snapshot is not None:
-            self._snapshot.update(HTML(f"{_SNAPSHOT}{shown}</div>"))
+        for snapshot in self._snapshots:
+            snapshot.update(HTML(f"{_SNAPSHOT}{shown}</div>"))
 
     def close(self) -> None:
         "End the thread and remove the widgets; the snapshot stays."
@@ -266,7 +281,7 @@ class Panel(ABC):
 
     def _ipython_display_(self) -> None:
         display(self.widget)
-        self._snapshot = display(HTML(""), display_id=True)
+        self._snapshots.append(display(HTML(""), display_id=True))
         if self.view is None:
             self.refresh()
         else:

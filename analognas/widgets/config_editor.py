@@ -18,7 +18,7 @@ from ..core import ConfigError, check_choice
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.hyperparameter import SCOPES, Hyperparameter
 from ..search_spaces.nasbench201_cells import OPERATIONS
-from ..search_spaces.scopes import ARCHITECTURE, HARDWARE, TRAINING
+from ..search_spaces.scopes import ARCHITECTURE, HARDWARE, PLACEMENT, TRAINING
 from . import controls
 
 # %% ../../nbs/widgets/16_config_editor.ipynb #807deca7
@@ -64,8 +64,11 @@ def _range_slider(hyp: Hyperparameter, value: float, tooltip: str) -> W.Widget:
 def hyperparameter_control(hyp: Hyperparameter, value: Any) -> W.Widget:
     "Return a control of a hyperparameter that shows `value`."
     meaning, names = _MEANINGS.get(without_number(hyp.name), ("hyperparameter", {}))
-    if hyp.scope != ARCHITECTURE:
+    if hyp.scope == PLACEMENT:
+        meaning = "what computes these layers"
+    elif hyp.scope != ARCHITECTURE:
         meaning = f"chosen for the {hyp.scope}"
+    if hyp.scope != ARCHITECTURE:
         names = {}
     tooltip = f"{meaning}: {hyp.description}"
     if hyp.type == "categorical" or names:
@@ -119,7 +122,7 @@ def add_hyperparameter_text(
 
     Raises `ConfigError` if the text cannot be read or the values are not valid."""
     ends = _ENDS.fullmatch(values)
-    if ends is not None:
+    if ends is not None and scope != PLACEMENT:
         numbers: list[Any] = [_parse_value(text) for text in ends.groups() if text is not None]
         _add(space, scope)(name.strip(), kind, *numbers)
         return
@@ -131,13 +134,23 @@ def add_hyperparameter_text(
         )
     if scope == ARCHITECTURE:
         space.add_hyperparameter_range(name.strip(), kind, listed)
+    elif scope == PLACEMENT:
+        _add_placement(space, name, kind, listed)
     else:
         choices = [_TRUTH.get(value, value) for value in listed]
         _add(space, scope)(name.strip(), kind, range=choices)
 
 
+def _add_placement(space: ConfigSpace, names: str, kind: str, kinds: list[Any]) -> None:
+    "Add a hyperparameter of the placement; commas part the names or patterns of its layers."
+    if kind != "categorical":
+        raise ConfigError(f"A placement is categorical: a list of kinds; got type {kind!r}.")
+    modules = [name.strip() for name in names.split(",") if name.strip()]
+    space.add_placement_hyperparameter(", ".join(modules), modules, kinds)
+
+
 def _add(space: ConfigSpace, scope: str) -> Callable[..., None]:
-    "Return the method that adds a hyperparameter of a scope."
+    "Return the method that adds a hyperparameter of a scope between two ends."
     methods: dict[str, Callable[..., None]] = {
         ARCHITECTURE: space.add_hyperparameter,
         TRAINING: space.add_training_hyperparameter,

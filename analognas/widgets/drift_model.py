@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from aihwkit.nn.modules.base import AnalogLayerBase
 from torch import Tensor, nn
 
 from ..analog.calibration import calibrate_input_ranges
@@ -44,6 +43,7 @@ from analognas.core import (
     check_number,
     check_times,
 )
+from ..training.fit import has_kit_tiles
 from ..training.protocol import subsample
 from .candidates import COMPUTE_LOCK, Candidate
 
@@ -95,7 +95,7 @@ def calibrate(candidate: Candidate) -> CalibratedNetwork:
     Raises `ConfigError` for layers that the fast simulation does not cover."""
     model = copy.deepcopy(candidate.model).eval()
     x = candidate.data[0]
-    if any(isinstance(m, AnalogLayerBase) for m in model.modules()):
+    if has_kit_tiles(model):
         model = from_aihwkit(model)
     layers = {name: m for name, m in model.named_modules() if isinstance(m, AnalogLayer)}
     with digital_layers(model, list(layers)):
@@ -165,7 +165,7 @@ class DriftSettings:
             )
         check_number("n_rep", self.n_rep, low=1, integer=True)
         check_number("n_images", self.n_images, low=1, integer=True)
-        check_number("seed", self.seed, low=0, integer=True)
+        check_number("seed", self.seed, low=0, high=2**63 - 1, integer=True)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "DriftSettings":

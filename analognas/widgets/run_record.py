@@ -17,7 +17,7 @@ import pandas as pd
 from ..core import read_json
 from ..search_algorithms.history import score_of
 from ..search_algorithms.pareto import with_unit
-from ..search_algorithms.registry import read_settings
+from ..search_algorithms.registry import read_settings, settings_of
 from analognas.search_algorithms.run_directory import (
     BASELINE,
     SEARCH,
@@ -99,7 +99,8 @@ def read_run(
     path = Path(path)
     settings = read_settings(path)
     if space is None:
-        space = ConfigSpace.from_dict(settings["space"])
+        with settings_of(path):
+            space = ConfigSpace.from_dict(settings["space"])
     evaluations = read_evaluations(path)
     summary = path / "summary.json"
     finished = summary.exists() and not read_json(summary).get("interrupted", True)
@@ -129,7 +130,7 @@ def has_static_params(space: ConfigSpace) -> bool:
 def _hyperparameter_table(space: ConfigSpace, configs: list[dict]) -> pd.DataFrame:
     """Return the hyperparameters that are active in any of the configs; a dash where they are not.
 
-    First those of the architecture, then those of the training, then those of the chip."""
+    First those of the architecture, then those of training, chip and placement."""
     columns = {}
     for name in [name for scope in SCOPES for name in space.names_in(scope)]:
         active = np.array([space.is_active(name, config) for config in configs])

@@ -73,13 +73,14 @@ def _hyperparameter_form() -> dict[str, W.Widget]:
             "belongs to",
             ARCHITECTURE,
             SCOPES,
-            "the network, or a field of Protocol or of HardwareConfig, which has its name",
+            "the network; a field of Protocol or of HardwareConfig, which has its name; or layers, "
+            "which are named",
         ),
         "values": controls.number_field(
             "values",
             None,
             "ends, as in 1 to 5; ends and a step, as in 0.1 to 0.9 step 0.1; or a list, as in "
-            "3, 5, 7",
+            "3, 5, 7 or analog, int8",
         ),
     }
     form["name"].placeholder = "kernel"

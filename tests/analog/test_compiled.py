@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from analognas.analog import compiled as module
 from analognas.analog.compiled import (
     PART,
     as_dense,
@@ -160,3 +161,26 @@ def test_several_threads_can_run_parts_at_once(threads):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(run, range(8)))
     assert results == [[start + n for n in range(50)] for start in range(8)]
+
+
+@pytest.mark.parametrize("multiple", [1, 4096])
+def test_a_range_has_a_part_for_each_so_many_numbers(multiple):
+    assert len(split_range(6 * PART, multiple=multiple)) == 6
+    assert len(split_range(PART, 6, multiple=1)) == 6
+
+
+def test_without_a_place_for_a_cache_loops_are_compiled_in_every_process(monkeypatch, caplog):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda f: f
+
+    monkeypatch.setattr(module, "njit", njit)
+
+    @module.compiled()
+    def loop(x):
+        return x + 1
+
+    assert loop(1) == 2
+    assert "loop is compiled anew in every process" in caplog.text
+    assert "NUMBA_CACHE_DIR" in caplog.text

@@ -124,3 +124,34 @@ def test_infinite_input_is_named():
 def test_layer_without_int8_form_is_named():
     with pytest.raises(ConfigError, match="mix is a Bilinear"):
         as_int8(nn.Bilinear(2, 2, 2), (0.0, 1.0), "mix")
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (nn.ConvTranspose1d(3, 2, 3, stride=2), (2, 3, 5)),
+        (nn.ConvTranspose2d(3, 2, 3, stride=2), (2, 3, 5, 4)),
+    ],
+)
+def test_a_wanted_output_size_is_that_of_the_digital_layer(layer, shape):
+    x = torch.randn(shape)
+    sizes = [size + 1 for size in layer(x).shape[2:]]
+    assert as_int8(layer, (-3.0, 3.0))(x, sizes).shape == layer(x, sizes).shape
+
+
+class Upsampled(nn.Module):
+    "Call a transposed convolution with two arguments."
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.ConvTranspose1d(1, 1, 2, stride=2)
+
+    def forward(self, x):
+        return self.conv(x, [2 * x.shape[-1] + 1])
+
+
+def test_the_range_is_that_of_the_first_argument():
+    net = Upsampled()
+    x = torch.linspace(-2, 3, 8).view(2, 1, 4)
+    found = observe_ranges(net, {"conv": net.conv}, x)
+    assert found["conv"] == pytest.approx((-2.0, 3.0))

@@ -25,6 +25,7 @@ LAYERS = {
     "groups": (nn.Conv2d(4, 6, 3, 2, 1, groups=2), 512),
     "groups, cut": (nn.Conv2d(4, 8, 3, 1, 1, groups=2), 7),
     "depthwise": (nn.Conv2d(4, 4, 3, 1, 1, groups=4), 512),
+    "1x1": (nn.Conv2d(4, 6, 1), 512),
     "1x1, strided": (nn.Conv2d(4, 6, 1, 2), 512),
     "linear": (nn.Linear(30, 6), 512),
     "linear, cut": (nn.Linear(30, 6), 7),

@@ -14,6 +14,7 @@ from analognas.analog.operations import (
     kernel_mask,
     unfold_multiplicity,
     unfolded_size,
+    without_skipped,
 )
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -98,3 +99,32 @@ def test_gradients_of_copies_add_up_to_that_of_the_input(name):
     by_copies = (op.windows(x) * op.windows_grad(gy, w)).sum()
     (by_input,) = torch.autograd.grad((op.forward(x, w) * gy).sum(), x)
     assert by_copies.item() == pytest.approx((by_input * x).sum().item())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("stride", [(2, 2), (3, 1)])
+def test_a_1x1_convolution_with_a_stride_is_one_of_the_pixels_it_sees(stride, layout):
+    op = ConvOp((1, 1), stride, (0, 0), (1, 1), 1)
+    x = torch.randn(2, 3, 7, 8).contiguous(memory_format=layout).requires_grad_()
+    seen, dense = without_skipped(x, op)
+    assert dense == op._replace(stride=(1, 1))
+    assert torch.equal(seen, x[:, :, :: stride[0], :: stride[1]])
+    (grad,) = torch.autograd.grad(seen.sum(), x)
+    assert grad.is_contiguous(memory_format=layout)
+    assert float(grad.sum()) == seen.numel()
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        LinearOp(),
+        ConvOp((1, 1), (1, 1), (0, 0), (1, 1), 1),
+        ConvOp((1, 1), (2, 2), (1, 0), (1, 1), 1),
+        ConvOp((2, 1), (2, 2), (0, 0), (1, 1), 1),
+    ],
+)
+def test_other_operations_see_all_inputs(op):
+    x = torch.randn(2, 3, 7, 8)
+    seen, same = without_skipped(x, op)
+    assert seen is x
+    assert same is op

@@ -13,6 +13,7 @@ from analognas.analog.tiles import (
     abs_max,
     apply_weight_modifier,
     as_kernel,
+    clip_block_,
     clip_weights,
     initial_scale,
     remapped_scale,
@@ -92,6 +93,24 @@ def test_gaussian_clipping_is_two_sigma_or_the_fixed_value(fixed):
     if fixed > 0:
         bound = bound.clamp(max=fixed)
     assert torch.equal(clip_weights(w, clip), torch.minimum(torch.maximum(w, -bound), bound))
+
+
+@pytest.mark.parametrize("fixed", [-1.0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_block_is_clipped_in_place_and_counted_as_a_change(dtype, fixed):
+    "The compiled loop against the definition; other blocks keep their weights."
+    clip = create_rpu_config().clip
+    clip.fixed_value = fixed
+    b = split_into_tiles(6, 20, 1, 4, 12)[-1]
+    w = torch.randn(2, 6, 20, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    scale = 2 + torch.arange(6.0, dtype=dtype).view(2, 3, 1)
+    expected = w.clone()
+    part = w[:, b.rows, b.cols]
+    expected[:, b.rows, b.cols] = clip_weights(part / scale, clip) * scale
+    before = w._version
+    clip_block_(w, b, scale, clip)
+    assert w._version > before
+    assert torch.allclose(w, expected, rtol=10 * torch.finfo(dtype).eps, atol=0)
 
 
 def test_clipping_is_off_or_has_nothing_to_measure():

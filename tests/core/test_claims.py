@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -66,3 +66,16 @@ def test_another_machine_goes_by_the_heartbeat(age, alive):
 def test_another_container_with_this_name_cannot_be_checked_while_its_heart_beats(age, alive):
     claim = replace(Claim.mine(), realm="another boot", beat=time.time() - age)
     assert claim.is_alive() is alive
+
+
+@pytest.mark.parametrize("realm", ["", "~~~"])  # sorted before and after every other text
+def test_a_claim_of_another_realm_cannot_be_checked_whatever_its_name(other, realm):
+    started = claims.process_start(other.pid)
+    assert replace(Claim.mine(), pid=other.pid, started=started, realm=realm).is_alive() is None
+
+
+def test_a_claim_cannot_be_changed():
+    claim = Claim.mine()
+    with pytest.raises(FrozenInstanceError):
+        claim.pid = 1
+    assert len({claim, replace(claim)}) == 1

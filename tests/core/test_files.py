@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analognas import core
 from analognas.core import FileFormatError, read_json, write_atomic, write_json
+from analognas.core.files import write_cache
 
 
 @pytest.mark.parametrize("step", ["replace", "fsync", "chmod"])
@@ -36,6 +37,30 @@ def test_write_atomic_makes_folders_and_readable_files(tmp_path):
     assert path.read_bytes() == "µS".encode() and stat.S_IMODE(path.stat().st_mode) == 0o644
     assert write_atomic(path, b"\x00\xff").read_bytes() == b"\x00\xff"
     assert [p.name for p in path.parent.iterdir()] == ["c.txt"]
+
+
+@pytest.mark.parametrize("umask, mode", [(0o077, 0o600), (0o002, 0o664)])
+def test_write_atomic_obeys_the_umask_and_keeps_the_mode_of_an_old_file(tmp_path, umask, mode):
+    old = tmp_path / "old.txt"
+    old.write_text("old")
+    old.chmod(0o640)
+    before = os.umask(umask)
+    try:
+        new = write_atomic(tmp_path / "new.txt", "new")
+        write_atomic(old, "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(new.stat().st_mode) == mode
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_text("no folder")
+    write_cache(tmp_path / "file" / "cache.npz", b"1")
+    assert "cache.npz cannot be written (" in caplog.text
+    assert "ANALOGNAS_CACHE" in caplog.text
+    write_cache(tmp_path / "cache.npz", b"1")
+    assert (tmp_path / "cache.npz").read_bytes() == b"1"
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=5)

@@ -134,3 +134,41 @@ def test_names_of_0_1_0_warn_and_work(old, new):
 
     with pytest.warns(DeprecationWarning, match=f"hardware.{old} is now analognas.core.hardware"):
         assert getattr(hardware, old) is new
+
+
+def test_defaults_are_the_settings_of_analognas_bench():
+    assert HardwareConfig().to_dict() == {
+        "preset": "pcm",
+        "g_max": 25.0,
+        "prog_noise_scale": 1.0,
+        "read_noise_scale": 1.0,
+        "drift_scale": 1.0,
+        "drift_compensation": True,
+        "dac_bits": 8,
+        "adc_bits": 8,
+        "out_noise": 0.04,
+        "modifier_std": 0.06,
+        "tile_size": 512,
+    }
+
+
+@pytest.mark.parametrize("tile_size", [0, -1, 1.5, "512"])
+def test_a_tile_size_is_a_positive_whole_number(tile_size):
+    assert HardwareConfig(tile_size=1).tile_size == 1
+    with pytest.raises(ConfigError, match="tile_size"):
+        HardwareConfig(tile_size=tile_size)
+
+
+@pytest.mark.parametrize("name", ["g_max", "prog_noise_scale", "out_noise", "modifier_std"])
+def test_a_negative_setting_is_refused_by_name(name):
+    with pytest.raises(ConfigError, match=name):
+        HardwareConfig(**{name: -0.1})
+
+
+def test_a_device_that_can_be_switched_off_has_a_positive_largest_conductance():
+    with pytest.raises(ConfigError, match="g_max"):
+        HardwareConfig(g_max=0.0)
+
+
+def test_the_ideal_chip_adds_no_noise_in_training():
+    assert PRESETS["ideal"].modifier_std == 0

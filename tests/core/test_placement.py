@@ -95,3 +95,18 @@ def test_check_accepts_modules_around_the_names():
 def test_wrong_values_are_refused(make):
     with pytest.raises(ConfigError):
         make()
+
+
+def test_restricted_keeps_what_matches_in_order():
+    placement = Placement({"fc": "int8", "blocks.9": "float", "blocks": "float"}, "int8")
+    kept = placement.restricted(NAMES)
+    assert list(kept.modules) == ["fc", "blocks"] and kept.default == "int8"
+    kept.check(NAMES)
+    assert kept.kinds(NAMES) == placement.kinds(NAMES)
+
+
+@pytest.mark.parametrize("pair", [["fc"], ["fc", "int8", "float"], "ab", {"fc": "int8"}])
+def test_entries_of_another_form_are_shown(pair):
+    with pytest.raises(ConfigError, match="pairs of name and kind") as error:
+        Placement.from_dict({"modules": [pair]})
+    assert repr(pair) in str(error.value)

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 from analognas.core import process_realm, process_start, processes
 
@@ -35,3 +37,22 @@ def test_process_realm_and_start_are_none_without_proc(monkeypatch):
 
     monkeypatch.setattr(processes.Path, "read_text", missing)
     assert process_realm() is None and process_start(os.getpid()) is None
+
+
+def test_pid_exists_sends_no_signal_on_windows(monkeypatch):
+    "There signal 0 is Ctrl-C; psutil is required in its place."
+
+    def kill(*args):
+        raise AssertionError("a signal was sent")
+
+    monkeypatch.setitem(sys.modules, "psutil", SimpleNamespace(pid_exists=lambda pid: pid == 7))
+    monkeypatch.setattr(processes.os, "kill", kill)
+    monkeypatch.setattr(processes.sys, "platform", "win32")
+    alive = (processes.pid_exists(7), processes.pid_exists(8))
+    monkeypatch.undo()
+    assert alive == (True, False)
+
+
+def test_after_fork_does_nothing_where_nothing_forks(monkeypatch):
+    monkeypatch.delattr(processes.os, "register_at_fork")
+    assert processes.after_fork(print) is None

@@ -1,8 +1,10 @@
 """A transaction happens whole or not at all; errors of SQLite say whether the file is damaged or out of reach."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +86,34 @@ def test_a_file_that_was_replaced_is_opened_anew(file, tmp_path):
     os.replace(second.path, file.path)
     with file.transaction("deferred") as db:
         assert db.execute("select config from task").fetchall() == [("other",)]
+
+
+@pytest.mark.parametrize(
+    "remove", [os.unlink, lambda path: os.rename(path.parent, f"{path.parent}-2")]
+)
+def test_a_file_that_is_gone_is_an_error_and_is_not_made_again(file, remove):
+    file.connection()
+    remove(file.path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="was removed, or it or its folder was"):
+            with file.transaction():
+                pass
+    assert not file.path.exists()
+
+
+def test_a_file_of_one_run_is_not_exchanged_for_another(file, tmp_path):
+    "The table of a run directory is not durable: its connection stays open."
+    kept = TaskFile(file.path, replace(TABLE, durable=False))
+    with kept.transaction("deferred"):
+        pass
+    other = tmp_path / "t.sqlite"
+    shutil.copy(file.path, other)
+    os.replace(other, file.path)
+    before = file.path.read_bytes()
+    with pytest.raises(StoreUnavailableError, match="was replaced by another file"):
+        with kept.transaction() as db:
+            db.execute("insert into task (config) values ('a')")
+    assert file.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

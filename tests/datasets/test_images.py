@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import pickle
 import tarfile
+import zlib
 from hashlib import md5
 
 import numpy as np
@@ -233,3 +235,105 @@ def test_what_is_wrong_with_coco(tmp_path):
         load_dataset("VWW", root)
     with pytest.raises(FileFormatError, match="No COCO under"):
         load_dataset("VWW", tmp_path)
+
+
+# ---- Files of others ------------------------------------------------------------------------------------------------
+
+
+def huge_png(file):
+    "Write a picture whose header claims 60,000 x 60,000 pixels."
+    Image.new("RGB", (4, 4)).save(file)
+    raw = bytearray(file.read_bytes())
+    raw[16:24] = (60_000).to_bytes(4, "big") * 2
+    raw[29:33] = zlib.crc32(raw[12:29]).to_bytes(4, "big")
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize("odd", ["too many pixels", "dangling link", "folder", "pipe"])
+def test_a_picture_that_cannot_be_read_is_named_or_skipped(tmp_path, odd):
+    root = folder(tmp_path / "mine")
+    file = root / "train" / "b" / "odd.png"
+    match odd:
+        case "too many pixels":
+            huge_png(file)
+        case "dangling link":
+            file.symlink_to(tmp_path / "nowhere.png")
+        case "folder":
+            file.mkdir()
+        case "pipe":
+            os.mkfifo(file)
+    info = DatasetInfo("mine", (3, 8, 6), 2)
+    with pytest.raises(FileFormatError, match=r"odd\.png cannot be read as an image"):
+        load_dataset(info, root)
+    with pytest.warns(UserWarning, match="1 of 9 files skipped"):
+        assert len(load_dataset(info, root, on_error="skip").x_train) == 8
+
+
+def test_what_programs_leave_in_folders_is_ignored(tmp_path):
+    root = folder(tmp_path / "mine")
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    (root / "train" / "__MACOSX").mkdir()
+    (root / "train" / "a" / "._0.png").write_bytes(b"\0\5\x16\7")
+    assert len(load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root).x_train) == 8
+
+
+def test_a_home_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "file" / "cache"))
+    root = folder(tmp_path / "mine")
+    assert len(load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root).x_train) == 8
+    assert "cannot be written" in caplog.text
+
+
+def test_any_flipped_byte_of_cifar10s_archive_is_noticed(tmp_path):
+    raw = packed(binary_files())
+    for at in RNG.integers(10, len(raw), 24).tolist():
+        broken = bytearray(raw)
+        broken[at] ^= 0x20
+        (tmp_path / "cifar-10-binary.tar.gz").write_bytes(broken)
+        with pytest.raises(FileFormatError, match=r"cifar-10-binary\.tar\.gz|\.bin"):
+            load_dataset("CIFAR-10", tmp_path)
+
+
+ODD_ANNOTATIONS = (
+    {"image_id": 999, "category_id": 7, "bbox": [0, 0, 50, 50]},
+    {"image_id": 100, "category_id": 7, "bbox": []},
+    {"image_id": 100, "category_id": 7, "bbox": None},
+    {"image_id": 100, "category_id": 7},
+    {"image_id": 100, "category_id": 7, "bbox": [0, 0, float("nan"), 5]},
+    {"image_id": [], "category_id": 7, "bbox": [0, 0, 5, 5]},
+    None,
+)
+
+
+@pytest.mark.parametrize("annotation", ODD_ANNOTATIONS, ids=range(len(ODD_ANNOTATIONS)))
+def test_an_odd_annotation_is_named_or_skipped(tmp_path, annotation):
+    root = coco(tmp_path / "coco", [[], [(7, 50, 50)]])
+    file = root / "annotations" / "instances_train2017.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    found["annotations"].append(annotation)
+    file.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"instances_train2017\.json.*annotation 1"):
+        load_dataset("VWW", root)
+    with pytest.warns(UserWarning, match="1 annotations left out"):
+        assert load_dataset("VWW", root, on_error="skip").y_train.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ['{"größe": 1}'.encode("latin-1"), b"[" * 10**6, b'{"images": ' + b"9" * 10**5 + b"}", b"[]"],
+)
+def test_annotations_that_are_no_json_are_named(tmp_path, raw):
+    root = coco(tmp_path / "coco", [[], [(7, 50, 50)]])
+    (root / "annotations" / "instances_train2017.json").write_bytes(raw)
+    with pytest.raises(FileFormatError, match=r"instances_train2017\.json"):
+        load_dataset("VWW", root, on_error="skip")
+
+
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path):
+    root = coco(tmp_path / "coco", [[], [(7, 50, 50)]])
+    file = root / "annotations" / "instances_train2017.json"
+    text = file.read_text(encoding="utf-8").replace('"0.jpg"', '"../val2017/0.jpg"')
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(FileFormatError, match="is no name of a file"):
+        load_dataset("VWW", root)

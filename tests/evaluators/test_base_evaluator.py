@@ -134,6 +134,7 @@ class Depth(Evaluator):
     "A user's own: deeper is better. Needs a bound space, knows only the ResNet-like family."
 
     asked = 0
+    percent = False
 
     def _check_space(self, space):
         if space.search_space != "resnet-like":
@@ -233,3 +234,55 @@ def test_names_that_0_1_0_asked_of_an_evaluator_work_and_warn():
     assert Old.volatile_stats == ("rows",)
     with pytest.raises(ConfigError, match="not this space"):
         Old().bind(ConfigSpace("digits"))
+
+
+class Returns(Evaluator):
+    "Returns what it is given."
+
+    def __init__(self, *returned):
+        self.returned = returned
+
+    def _check_space(self, space):
+        pass
+
+    def _predict(self, configs):
+        return self.returned
+
+
+FINE = np.array([[90.0, 1.0, 0.5]])
+NO = np.zeros(1, bool)
+
+
+@pytest.mark.parametrize(
+    "returned, message",
+    [
+        ([FINE + [110, 0, 0], NO], "Returns predicted acc_1d 200 for .* allowed are 0 to 100"),
+        ([FINE * 1e300, NO], "Returns predicted acc_1d 9e[+]301 for"),
+        ([FINE - [91, 0, 0], NO], "Returns predicted acc_1d -1 for"),
+        ([FINE - [0, 0, 1.5], NO], "Returns predicted std_1d -1 for"),
+        ([FINE + [0, 101, 0], NO], "Returns predicted avm 102 for"),
+        ([FINE * np.nan, NO], "Returns predicted NaN or infinity"),
+        (
+            [FINE[:, :2], NO],
+            r"Returns must return arrays of shape \(1, 3\) and \(1,\); got \(1, 2\)",
+        ),
+        ([FINE[0], NO], "Returns must return arrays of shape"),
+        ([np.tile(FINE, (2, 1)), NO], "Returns must return arrays of shape"),
+        ([FINE, np.zeros(2, bool)], "Returns must return arrays of shape"),
+        ([FINE], "Returns must return an array of shape"),
+        ([FINE, NO, NO], "Returns must return an array of shape"),
+        ([[["good", 1, 2]], NO], "Returns must return an array of shape"),
+        ([None, None], "Returns must return"),
+    ],
+)
+def test_what_is_no_prediction_is_refused_with_the_evaluators_name(returned, message):
+    space = ConfigSpace("digits")
+    with pytest.raises(ConfigError, match=message):
+        Returns(*returned).bind(space).query(space.sample_arch(0))
+
+
+def test_scores_are_refused_only_where_percent_are_promised():
+    space = ConfigSpace("digits")
+    evaluator = Returns(FINE + 1000, NO).bind(space)
+    evaluator.percent = False
+    assert evaluator.query(space.sample_arch(0)).acc_1d == 1090

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -243,6 +244,33 @@ def test_a_failed_save_leaves_the_old_weights(fitted, folder, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == ["weights"]
 
 
+@pytest.mark.parametrize("step", range(3))
+def test_a_kill_while_saving_leaves_one_evaluator_that_can_be_read(
+    fitted, folder, monkeypatch, step
+):
+    "Killed before one of the three replacements of files; the old or the new one is whole."
+    old = XGBoostEvaluator(folder).about["rows"]
+    replace = os.replace
+    steps = iter(range(9))
+
+    def killed(*paths):
+        if next(steps) == step:
+            raise SystemExit
+        return replace(*paths)
+
+    changed = XGBoostEvaluator(folder)
+    changed.about["rows"] = old + 1
+    changed._model.learner.booster.set_attr(changed="yes")  # other bytes
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(os, "replace", killed)
+        changed.save(folder)
+    found = XGBoostEvaluator(folder)
+    assert found.about["rows"] == (old + 1 if step == 2 else old)
+    assert (found._model.learner.booster.attr("changed") == "yes") == (step == 2)
+    fitted.save(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "weights.ubj"]
+
+
 FILES = ["about.json", "weights.ubj"]
 
 
@@ -405,6 +433,15 @@ def test_a_choice_that_labels_lack_is_ignored_and_said_once(fitted):
     plain = fitted.bind(ConfigSpace("digits")).query_pop(architectures)
     assert np.array_equal(found.acc_1d, plain.acc_1d) and (low[:, 0] <= found.acc_1d).all()
     assert "ignored" not in fitted.get_evaluator_stat()
+
+
+def test_a_placement_that_labels_lack_is_ignored_and_said(fitted):
+    fitted = copy.copy(fitted)
+    space = ConfigSpace("digits")
+    space.add_placement_hyperparameter("head")
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied head:"):
+        fitted.bind(space)
+    assert fitted.get_evaluator_stat()["ignored"] == ["head"]
 
 
 def test_a_choice_that_labels_held_at_one_value_is_said_and_extrapolated():

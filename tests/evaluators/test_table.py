@@ -138,3 +138,12 @@ def test_rank_by_any_column(published):
     assert evaluator.rank(published.configs[77], "qat_acc") == ranks.iloc[77]
     with pytest.raises(ConfigError, match="'qat'.*qat_acc"):
         evaluator.rank(published.configs[77], "qat")
+
+
+def test_a_placement_that_the_labels_lack_is_ignored_and_said(published):
+    space = NASBench201Space()
+    space.add_placement_hyperparameter("stem", "stem*")
+    with pytest.warns(IgnoredHyperparameterWarning, match="never varied stem:"):
+        evaluator = TableEvaluator(published).bind(space)
+    configs = [config | {"stem": "int8"} for config in published.configs[:5]]
+    assert np.array_equal(evaluator.query_pop(configs).acc_1d, published.table.acc_1d[:5])

@@ -2,7 +2,9 @@
 
 `python co_search.py FOLDER` begins it, or goes on with it; tests/training must be on the path."""
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from quick_collection import QUICK, network, some_digits
@@ -30,12 +32,13 @@ def evaluator(folder):
     return MeasuredEvaluator(some_digits(), QUICK, Path(folder) / "measured.sqlite", progress=False)
 
 
-def worker(folder):
+def worker(folder, searched=None):
+    "A search of this file's space, or of another one."
     optimizer = EAOptimizer(
         evaluator(folder), nb_iter=3, population_size=5, max_nb_param=None, T_AVM=None
     )
     return Worker(
-        space(),
+        searched or space(),
         optimizer,
         runs=1,
         seed=3,
@@ -43,6 +46,15 @@ def worker(folder):
         progress=False,
         baseline=False,
     )
+
+
+def finished(folder):
+    "How many evaluations are finished, read without the code under test."
+    try:
+        with closing(sqlite3.connect(folder / "run" / "evaluations.sqlite", timeout=60)) as db:
+            return db.execute("select count(*) from evaluation where state = 'done'").fetchone()[0]
+    except sqlite3.OperationalError:  # not made yet
+        return 0
 
 
 if __name__ == "__main__":

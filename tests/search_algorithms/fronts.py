@@ -23,6 +23,8 @@ class ZDT1(Evaluator):
 
     Accuracy is 90 - 10 f2 and AVM 5 f1; the front is where both distances are 0."""
 
+    percent = False  # far from the front it is below 0
+
     def _check_space(self, space):
         pass
 

@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,15 +52,6 @@ def by_hand(config, seed=0, protocol=quick_collection.QUICK):
     )
 
 
-def finished(folder):
-    "How many evaluations are finished, read without the code under test."
-    try:
-        with closing(sqlite3.connect(folder / "run" / "evaluations.sqlite", timeout=60)) as db:
-            return db.execute("select count(*) from evaluation where state = 'done'").fetchone()[0]
-    except sqlite3.OperationalError:  # not made yet
-        return 0
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     found = co_search.worker(tmp_path_factory.mktemp("unbroken"))
@@ -74,11 +63,11 @@ def unbroken(tmp_path_factory):
 def test_a_measured_search_is_killed_resumed_and_the_same(tmp_path, unbroken):
     process = subprocess.Popen([sys.executable, co_search.__file__, str(tmp_path)], env=ENV)
     deadline = time.time() + 300
-    while finished(tmp_path) < 3 and process.poll() is None and time.time() < deadline:
+    while co_search.finished(tmp_path) < 3 and process.poll() is None and time.time() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 3 <= finished(tmp_path) < len(unbroken.evaluations)
+    assert 3 <= co_search.finished(tmp_path) < len(unbroken.evaluations)
     again = Worker.resume(
         tmp_path / "run",
         evaluator=co_search.evaluator(tmp_path),

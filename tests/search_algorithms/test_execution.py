@@ -1,12 +1,15 @@
 """Executing batches: control from other threads, errors, and what other processes did."""
 
+import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from analognas.core import StoreUnavailableError
+from analognas.core import ConfigError, FileFormatError, StoreUnavailableError
 from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction
 from analognas.search_algorithms.execution import (
     MAX_POLL_SECONDS,
@@ -165,6 +168,54 @@ def test_failed_ones_stay_failed_until_they_are_opened_again(tmp_path):
     assert again.history.equals(whole.history)
 
 
+class Gone(Executor):
+    "An executor whose scheduler is gone: it cancels what it has, or takes nothing."
+
+    def __init__(self, takes):
+        self.takes = takes
+
+    def submit(self, fn, /, *args, **kwargs):
+        if not self.takes:
+            raise OSError("no connection")
+        future = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+@pytest.mark.parametrize(
+    "takes, message", [(True, "it cancelled a task"), (False, "it took no task.*no connection")]
+)
+def test_an_executor_that_is_gone_ends_the_search_and_fails_nothing(tmp_path, takes, message):
+    d = driver(tmp_path / "run", ParamsEvaluator(), Gone(takes))
+    with pytest.raises(BrokenExecutor, match=f"The executor broke.*{message}.*it goes on"):
+        search(d)
+    table = d.directory.evaluations
+    assert table.tasks.counts() == {"open": 10, "claimed": 0, "done": 0, "failed": 0}
+    d.execution = replace(d.execution, executor=SerialExecutor())
+    assert len(search(d).history) == 20
+
+
+def test_a_number_of_predictions_that_does_not_fit_fails_with_the_evaluators_name(tmp_path):
+    class Short(ParamsEvaluator):
+        def query_pop(self, configs):
+            return super().query_pop([*configs, *configs])
+
+    d = driver(tmp_path / "run", Short(), chunksize=1)
+    with pytest.raises(ConfigError, match="Short returned 2 predictions for 1 architectures"):
+        search(d)
+
+
+def test_a_row_whose_state_is_damaged_is_not_waited_for(tmp_path):
+    d = driver(tmp_path / "run", ParamsEvaluator(), chunksize=1)
+    search(d)
+    with closing(sqlite3.connect(d.directory.evaluations.path)) as db, db:
+        db.execute("pragma ignore_check_constraints = 1")
+        db.execute("update evaluation set state = 'dona' where id = 3")
+    with pytest.raises(FileFormatError, match="damaged: its task 3 is missing or has no state"):
+        search(d)
+
+
 def test_an_evaluator_of_release_0_1_0_is_evaluated(tmp_path):
     class Old(ParamsEvaluator):
         def query_pop(self, configs):
@@ -203,3 +254,14 @@ def test_waiting_for_a_minute_without_progress_names_the_others(tmp_path, monkey
     with pytest.warns(UserWarning, match=r"Waiting for .*process \d+ on .* \(1\).*steal_claims"):
         for _ in range(80):
             backoff.wait(progress=False)
+
+
+def test_a_search_runs_until_it_is_paused_or_stopped():
+    control = RunControl()
+    assert control.is_running is True
+    control.pause()
+    assert control.is_running is False
+    control.unpause()
+    assert control.is_running is True
+    control.stop()
+    assert control.is_running is False

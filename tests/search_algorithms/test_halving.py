@@ -24,6 +24,8 @@ class Blurred(ToyEvaluator):
     """The toy's answers, wrong by an amount that depends on the architecture only; 5 points too
     high, so that hasty answers look better."""
 
+    percent = False
+
     def __init__(self, blur):
         self.blur = blur
 

@@ -5,9 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from analognas.evaluators.base_evaluator import ParamsEvaluator, Predictions
+from analognas.core import InfeasibleError
+from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction, Predictions
 from analognas.search_algorithms.constraints import Constraints
-from analognas.search_algorithms.history import History, Trial, rank_trials, sample_satisfying
+from analognas.search_algorithms.history import (
+    History,
+    Trial,
+    rank_trials,
+    sample_satisfying,
+    score_of,
+    worst_prediction,
+)
 from analognas.search_spaces.config_space import ConfigSpace
 
 
@@ -129,3 +137,35 @@ def test_sampling_is_repeatable(space):
     draws = [sample_satisfying(space, 7, constraints, np.random.default_rng(3)) for _ in range(2)]
     assert draws[0] == draws[1]
     assert space.stats(draws[0])["params"].max() <= 3e5
+
+
+def test_where_nothing_is_known_the_prediction_is_the_worst_possible():
+    assert worst_prediction([]) == Prediction(0.0, 100.0, 100.0, False)
+
+
+def test_the_worst_prediction_is_the_worst_in_each_property():
+    predictions = [Prediction(70.0, 3.0, 0.5, True), Prediction(60.0, 1.0, 0.9, False)]
+    assert worst_prediction(predictions) == Prediction(60.0, 3.0, 0.9, False)
+
+
+@pytest.mark.parametrize("k_std, score", [(0.0, 80.0), (2.0, 77.0)])
+def test_a_score_is_the_accuracy_less_so_many_deviations(k_std, score):
+    assert score_of(80.0, 1.5, k_std) == score
+    assert score_of(np.array([80.0]), np.array([1.5]), k_std).tolist() == [score]
+
+
+def test_where_nothing_satisfies_the_nearest_value_and_what_to_raise_are_named(space):
+    with pytest.raises(InfeasibleError, match=r"best params .*; raise max_nb_param\."):
+        sample_satisfying(space, 5, Constraints(max_nb_param=1e-6), np.random.default_rng(0))
+
+
+def test_after_evaluations_an_empty_sample_is_no_error(space):
+    history = evaluated(space, 3)
+    history.constraints = Constraints(max_nb_param=1e-6)
+    assert history.sample(5, np.random.default_rng(0)) == []
+
+
+def test_the_best_is_the_feasible_trial_with_the_highest_score(space):
+    history = evaluated(space)
+    assert history.best.score == max(trial.score for trial in history.trials.values())
+    assert History(space, Constraints()).best is None

@@ -13,6 +13,7 @@ from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.mobo import (
     ACQUISITIONS,
+    Compression,
     ModelledLoss,
     MultiObjectiveBOptimizer,
     StaticLoss,
@@ -32,19 +33,27 @@ def test_non_dominated_is_the_definition():
     assert non_dominated(losses).tolist() == expected
 
 
+def test_compression_keeps_order_and_the_unit_of_all_but_the_worst_quarter():
+    losses = np.sort(np.random.default_rng(0).exponential(10, 41))
+    compressed = Compression.of(losses)(losses)
+    assert (np.diff(compressed) > 0).all()
+    assert compressed[:31] == pytest.approx(losses[:31])
+    assert (compressed[31:] < losses[31:]).all()
+
+
 def test_expected_improvement_in_three_dimensions_is_the_mean_of_moocores_hypervolumes():
     rng = np.random.default_rng(0)
     front = rng.random((6, 3))
     reference = np.full(3, 1.2)
-    first = ModelledLoss(0.2, 0.5, np.array([-0.6]), np.array([0.4]))
-    second = ModelledLoss(0.1, 0.4, np.array([-0.9]), np.array([0.7]))
+    first = ModelledLoss(np.array([0.6]), np.array([0.4]))
+    second = ModelledLoss(np.array([0.7]), np.array([0.5]))
     static = StaticLoss(np.array([0.3]))
     expected = expected_improvement([first, static, second], free_boxes(front, reference))
     before = moocore.hypervolume(front, ref=reference)
     gains = []
     for _ in range(4000):
-        a = 0.2 + 0.5 * np.expm1(-rng.normal(-0.6, 0.4))
-        b = 0.1 + 0.4 * np.expm1(-rng.normal(-0.9, 0.7))
+        a = rng.normal(0.6, 0.4)
+        b = rng.normal(0.7, 0.5)
         gains.append(moocore.hypervolume(np.vstack([front, [a, 0.3, b]]), ref=reference) - before)
     error = np.std(gains) / np.sqrt(len(gains))
     assert abs(expected[0] - np.mean(gains)) < 5 * error

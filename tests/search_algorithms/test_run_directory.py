@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -134,3 +136,48 @@ def test_directories_of_one_second_get_different_names(tmp_path, monkeypatch):
     names = run_directory_names("digits")
     assert made == [next(names).name for _ in range(3)]
     assert made[:2] == ["digits-20260101-000000", "digits-20260101-000000-1"]
+
+
+@pytest.mark.parametrize(
+    "column, value",
+    [
+        ("acc_1d", "high"), ("acc_1d", b"9"), ("acc_1d", None),
+        ("avm", float("inf")), ("std_1d", None), ("outside", "no"), ("measured", None),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_no_number_is_never_an_evaluation(directory, column, value):
+    table = directory.evaluations
+    ids = table.add(SEARCH, 0, CONFIGS)
+    table.claim(ids, 3)
+    table.finish(ids, [Prediction(90.0, 1.0, 0.5, False)] * len(ids), [True] * len(ids), 0.1)
+    with closing(sqlite3.connect(table.path)) as db, db:
+        db.execute(f"update evaluation set {column} = ? where id = ?", [value, ids[1]])
+    with pytest.raises(FileFormatError, match=f"{DATABASE} is damaged.*is no evaluation"):
+        table.stored(ids)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3", b"\xff", "[" * 100_000])
+def test_a_config_that_is_none_is_named_with_its_file(directory, text):
+    table = directory.evaluations
+    ids = table.add(SEARCH, 0, CONFIGS)
+    table.claim(ids, 3)
+    table.finish(ids, [Prediction(90.0, 1.0, 0.5, False)] * len(ids), [True] * len(ids), 0.1)
+    with closing(sqlite3.connect(table.path)) as db, db:
+        db.execute("update evaluation set config = ? where id = ?", [text, ids[1]])
+    with pytest.raises(FileFormatError, match=f"{DATABASE} is damaged"):
+        read_evaluations(directory.path)
+
+
+def test_a_folder_that_is_gone_is_not_made_again_for_a_summary(directory):
+    directory.path.rename(directory.path.with_name("elsewhere"))
+    with pytest.raises(ConfigError, match="summary.json cannot be written: .* was removed, or"):
+        directory.write("summary.json", {})
+    assert not directory.path.exists()
+
+
+@pytest.mark.parametrize("n, end", [(58, "'"), (59, "...")])
+def test_a_value_is_cut_beyond_60_characters(n, end):
+    (said,) = settings_differences({"a": "x" * n}, {"a": 1})
+    was = said.removeprefix("a was ").removesuffix(", now 1")
+    assert len(was) == 60
+    assert was.endswith(end)

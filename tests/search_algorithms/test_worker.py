@@ -21,6 +21,7 @@ from analognas.core import ConfigError, FileFormatError, spawn_seeds
 from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
+from analognas.search_algorithms import worker as worker_module
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.run_directory import (
@@ -36,6 +37,8 @@ from analognas.training.protocol import Protocol
 
 class Depth(Evaluator):
     "A user's own evaluator; `stop_at` is the question at which the user presses Ctrl-C."
+
+    percent = False  # some networks have more than 100 layers
 
     def __init__(self, stop_at=None):
         self.stop_at, self.questions = stop_at, 0
@@ -492,3 +495,41 @@ def test_values_with_commas_come_back(tmp_path):
     config = {"kernel, size": "3,5", "name": 'a "b"', "n": 3}
     with run.write_best(0, config).open(newline="") as f:
         assert dict(csv.reader(f)) == {k: str(v) for k, v in config.items()}
+
+
+class Bar:
+    "A progress bar that keeps what it is told."
+
+    def __init__(self, total, **options):
+        self.total, self.options, self.n, self.texts = total, options, 0, []
+        Bar.last = self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, n):
+        self.n += n
+
+    def set_postfix(self, best):
+        self.texts.append(best)
+
+
+@pytest.fixture
+def bar(tmp_path, monkeypatch):
+    "The bar of two searches with a baseline, and their worker."
+    monkeypatch.setattr(worker_module, "tqdm", Bar)
+    return search(tmp_path / "run", baseline=True)
+
+
+def test_the_bar_counts_the_evaluations_of_the_searches_alone(bar):
+    assert Bar.last.total == 2 * bar.optimizer.budget
+    assert Bar.last.n == Bar.last.total
+    assert Bar.last.options["disable"] is True
+
+
+def test_the_bar_shows_the_best_accuracy_after_each_run(bar):
+    assert len(Bar.last.texts) == 2
+    assert Bar.last.texts[-1] == f"{bar.best_acc:.2f}"

@@ -842,3 +842,16 @@ def test_old_arguments_of_hyperparameters_warn():
         space.add_hyperparameter_range("kind", "categorical", "ab", role="width")
     assert space["width"].condition == ("depth", 2)
     assert space["kind"].mutation_group == "width"
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+def test_every_row_of_the_html_table_has_a_cell_for_each_title(scoped):
+    space = ConfigSpace("digits")
+    if scoped:
+        space.add_hardware_hyperparameter("tile_size", "discrete", range=[128, 256])
+    page = space._repr_html_()
+    titles = page.count("<th>")
+    assert titles == (5 if scoped else 4)
+    rows = page.split("<tbody>")[1].split("</tr>")[:-1]
+    assert len(rows) == len(space)
+    assert {row.count("<td>") for row in rows} == {titles}

@@ -17,6 +17,7 @@ from analognas.search_spaces.families import (
     FunctionFamily,
     NetworkFamily,
     ResNetFamily,
+    check_skeleton,
     register_family,
 )
 from analognas.search_spaces.hyperparameter import Hyperparameter
@@ -345,3 +346,38 @@ def test_choices_of_training_stay_features_of_a_cell():
     assert features[:, names.index("hwa_lr")].tolist() == [0.02, 0.05]
     others = np.delete(features, names.index("hwa_lr"), axis=1)
     assert np.array_equal(*others)
+
+
+# Table of the ResNet-like space: AnalogNAS, IEEE EDGE 2023
+PUBLISHED = {
+    "out_channel0": [8, 12, 16, 32, 48, 64],
+    "M": [1, 2, 3, 4, 5],
+    **{f"R{m}": list(range(1, 17)) for m in range(1, 6)},
+    **{f"convblock{m}": [1, 2] for m in range(1, 6)},
+    **{f"widenfact{m}": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8] for m in range(1, 6)},
+    **{f"B{m}": [1, 2, 3, 4, 5] for m in range(1, 6)},
+}
+
+
+def test_the_22_hyperparameters_have_the_published_values():
+    found = {h.name: list(h.values) for h in ResNetFamily().hyperparameters()}
+    assert found.keys() == PUBLISHED.keys()
+    assert all(found[name] == pytest.approx(PUBLISHED[name]) for name in PUBLISHED)
+
+
+def test_groups_depend_on_their_number():
+    conditions = {h.name: h.condition for h in ResNetFamily().hyperparameters()}
+    for name, condition in conditions.items():
+        group = int(name[-1]) if name not in ("out_channel0", "M") else 1
+        assert condition == (("M", group) if group > 1 else None)
+
+
+def test_width_and_depth_are_mutated_apart():
+    groups = {h.name.rstrip("012345"): h.mutation_group for h in ResNetFamily().hyperparameters()}
+    width = {name for name, group in groups.items() if group == "width"}
+    assert width == {"out_channel", "widenfact", "B"}
+    assert set(groups.values()) == {"width", "depth"}
+
+
+def test_cells_have_the_published_skeleton():
+    assert CellFamily().skeleton == check_skeleton() == {"channels": 16, "cells_per_stage": 5}

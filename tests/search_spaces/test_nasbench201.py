@@ -188,7 +188,8 @@ def test_what_a_month_leaves_of_a_choice(published, cache, chosen_by, tau, left,
     assert kendalltau(table[chosen_by], month)[0] == pytest.approx(tau, abs=5e-4)
     assert month[table[chosen_by].idxmax()] == pytest.approx(left, abs=5e-3)
     best = set(month.nlargest(100).index)
-    assert len(best & set(table[chosen_by].nlargest(100).index)) == in_common
+    found = len(best & set(table[chosen_by].nlargest(100).index))
+    assert abs(found - in_common) <= 1  # which of the rows with equal values count is arbitrary
 
 
 def test_noise_ceiling(published, cache):

@@ -13,6 +13,7 @@ from analognas.search_spaces.nasbench201_cells import (
     EDGES,
     all_cells,
     canonical_cell,
+    cell_layers,
     cell_of,
     cell_stats,
     config_of,
@@ -180,3 +181,12 @@ def test_published_costs(cell, params, flops):
     additions too."""
     stats = cell_stats([cell])
     assert (stats["params"][0], stats["macs"][0] + 10) == (params, flops)
+
+
+def test_layers_without_a_skeleton_are_those_of_the_published_one():
+    cells = all_cells()[::1000]
+    published = cell_layers(cells, (3, 32, 32), 10, channels=16, cells_per_stage=5)
+    for layer, same in zip(cell_layers(cells), published, strict=True):
+        assert layer.name == same.name
+        for field in ("rows", "cols", "positions", "count"):
+            assert np.array_equal(getattr(layer, field), getattr(same, field)), field

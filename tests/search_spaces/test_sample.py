@@ -175,3 +175,25 @@ def test_sizes_that_the_caps_leave_empty_are_named():
         sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e6, max_macs=1e6)
     with pytest.raises(ConfigError, match="max_params must be"):
         sample_evenly(KWS, 20, 0, min_params=1e5, max_params=1e4)
+
+
+class Widths(ConfigSpace):
+    "A space whose parameters and multiply-accumulates are its only hyperparameter."
+
+    def stats(self, configs):
+        widths = np.array([config["width"] for config in configs])
+        return {"params": widths, "macs": widths}
+
+
+def test_a_size_counts_as_met_within_28_percent():
+    space = Widths("digits", "custom")
+    space.add_hyperparameter_range("width", "discrete", [99, 128, 999])
+    assert sample_evenly(space, 1, 0, min_params=110, max_params=110) == [{"width": 99}]
+    with pytest.raises(InfeasibleError, match="about 500 parameters"):
+        sample_evenly(space, 1, 0, min_params=500, max_params=500)
+
+
+def test_sizes_begin_at_a_thousand_parameters_unless_said_otherwise():
+    space = Widths("digits", "custom")
+    space.add_hyperparameter_range("width", "discrete", [1000, 1001, 100_000])
+    assert sample_evenly(space, 1, 0, max_params=1000) == [{"width": 1000}]

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analognas.core import PRESETS, ConfigError, HardwareConfig, Protocol
+from analognas.core import PRESETS, ConfigError, HardwareConfig, Placement, Protocol
+from analognas.core.placement import KINDS
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.families import FunctionFamily, ResNetFamily
-from analognas.search_spaces.scopes import NOT_CHOSEN
+from analognas.search_spaces.hyperparameter import Hyperparameter
+from analognas.search_spaces.scopes import NOT_CHOSEN, check_field
 
 
 def both():
@@ -169,3 +171,104 @@ def test_scopes_survive_json_and_are_shown():
     assert "<td>hardware</td>" in space._repr_html_()
     first = ConfigSpace("digits").to_dict()["hyperparameters"][0]
     assert "scope" not in first and ResNetFamily().hyperparameters()[0].scope == "architecture"
+
+
+# ---- placement ----------------------------------------------------------------------------------
+
+
+def placed():
+    "A space whose networks cannot be built, so that any name is one of a layer."
+    space = both()
+    space.add_placement_hyperparameter("all", "*", ["analog", "int8", "float"])
+    space.add_placement_hyperparameter("ends", ["stem", "head.0"], condition=("hidden", 8))
+    space.add_placement_hyperparameter("head.0", kinds=["int8", "float"])
+    return space
+
+
+def test_placements_are_split_in_the_order_of_their_hyperparameters():
+    space = placed()
+    config = space.sample_arch(0) | {
+        "hidden": 8,
+        "all": "int8",
+        "ends": "analog",
+        "head.0": "float",
+    }
+    entries = space.split(space.canonical(config)).placement
+    assert list(entries.items()) == [("*", "int8"), ("stem", "analog"), ("head.0", "float")]
+    assert list(space.split(config | {"hidden": 4}).placement) == ["*", "head.0"]
+
+
+def test_entries_of_a_config_stand_behind_those_that_are_given():
+    parts = placed().split(
+        placed().sample_arch(0) | {"hidden": 4, "all": "int8", "head.0": "float"}
+    )
+    given = Placement({"head.0": "analog", "body": "float"}, "float")
+    assert parts.placed(given) == Placement(
+        {"body": "float", "*": "int8", "head.0": "float"}, "float"
+    )
+    assert both().split(both().sample_arch(0)).placed() is None
+    assert both().split(both().sample_arch(0)).placed(given) == given
+
+
+def test_placements_survive_json_and_are_shown():
+    space = placed()
+    again = ConfigSpace.from_json(space.to_json())
+    assert again.hyperparameters == space.hyperparameters
+    assert again.names_in("placement") == ["all", "ends", "head.0"]
+    assert "<td>placement</td>" in space._repr_html_()
+    assert "for stem, head.0" in repr(space) and "for head.0" not in str(space["head.0"])
+    plain = both().to_dict()["hyperparameters"]
+    assert not any("modules" in data for data in plain)
+
+
+@given(st.integers(0, 2**32))
+def test_placements_are_features_and_are_mutated(seed):
+    space = placed()
+    config = space.sample_arch(seed)
+    row = dict(zip(space.feature_names, space.encode([config])[0], strict=True))
+    assert row[f"all={config['all']}"] == 1 and sum(row[f"all={k}"] for k in KINDS) == 1
+    near = space.neighbours(config)
+    others = [c["all"] for c in near if c["all"] != config["all"]]
+    assert sorted([*others, config["all"]]) == sorted(KINDS)
+    for neighbour in near:
+        space.validate(neighbour)
+        assert space.key(neighbour) != space.key(config)
+
+
+def test_another_placement_is_another_evaluation_of_the_same_network():
+    space = placed()
+    config = space.canonical(space.sample_arch(1) | {"all": "int8"})
+    other = config | {"all": "float"}
+    assert space.arch_id(config) == space.arch_id(other)
+    assert space.evaluation_id(config) != space.evaluation_id(other)
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ({"name": "seed"}, "cannot be called 'seed'"),
+        ({"name": "fc", "kinds": ["int4", "int8"]}, "Unknown kind of 'fc' 'int4'"),
+        ({"name": "fc", "kinds": []}, "must list at least one value"),
+        ({"name": "fc", "modules": []}, "needs names or patterns of modules"),
+        ({"name": "fc", "modules": ["a", 3]}, "needs names or patterns of modules"),
+        ({"name": "fc", "modules": ""}, "needs names or patterns of modules"),
+        ({"name": "all"}, "already has a hyperparameter 'all'"),
+    ],
+)
+def test_a_bad_placement_is_refused(arguments, says):
+    with pytest.raises(ConfigError) as e:
+        placed().add_placement_hyperparameter(**arguments)
+    assert says in str(e.value)
+
+
+def test_only_a_placement_names_modules():
+    h = Hyperparameter("hidden", "discrete", range=(4, 8), modules=("fc",))
+    with pytest.raises(ConfigError, match="of the architecture cannot place modules"):
+        check_field(h)
+    with pytest.raises(ConfigError, match="must be categorical"):
+        check_field(Hyperparameter("fc", "discrete", range=(1, 2), scope="placement"))
+
+
+def test_an_architecture_cannot_depend_on_its_placement():
+    with pytest.raises(ConfigError, match="belongs to the architecture and cannot depend on"):
+        placed().add_hyperparameter("depth", "discrete", 1, 2, condition=("all", ["int8"]))

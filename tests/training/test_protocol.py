@@ -444,3 +444,11 @@ def test_aihwkits_own_tiles_start_hardware_aware_training_over(data, tmp_path, c
 def test_a_device_that_does_not_work_is_named(data, device):
     with pytest.raises(ConfigError, match=f"The device '{device}' cannot be used"):
         measured(make, data, protocol=TINY, progress=False, device=device)
+
+
+def test_defaults_are_those_that_stored_labels_mean():
+    protocol = Protocol()
+    assert (protocol.momentum, protocol.weight_decay) == (0.9, 5e-4)
+    assert (protocol.lr, protocol.hwa_lr) == (0.05, 0.02)
+    assert (protocol.epochs, protocol.hwa_epochs, protocol.n_rep) == (10, 4, 10)
+    assert (protocol.batch_size, protocol.hwa_batch_size) == (64, 128)

@@ -55,6 +55,39 @@ def test_errors_of_views_are_shown_as_status(panel, error, text):
     assert panel.status_is_error
 
 
+def test_a_closed_panel_is_not_waited_for():
+    panel = Echo()
+    panel.controls["text"].value = "hello"
+    assert panel.wait(30)
+    panel.close()
+    assert panel.wait(30)
+    panel.refresh()
+    assert panel.wait(30) is False
+    assert panel.view.alt == "hello"
+
+
+def test_a_panel_in_two_cells_keeps_both_snapshots_current(panel, monkeypatch):
+    shown = []
+
+    class Handle:
+        def __init__(self):
+            self.text = ""
+            shown.append(self)
+
+        def update(self, page):
+            self.text = page.data
+
+    def display(what, display_id=False):
+        return Handle() if display_id else None
+
+    monkeypatch.setattr(base, "display", display)
+    panel._ipython_display_()
+    panel._ipython_display_()
+    panel.controls["text"].value = "hello"
+    assert panel.wait(30)
+    assert ['alt="hello"' in handle.text for handle in shown] == [True, True]
+
+
 def test_status_line_is_escaped_and_announced(panel):
     panel.set_status("a < b")
     assert panel._status_line.value == '<span role="status" aria-live="polite">a &lt; b</span>'

@@ -105,3 +105,29 @@ def test_a_menu_shows_none_like_any_category():
         assert menu.index == index and editor.config == {"norm": value}
     menu.index = 1
     assert menu.label == "None" and editor.config == {"norm": None}
+
+
+def test_a_placement_is_added_by_names_of_layers():
+    space = ConfigSpace("digits")
+    add_hyperparameter_text(space, "stem*, head", "categorical", "analog, int8", "placement")
+    h = space["stem*, head"]
+    assert (h.scope, h.modules, h.range) == ("placement", ("stem*", "head"), ("analog", "int8"))
+    with pytest.raises(ConfigError, match="A placement is categorical"):
+        add_hyperparameter_text(space, "head", "discrete", "analog, int8", "placement")
+    with pytest.raises(ConfigError, match="no layer of any"):
+        add_hyperparameter_text(space, "haed", "categorical", "analog, int8", "placement")
+
+
+def test_editor_shows_the_placement_last_as_menus():
+    space = ConfigSpace(search_space="custom")
+    space.add_placement_hyperparameter("fc", kinds=["analog", "int8", "float"])
+    space.add_hyperparameter("width", "discrete", 1, 4)
+    editor = ConfigEditor(lambda: None)
+    editor.show(space, {"fc": "int8", "width": 2})
+    shown = [getattr(w, "description", "") or w.value for w in editor.box.children]
+    assert shown == ["<b>architecture</b>", "width", "<b>placement</b>", "fc"]
+    menu = editor.controls["fc"]
+    assert [label for label, _ in menu.options] == ["analog", "int8", "float"]
+    assert "what computes these layers" in menu.tooltip
+    menu.value = "float"
+    assert editor.config == {"fc": "float", "width": 2}
