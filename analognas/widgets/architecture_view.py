@@ -63,7 +63,7 @@ def _cost_rows(space: ConfigSpace, config: Mapping, chip: Chip) -> list[Row]:
     plural = "s" if cost.chips > 1 else ""
     chips = f"{cost.chips:,.0f} chip{plural} of {chip.cores:,} tiles"
     used = f"{cost.utilisation:.1%} of their cells in use"
-    counted = "matrices" if parts.placement else "analog part"
+    counted = "analog and digital layers" if parts.placement else "analog part"
     one_input = f"one input on {chip.name}, {counted}"
     return [
         *_size_rows(space, config),
