@@ -51,7 +51,7 @@ def table_html(table: pd.DataFrame) -> str:
         classes="analognas-table",
         float_format=lambda x: f"{x:.4g}",
     )
-    return _TABLE_STYLE + body
+    return _TABLE_STYLE + body.replace("± ", "±\u00a0")  # a line may end before it
 
 # %% ../../nbs/widgets/10_base.ipynb #e7714223
 @dataclass(frozen=True)

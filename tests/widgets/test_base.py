@@ -5,7 +5,7 @@ import pytest
 
 from analognas.core import ConfigError
 from analognas.widgets import base, controls
-from analognas.widgets.base import Panel, PanelOutput, new_figure
+from analognas.widgets.base import Panel, PanelOutput, new_figure, table_html
 
 
 class Echo(Panel):
@@ -30,6 +30,11 @@ def panel():
     made = Echo()
     yield made
     made.close()
+
+
+def test_no_line_of_a_table_ends_behind_a_plus_minus():
+    html = table_html(pd.DataFrame({"acc (%)": ["84.4 ± 3.2"], "n": [2]}))
+    assert "84.4 ±\u00a03.2" in html
 
 
 def test_status_of_an_answer(panel):
