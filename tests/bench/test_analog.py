@@ -21,6 +21,8 @@ KEYS = {
 
 
 def test_bench_analog_prints_its_ratios(bench_json, monkeypatch):
+    monkeypatch.setattr(analog, "WARM_UP_STEPS", 1)
+    monkeypatch.setattr(networks, "WARM_UP_STEPS", 1)
     small = partial(analog.bench_analog, eval_batch=2, train_batch=2, rounds=1)
     monkeypatch.setattr(analog, "bench_analog", small)
     of_networks = partial(networks.bench_networks, ("conv1d",), rounds=1)
