@@ -90,6 +90,12 @@ def test_analog_network_keeps_its_input_ranges(net, x):
     assert torch.equal(mixed.conv1.weight, net.conv1.weight)
 
 
+def test_layers_on_a_chip_keep_it_unless_one_is_given(net):
+    analog = to_analog(net, "hermes")
+    assert place(analog, Placement()).conv1.rpu_config.mapping.max_input_size == 256
+    assert place(analog, Placement(), "pcm").conv1.rpu_config.mapping.max_input_size == 512
+
+
 def test_chip_is_a_preset_settings_or_a_config(net):
     chip = HardwareConfig.from_preset("hermes")
     assert place(net, Placement(), chip).conv1.rpu_config.mapping.max_input_size == 256
