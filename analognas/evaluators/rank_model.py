@@ -152,16 +152,15 @@ def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
     return pipeline.fit(X, Z).predict
 
 
-TEACHERS = ((boosted_trees, 1), (randomised_trees, 1), (kernel_ridge, 2))  # and their weights
+TEACHERS = (boosted_trees, randomised_trees, kernel_ridge)
 
 
 def fit_teachers(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    "Fit all teachers, and return the weighted mean of their predictions."
-    teachers = [fit(X, Z, seed) for fit, _ in TEACHERS]
-    weights = [weight for _, weight in TEACHERS]
+    "Fit all teachers, and return the mean of their predictions."
+    teachers = [fit(X, Z, seed) for fit in TEACHERS]
 
     def predict(X_new: np.ndarray) -> np.ndarray:
-        return np.average([teacher(X_new) for teacher in teachers], axis=0, weights=weights)
+        return np.mean([teacher(X_new) for teacher in teachers], axis=0)
 
     return predict
 
@@ -174,7 +173,7 @@ class DistilledTrees(ScoreRegressor):
     n_unlabeled = 20_000
     settings = STUDENT | {
         "rounds": STUDENT_ROUNDS,
-        "teachers": {teacher.__name__: weight for teacher, weight in TEACHERS},
+        "teachers": [teacher.__name__ for teacher in TEACHERS],
         "xgboost": xgb.__version__,
     }
 

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from analognas.core import (
     ConfigError,
@@ -30,23 +27,22 @@ from analognas.core import (
 )
 from analognas.evaluators.base_evaluator import (
     Evaluator,
-    ParamsEvaluator,
     KendallTau,
-    kendall_tau,
     noise_ceiling_from_repeats,
 )
 from ..core.files import read_bounded
+from .held_out import networks_of, record_of_folds, record_of_rows
 from analognas.evaluators.rank_model import (
     MAX_WEIGHTS,
     UNREADABLE,
     RankModel,
-    RankNormalizer,
     ScoreRegressor,
     check_answer,
     check_plain,
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
+from ..search_spaces.network_features import with_metrics
 from ..search_spaces.scopes import CHOICES
 from ..training.labels import TARGETS, LabelSet
 
@@ -55,9 +51,10 @@ from ..training.labels import TARGETS, LabelSet
 DRAWS = 2
 
 
-def _networks(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
-    "Return the network of each config: rows of one network belong on the same side of a split."
-    return [space.arch_id(c) for c in configs]
+def _features_of_names(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
+    "Return the features that `OLD_FORMATS` were fitted on, shape (n, d)."
+    metrics = space.static_metrics(space.columns(configs)) or space.stats(configs)
+    return with_metrics(space.feature_names, space.encode(configs), metrics)[1]
 
 
 def _out_of_range(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -86,97 +83,11 @@ def _unvaried(space: ConfigSpace, ranges: Mapping[str, Sequence[float]]) -> list
             found.append(name)
     return found
 
-# %% ../../nbs/evaluators/40_surrogate.ipynb #0c3a8067
-def _linear(X: np.ndarray, y: np.ndarray, X_new: np.ndarray) -> np.ndarray:
-    "Predict normal scores by ridge regression on standardised features, shape (m, 3)."
-    columns = []
-    for column in y.T:
-        ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-        ridge.fit(X, RankNormalizer.scores_of(column))
-        columns.append(ridge.predict(X_new))
-    return np.column_stack(columns)
-
-
-def _taus(predicted: np.ndarray, y: np.ndarray) -> dict[str, dict]:
-    "Return Kendall's tau of each target, as plain data."
-    columns = zip(TARGETS, predicted.T, y.T, strict=True)
-    return {target: vars(kendall_tau(p, truth)) for target, p, truth in columns}
-
-
-def _with_baselines(
-    space: ConfigSpace, configs: Sequence[Mapping], predicted, X, y, X_new
-) -> dict[str, np.ndarray]:
-    """Return the predictions for configs of the model and of the baselines, shape (m, 3) each.
-
-    The linear baselines are fitted to X and y."""
-    raw = len(space.feature_names)
-    size = ParamsEvaluator().bind(space).query_pop(configs)
-    return {
-        "surrogate": predicted,
-        "linear": _linear(X[:, :raw], y, X_new[:, :raw]),
-        "linear_features": _linear(X, y, X_new),
-        "params_only": np.column_stack([getattr(size, t) for t in TARGETS]),
-    }
-
-
-def _by_folds(space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel) -> dict:
-    """Return the record of cross-validation.
-
-    Predictions of all folds are put together and ranked at once."""
-    tested = model.tested
-    assert tested is not None  # for type checkers: it was just fitted
-    y = labels.labels
-    configs = np.array(labels.configs, dtype=object)
-    predicted = model.labels_of(tested.predicted)
-    together: dict[str, np.ndarray] = {}
-    for k in range(tested.fold.max() + 1):
-        seen = tested.fold != k
-        new = tested.fold == k
-        of_fold = _with_baselines(
-            space, list(configs[new]), predicted[new], X[seen], y[seen], X[new]
-        )
-        for name, values in of_fold.items():
-            together.setdefault(name, np.empty_like(y))[new] = values
-    taus = {}
-    for name, values in together.items():
-        taus[name] = _taus(values[tested.asked], y[tested.asked])
-    return {
-        "method": "five-fold cross-validation",
-        "n_test": len(tested.asked),
-        **taus,
-        "new_networks": taus["surrogate"],
-        "coverage_90": dict(zip(TARGETS, tested.coverage().tolist(), strict=True)),
-    }
-
-
-def _by_rows(
-    space: ConfigSpace, labels: LabelSet, X: np.ndarray, model: RankModel, held_out: LabelSet
-) -> dict:
-    """Return the record of rows that were kept aside.
-
-    Some may be networks of training rows under another name; `new_networks` leaves those out."""
-    X_new = space.features(held_out.configs)[1]
-    y = held_out.labels
-    predictions = _with_baselines(
-        space, held_out.configs, model.predict(X_new), X, labels.labels, X_new
-    )
-    old = set(_networks(space, labels.configs))
-    new = np.array([network not in old for network in _networks(space, held_out.configs)])
-    new_networks = None
-    if new.sum() > 1:
-        new_networks = _taus(predictions["surrogate"][new], y[new])
-    low, high = model.interval(X_new)
-    coverage = ((low <= y) & (y <= high)).mean(0)
-    return {
-        "method": "held-out rows",
-        "n_test": len(held_out),
-        **{name: _taus(values, y) for name, values in predictions.items()},
-        "new_networks": new_networks,
-        "coverage_90": dict(zip(TARGETS, coverage.tolist(), strict=True)),
-    }
-
 # %% ../../nbs/evaluators/40_surrogate.ipynb #a86072b1
-FORMAT = "analognas-surrogate-4"
+FORMAT = "analognas-surrogate-5"
+# Their features are those of a config, not of its network: one network under two names can get two
+# answers.
+OLD_FORMATS = ("analognas-surrogate-4",)
 
 
 def _save_weights(folder: Path, about: Mapping, learner: ScoreRegressor) -> None:
@@ -243,7 +154,7 @@ def _load_weights(
         ) from e
     try:
         check_plain(about)
-        check_choice("weight format", about["format"], [FORMAT])
+        check_choice("weight format", about["format"], [FORMAT, *OLD_FORMATS])
         if about["learner"] not in learner.old_names:
             check_choice("learner", about["learner"], [learner.__name__])
         file = _weights_file(folder, learner.suffix, about["sha256"])
@@ -307,7 +218,7 @@ class SurrogateEvaluator(Evaluator):
         # This checks the rows again: a table can be changed after it was made.
         labels = labels.take(range(len(labels)))
         names, X = space.features(labels.configs)
-        networks = _networks(space, labels.configs)
+        networks = networks_of(space, labels.configs)
         pool = _sample_unlabeled(space, X, self.learner.n_unlabeled, seed)
         self._model = RankModel.fit(X, labels.measured, names, networks, self.learner, pool, seed)
         self._chosen = None
@@ -315,9 +226,9 @@ class SurrogateEvaluator(Evaluator):
         self._fitted = space.for_dataset(space.info)
         self.about = self._describe(labels, space, names, X, seed)
         if held_out is None:
-            record = _by_folds(space, labels, X, self._model)
+            record = record_of_folds(space, labels, X, self._model)
         else:
-            record = _by_rows(space, labels, X, self._model, held_out)
+            record = record_of_rows(space, labels, X, self._model, held_out)
         trained = [space.evaluation_id(config) for config in labels.configs]
         record["ceiling"] = self._ceiling(labels, trained, ceiling)
         self.about["held_out"] = record
@@ -419,6 +330,8 @@ class SurrogateEvaluator(Evaluator):
         if len(self.space) != len(names):
             self.space.columns(configs)  # raises `ConfigError` for a bad config
             configs = [only(config, names) for config in configs]
+        if self.about["format"] in OLD_FORMATS:
+            return _features_of_names(self._fitted, configs)
         return self._fitted.features(configs)[1]
 
     def get_evaluator_stat(self) -> dict:

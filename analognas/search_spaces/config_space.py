@@ -40,16 +40,17 @@ from analognas.search_spaces.configs import (
     parents_first,
     with_checked_condition,
     with_dependents,
-    with_metrics,
 )
 from analognas.search_spaces.families import (
     RESNET_LIKE,
     NetworkFamily,
     family_from_dict,
     find_family,
+    same_networks,
 )
 from .hyperparameter import Hyperparameter
 from .layers import LayerShape, count_params
+from .network_features import network_features, with_metrics
 from .network_modules import check_modules, layers_of_kind
 from analognas.search_spaces.scopes import (
     ARCHITECTURE,
@@ -222,9 +223,7 @@ class ConfigSpace:
             self._hyperparameters[child.name] = replace(child, condition=None)
 
     def compute_cs_size(self) -> int:
-        """Return the number of different architectures.
-
-        A continuum without a step counts as 101 values."""
+        "Return the number of different architectures; a continuum without a step has 101 values."
         return count_architectures(self.hyperparameters)
 
     def is_active(self, name: str, config: Mapping) -> bool:
@@ -247,8 +246,7 @@ class ConfigSpace:
         return [h.name for h in self.hyperparameters if h.scope in scopes]
 
     def canonical(self, config: Mapping) -> dict:
-        """Return a config with names in order, values in one form and inactive hyperparameters at
-        0.
+        """Return a config with names in order, values in one form and inactive ones 0.
 
         It is equal for two configs if and only if they agree in all that has an effect."""
         return canonical_config(self.hyperparameters, config)
@@ -284,8 +282,7 @@ class ConfigSpace:
         return change_value(self.hyperparameters, config, name, value, rng)
 
     def neighbours(self, config: Mapping) -> list[dict]:
-        """Return every architecture that differs in one active hyperparameter by one step or
-        category."""
+        "Return the architectures that differ in one active hyperparameter by one step or category."
         return neighbouring_configs(self.hyperparameters, config)
 
     def distance(self, a: Mapping, b: Mapping) -> float:
@@ -296,8 +293,7 @@ class ConfigSpace:
         return gower_distance(self.hyperparameters, a, b)
 
     def from_unit(self, u: np.ndarray) -> dict:
-        """Return the canonical config at a point of the unit cube, shape (number of
-        hyperparameters,)."""
+        "Return the canonical config at a point of the unit cube, shape (len(self),)."
         pairs = zip(self._hyperparameters.items(), u, strict=True)
         return self.canonical({name: h.from_unit(x) for (name, h), x in pairs})
 
@@ -382,11 +378,15 @@ class ConfigSpace:
         """Return the features of surrogates: names, and a matrix of shape (n, number of names).
 
         The columns of `encode`, then `static_metrics`, or `stats` where there are none; parameters
-        and MACs as logarithms to base 10. Raises `ConfigError` for features that are NaN."""
+        and MACs as logarithms to base 10. They are the same for all configs of one network: means
+        over the family's `same_networks`. Raises `ConfigError` for features that are NaN."""
         columns = self.columns(configs)
-        names = self.feature_names
-        matrix = encode_columns(self.hyperparameters, columns, len(configs))
-        return with_metrics(names, matrix, self.static_metrics(columns) or self.stats(configs))
+        same = same_networks(self.family, self._of_architecture(columns))
+        metrics = self.family.static_metrics(same.columns, self.info.input_dim, self.info.classes)
+        names, matrix = network_features(self.hyperparameters, columns, same, metrics)
+        if metrics:
+            return names, matrix
+        return with_metrics(names, matrix, self.stats(configs))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as data for JSON; `from_dict` reads it.

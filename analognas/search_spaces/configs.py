@@ -317,30 +317,6 @@ def neighbouring_configs(
     return near
 
 
-def with_metrics(
-    names: list[str],
-    matrix: np.ndarray,  # shape (n, len(names))
-    metrics: Mapping[str, np.ndarray],  # shape (n,) each
-) -> tuple[list[str], np.ndarray]:
-    """Return features with metrics added, parameters and MACs as logarithms to base 10.
-
-    Raises `ConfigError` for features that are NaN."""
-    computed: dict[str, np.ndarray] = {}
-    for name, values in metrics.items():
-        if name in names:
-            continue
-        if name in ("params", "macs"):
-            computed[f"log10_{name}"] = np.log10(values)
-        else:
-            computed[name] = values
-    names = names + list(computed)
-    matrix = np.column_stack([matrix, *computed.values()])
-    bad = np.isnan(matrix).any(axis=0)
-    if bad.any():
-        raise ConfigError(f"Features must be numbers; NaN in {names[bad.argmax()]!r}.")
-    return names, matrix
-
-
 def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
     "Return the names of the columns of `encode_columns`, in order."
     names = []

@@ -12,21 +12,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from analognas.core import ConfigError, check_choice, check_number
+from analognas.search_spaces.network_features import SameNetworks, each_its_own
 from analognas.search_spaces.hyperparameter import Hyperparameter
 from analognas.search_spaces.layers import LayerShape, check_size
 from analognas.search_spaces.nasbench201_cells import (
     EDGE_NAMES,
     OPERATIONS,
+    all_cells,
     canonical_cell,
     cell_layers,
     cell_of,
     cell_stats,
 )
-from analognas.search_spaces.nasbench201_features import cell_features, proxies_of
+from analognas.search_spaces.nasbench201_features import (
+    cell_features,
+    cell_positions,
+    network_numbers,
+    proxies_of,
+)
 from analognas.search_spaces.resnet_stats import (
     MAX_GROUPS,
     resnet_layers,
     resnet_static_metrics,
+    rounded_factors,
 )
 
 if TYPE_CHECKING:
@@ -92,6 +100,14 @@ class NetworkFamily(Protocol):
 
         None: different configs are different networks."""
         return None
+
+    def same_networks(self, columns: Mapping[str, np.ndarray]) -> SameNetworks:
+        """Return the networks of n canonical configs, each with configs that stand for it.
+
+        The features of a network are the mean over these configs, so that they do not depend on the
+        name under which the network is asked for. Without overriding, each config stands for
+        itself. Families need not have this method."""
+        return each_its_own(columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the family's settings as data for JSON, with keys other than "search_space",
@@ -177,6 +193,10 @@ class ResNetFamily(NetworkFamily):
         "Return the layers that go on crossbars, one kind at a time."
         return resnet_layers(columns, input_dim, classes)
 
+    def same_networks(self, columns: Mapping[str, np.ndarray]) -> SameNetworks:
+        "Return each network once, with the widening factors that its rounded widths have."
+        return each_its_own(rounded_factors(columns))
+
 # %% ../../nbs/search_spaces/36_families.ipynb #b1964890
 NASBENCH201 = "nasbench201"
 
@@ -250,6 +270,16 @@ class CellFamily(NetworkFamily):
         "Return the function that the cell computes: equal if and only if the networks are."
         return canonical_cell(cell_of(config))
 
+    def same_networks(self, columns: Mapping[str, np.ndarray]) -> SameNetworks:
+        "Return each network with all of its cells."
+        networks = network_numbers()
+        found, asked = np.unique(
+            networks[cell_positions(cells_of_columns(columns))], return_inverse=True
+        )
+        named = np.flatnonzero(np.isin(networks, found))
+        cells = dict(zip(EDGE_NAMES, all_cells()[named].T, strict=True))
+        return SameNetworks(cells, np.searchsorted(found, networks[named]), asked)
+
     def to_dict(self) -> dict[str, Any]:
         "Return the settings as data for JSON."
         return {"skeleton": dict(self.skeleton)}
@@ -297,6 +327,14 @@ class FunctionFamily(NetworkFamily):
         if self.base is None:
             return None
         return self.base.arch_id(config)
+
+    def same_networks(self, columns: Mapping[str, np.ndarray]) -> SameNetworks:
+        """Return what the base family returns for cells.
+
+        How widths are rounded is the function's own choice."""
+        if isinstance(self.base, CellFamily):
+            return self.base.same_networks(columns)
+        return each_its_own(columns)
 
     def to_dict(self) -> dict[str, Any]:
         "Return the settings as data for JSON."
@@ -352,12 +390,20 @@ def find_family(
 def check_members(family: Any) -> None:
     "Raise `ConfigError` that names the attributes and methods that a family lacks."
     members = ["name", *(name for name in vars(NetworkFamily) if not name.startswith("_"))]
+    members.remove("same_networks")  # families of version 0.1.0 lack it
     missing = [name for name in members if not hasattr(family, name)]
     if missing:
         raise ConfigError(
             f"{family!r} is neither the name of a search space nor a network family: it has no "
             f"{', '.join(missing)}."
         )
+
+
+def same_networks(family: NetworkFamily, columns: Mapping[str, np.ndarray]) -> SameNetworks:
+    "Return what the family's method of this name returns; families of version 0.1.0 have none."
+    if hasattr(family, "same_networks"):
+        return family.same_networks(columns)
+    return each_its_own(columns)
 
 
 def family_from_dict(

@@ -214,11 +214,23 @@ def _stored_proxies() -> tuple[list[str], np.ndarray, np.ndarray]:
     return names, networks, values
 
 
+def cell_positions(
+    cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
+) -> np.ndarray:  # integers, shape (n,)
+    "Return the position of each cell in `all_cells`."
+    powers = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
+    return check_cells(cells) @ powers
+
+
+def network_numbers() -> np.ndarray:
+    "Return the network of each of `all_cells`, as numbers from 0, shape (15625,)."
+    return _stored_proxies()[1]
+
+
 def proxies_of(
     cells: Sequence[Sequence[int]] | np.ndarray,  # n cells
 ) -> dict[str, np.ndarray]:  # numbers, shape (n,) each, named zc_...
     "Return the zero-cost proxies of each cell's network."
     names, networks, values = _stored_proxies()
-    powers = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
-    rows = values[networks[check_cells(cells) @ powers]]
+    rows = values[networks[cell_positions(cells)]]
     return {f"zc_{name}": column for name, column in zip(names, rows.T, strict=True)}

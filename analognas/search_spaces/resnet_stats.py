@@ -105,6 +105,26 @@ def _groups(columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int]) 
 def _integers(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.asarray(columns[name]).astype(np.int64)
 
+# %% ../../nbs/search_spaces/20_resnet_stats.ipynb #cf032931
+FACTORS = np.arange(1, 41) / 20  # the grid of `widenfact`, continued on both sides
+
+
+def rounded_factors(
+    columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
+) -> dict[str, np.ndarray]:  # the same with other `widenfact`
+    """Return for each `widenfact` the smallest of `FACTORS` that gives the same width.
+
+    Channels are whole numbers, so several factors can mean one network. A width that no factor of
+    the grid gives keeps the ratio of its channels."""
+    check_names(columns)
+    found = dict(columns)
+    for m, group in enumerate(_groups(columns, (1, 1, 1)), 1):
+        same = widen(group.c_in[:, None], FACTORS) == group.c_out[:, None]
+        ratio = group.c_in / group.c_out
+        factor = np.where(same.any(axis=1), FACTORS[same.argmax(axis=1)], ratio)
+        found[f"widenfact{m}"] = np.where(group.R > 0, factor, columns[f"widenfact{m}"])
+    return found
+
 # %% ../../nbs/search_spaces/20_resnet_stats.ipynb #69f63955
 def _conv(name: str, c_in, c_out, kernel: int, positions, count=1) -> LayerShape:
     "Return a convolution without bias, and its batch normalisation."

@@ -93,9 +93,6 @@ def of_cells():
     return XGBoostEvaluator(WEIGHTS / "nasbench201").bind(NASBench201Space())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="features are those of a config, not of its network; mended in `evals`"
-)
 @settings(max_examples=25)
 @given(CELLS)
 def test_a_relabelled_cell_gets_the_same_prediction(of_cells, cell):

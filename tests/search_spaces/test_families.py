@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analognas.core import ConfigError, FileFormatError
 from analognas.cost.model import hardware_cost
@@ -21,6 +23,7 @@ from analognas.search_spaces.families import (
 from analognas.search_spaces.hyperparameter import Hyperparameter
 from analognas.search_spaces.layers import LayerShape
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.search_spaces.nasbench201_cells import config_of
 
 
 class Perceptrons:
@@ -284,6 +287,65 @@ def test_space_as_written_by_0_1_0_is_read_and_written_unchanged(search_space, r
     assert space["op"].condition == ("M", 3)
     assert space["M"].mutation_group == "depth"
     assert space.key({"M": 2, "op": "a"}) == '{"M": 2, "op": 0}'
+
+
+def renumbered(cell):
+    "Return a cell with nodes 1 and 2 exchanged, which needs that no edge joins them."
+    edge_01, edge_02, edge_03, edge_12, edge_13, edge_23 = cell
+    assert edge_12 == 1  # none
+    return (edge_02, edge_01, edge_03, edge_12, edge_23, edge_13)
+
+
+@given(st.lists(st.integers(0, 4), min_size=6, max_size=6))
+def test_a_cell_with_renumbered_nodes_has_the_same_features(cell):
+    cell[3] = 1
+    space = NASBench201Space()
+    first, second = (config_of(c) for c in (tuple(cell), renumbered(cell)))
+    assert np.array_equal(space.features([first])[1], space.features([second])[1])
+
+
+@given(st.lists(st.integers(0, 4), min_size=6, max_size=6), st.integers(0, 4))
+def test_an_edge_into_a_dead_end_changes_no_feature(cell, operation):
+    cell[4] = cell[3] = 1  # node 1 leads nowhere
+    other = [operation, *cell[1:]]
+    space = NASBench201Space()
+    found = space.features([config_of(cell), config_of(other)])[1]
+    assert np.array_equal(*found)
+
+
+def test_features_of_a_cell_do_not_depend_on_the_others():
+    space = NASBench201Space()
+    configs = space.sample_arch_uniformly(30, 0)
+    together = space.features(configs)[1]
+    assert np.array_equal(together[[7]], space.features(configs[7:8])[1])
+    assert np.array_equal(together[::-1], space.features(configs[::-1])[1])
+
+
+def shapes(space, config):
+    return {name: tuple(t.shape) for name, t in space.build_network(config).state_dict().items()}
+
+
+def test_widening_factors_that_round_to_the_same_widths_have_the_same_features():
+    space = ConfigSpace("CIFAR-10")
+    config = space.sample_arch(0)
+    for name, value in {"M": 2, "out_channel0": 8, "R1": 1, "R2": 1, "widenfact1": 0.7}.items():
+        config = space.with_value(config, name, value)
+    same = space.with_value(config, "widenfact1", 0.75)  # 8 / 0.7 and 8 / 0.75 round to 11
+    other = space.with_value(config, "widenfact1", 0.8)  # to 10
+    assert shapes(space, config) == shapes(space, same) != shapes(space, other)
+    features = space.features([config, same, other])[1]
+    assert np.array_equal(features[0], features[1])
+    assert not np.array_equal(features[0], features[2])
+
+
+def test_choices_of_training_stay_features_of_a_cell():
+    space = NASBench201Space()
+    space.add_training_hyperparameter("hwa_lr", "continuous", 0.01, 0.1)
+    configs = [config_of((2, 1, 0, 1, 2, 1)) | {"hwa_lr": lr} for lr in (0.02, 0.05)]
+    names, features = space.features(configs)
+    assert features[:, names.index("hwa_lr")].tolist() == [0.02, 0.05]
+    others = np.delete(features, names.index("hwa_lr"), axis=1)
+    assert np.array_equal(*others)
 
 
 # Table of the ResNet-like space: AnalogNAS, IEEE EDGE 2023
