@@ -97,6 +97,17 @@ def test_a_state_dict_is_plain_tensors(tmp_path):
     )
 
 
+def test_a_state_with_a_scale_keeps_it_and_weights_without_one_are_mapped_anew():
+    layer = to_analog(nn.Linear(4, 3))
+    state = layer.state_dict()
+    state["scale"] = 2 * state["scale"]
+    layer.load_state_dict(state)
+    assert torch.equal(layer.scale, state["scale"])
+    digital = nn.Linear(4, 3)
+    layer.load_state_dict(digital.state_dict(), strict=False)
+    assert float(layer.scale.max()) == pytest.approx(float(digital.weight.detach().abs().max()))
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_the_digital_state_loads_into_the_digital_network(dynamic):
     config = create_rpu_config()
