@@ -72,6 +72,7 @@ class LowFidelity:
         Raises `ConfigError` for sets of another space or of too few networks."""
         sets = []
         for labels in label_sets:
+            X = space.features(labels.configs)[1]
             groups = np.array([space.arch_id(config) for config in labels.configs])
             if len(set(groups.tolist())) < MIN_NETWORKS:
                 raise ConfigError(
@@ -79,7 +80,7 @@ class LowFidelity:
                     f"lower fidelity needs at least {MIN_NETWORKS}."
                 )
             Z = np.column_stack([RankNormalizer.scores_of(y) for y in labels.measured.T])
-            sets.append(LowRows(space.features(labels.configs)[1], Z, groups))
+            sets.append(LowRows(X, Z, groups))
         return cls(tuple(sets))
 
     def without(self, networks: Collection) -> "LowFidelity":

@@ -243,6 +243,11 @@ class SurrogateEvaluator(Evaluator):
             )
         return space
 
+    @property
+    def labels(self) -> LabelSet | None:
+        "Return the label set that it was fitted to; None if it was loaded."
+        return self._labels
+
     @classmethod
     def settings(cls) -> dict[str, Any]:
         "Return the settings that `fit` takes, with their defaults."

@@ -121,7 +121,7 @@ def optimizer_from_dict(settings: Mapping, surrogate: Evaluator) -> Optimizer:
     constraints = Constraints.from_dict(settings["constraints"])
     arguments = list(inspect.signature(found).parameters.values())[1:]  # the first: the evaluator
     names = {a.name for a in arguments if a.kind != a.VAR_KEYWORD} | {"k_std"}
-    names -= {"constraints", "max_nb_param", "T_AVM"}
+    names -= {"constraints", "max_nb_param", "T_AVM", "allow_extrapolation"}
     values = {name: settings[name] for name in names}
     return found(surrogate, constraints=constraints, **values)
 
