@@ -44,19 +44,20 @@ class LowRows(NamedTuple):
 
     def scores(
         self, X: np.ndarray, groups: Sequence, seed: int, teachers: Sequence[Teacher]
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, Predict]:
         """Return scores of rows, shape (n, k), none from a label of the row's own network.
 
-        `groups` are the networks of the rows."""
+        And the prediction of scores for other rows. `groups` are the networks of the rows."""
         network = np.asarray(groups)
-        found = self.fit(seed, teachers)(X)
+        predict = self.fit(seed, teachers)
+        found = predict(X)
         shared = np.unique(self.groups[np.isin(self.groups, network)])
         fold = np.random.default_rng(seed).permutation(len(shared)) % FOLDS
         for k in np.unique(fold):
             left_out = shared[fold == k]
             rows = np.isin(network, left_out)
             found[rows] = self.without(left_out).fit(seed, teachers)(X[rows])
-        return found
+        return found, predict
 
 # %% ../../nbs/evaluators/22_low_fidelity.ipynb #2667329d
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ class LowFidelity:
         teachers: Sequence[Teacher],
     ) -> Predict:
         "Fit to the labels of the highest fidelity, with the scores of the lower ones."
-        own = [rows.scores(X, groups, seed, teachers) for rows in self.sets]
+        own, cheap = zip(
+            *(rows.scores(X, groups, seed, teachers) for rows in self.sets), strict=True
+        )
         scores = np.hstack(own)
         multiple = RidgeCV(np.logspace(-2, 3, 11), alpha_per_target=True).fit(scores, Z)
         rest = Z - multiple.predict(scores).reshape(Z.shape)
         difference = fit_teachers(np.hstack([X, scores]), rest, seed, teachers)
-        cheap = [rows.fit(seed, teachers) for rows in self.sets]
 
         def predict(X_new: np.ndarray) -> np.ndarray:
             new = np.hstack([of_set(X_new) for of_set in cheap])

@@ -170,6 +170,7 @@ class SurrogateEvaluator(Evaluator):
     and `FileFormatError` for damaged weights; warns `DatasetMismatchWarning` when the space is
     of another dataset than the labels."""
 
+    fitted_to_labels = True
     validates_configs = True
     percent = False  # predictions lie within the range of the labels, whatever that is
     learner: type[ScoreRegressor]

@@ -148,7 +148,7 @@ class Optimizer(ABC):
         constraints: Constraints | None = None,  # takes the place of the two limits
         k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
         # may the result be outside the range of the labels that the evaluator was fitted on? None:
-        # as `constraints` has it; without those, only if the evaluator measures
+        # as `constraints` has it; without those, only if it was not fitted to labels
         allow_extrapolation: bool | None = None,
     ):
         if not isinstance(surrogate, Evaluator):
@@ -158,9 +158,11 @@ class Optimizer(ABC):
             )
         self.surrogate = surrogate
         self.k_std = float(check_number("k_std", k_std, low=0))
+        # Who chose neither goes on with an old search as that was begun.
+        self.chose_extrapolation = not (constraints is None and allow_extrapolation is None)
         if constraints is None:
             constraints = Constraints(
-                max_nb_param, T_AVM, allow_extrapolation=bool(surrogate.measured)
+                max_nb_param, T_AVM, allow_extrapolation=not surrogate.fitted_to_labels
             )
         if allow_extrapolation is not None:
             allowed = bool(allow_extrapolation)

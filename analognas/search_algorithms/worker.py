@@ -42,6 +42,7 @@ from .history import Trial
 from .measured_search import MeasuredSearch
 from .random_search import RandomSearch
 from analognas.search_algorithms.registry import (
+    as_begun,
     make_optimizer,
     optimizer_from_dict,
     pretrained_evaluator,
@@ -61,6 +62,7 @@ from analognas.search_algorithms.run_directory import (
 )
 from .winner import measure_winner
 from ..search_spaces.config_space import ConfigSpace
+from ..training.labels import LabelSet
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #e2b76cf9
 def _check_kinds(cs: Any, executor: Any) -> None:
@@ -169,6 +171,7 @@ class Worker:
 
     def _start(self) -> RunDirectory:
         "Open the run directory; an evaluator that does not fit the space is refused before."
+        self.optimizer = as_begun(self.optimizer, self.run_dir)
         self.optimizer.surrogate.bind(self.config_space)
         settings = search_settings(
             self.config_space, self.optimizer, self.runs, self.seed, self.baseline
