@@ -39,7 +39,7 @@ class Measuring(Shallow):
 
 
 def searched(path, runs=1, **arguments):
-    optimizer = EAOptimizer(Shallow(), 3, 10, None, None, **arguments)
+    optimizer = EAOptimizer(Shallow(), 3, 10, max_nb_param=None, T_AVM=None, **arguments)
     worker = Worker(SPACE, optimizer, runs=runs, seed=0, run_dir=path, progress=False)
     worker.search()
     return worker
