@@ -133,11 +133,13 @@ def gains_of(
     if held_out is None:
         assert model.tested is not None and without.tested is not None  # for type checkers
         asked = model.tested.asked
-        ours, theirs = model.tested.predicted[asked], without.tested.predicted[asked]
+        ours = model.tested.predicted[asked]
+        theirs = without.tested.predicted[asked]
         y = labels.labels[asked]
     else:
         X_new = space.features(held_out.configs)[1]
-        ours, theirs = model.learner.predict(X_new), without.learner.predict(X_new)
+        ours = model.learner.predict(X_new)
+        theirs = without.learner.predict(X_new)
         y = held_out.labels
     found = {}
     for k, target in enumerate(TARGETS):

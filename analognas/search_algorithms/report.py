@@ -111,7 +111,7 @@ class SearchReport:
     def predicted(self) -> dict[str, float]:
         """Return what was predicted before it was measured; nothing where nothing was.
 
-        Of the best architecture, percent, and the mean error over all that were measured, points."""
+        Of the best architecture, percent; the mean error over all that were measured, points."""
         history = self.winner.history
         if "predicted_acc_1d" not in history:
             return {}
