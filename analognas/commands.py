@@ -430,6 +430,7 @@ def bench_all(args: Namespace) -> dict[str, Any]:
     `recorded` names the latter."""
     from analognas.bench.baselines import load_baselines
     from analognas.bench.cosearch import load_cosearch_bench
+    from analognas.bench.mapping_proof import load_proof, summarize_proof
     from analognas.bench.search import load_search_bench
 
     result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
@@ -440,6 +441,7 @@ def bench_all(args: Namespace) -> dict[str, Any]:
         "search": load_search_bench(),
         "baselines": {"rows": baselines.to_dict("records")},
         "cosearch": load_cosearch_bench(),
+        "mapping": summarize_proof(load_proof()),
     }
     return result | recorded | {"recorded": list(recorded)}
 

@@ -201,6 +201,7 @@ def test_bench_all_has_versions_and_machine(everything):
 
 
 def test_bench_all_says_what_is_from_the_record(everything):
-    assert everything["recorded"] == ["search", "baselines", "cosearch"]
+    assert everything["recorded"] == ["search", "baselines", "cosearch", "mapping"]
     assert everything["search"]["regret"]["bo"].keys() >= {"50", "100", "200"}
     assert everything["baselines"]["rows"][0].keys() >= {"limit", "name", "acc_1d", "avm"}
+    assert everything["mapping"].keys() >= {"resnet8_recovered", "resnet20_analog_share"}

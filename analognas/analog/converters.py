@@ -26,7 +26,7 @@ from analognas.analog.compiled import (
     split_range,
     workspace,
 )
-from .noise import BLOCK, add_normal_, add_to_block, draw_key, normal_table
+from .noise import BLOCK, add_normal_, add_to_block, draw_key
 from ..core import renamed
 
 # %% ../../nbs/analog/40_converters.ipynb #c46e6df4
@@ -274,20 +274,21 @@ def _apply_adc_torch(
 
 # %% ../../nbs/analog/40_converters.ipynb #60fff2ac
 @compiled()
-def _adc_loop(y, first, factor, step, bound, inside, top, codes, std, table, key0, key1):
+def _adc_loop(y, first, factor, step, bound, inside, top, codes, std, key0, key1):
     """Apply the ADC to flat arrays that begin at position `first` of the whole, in place.
 
     `codes` is filled unless it is empty. Returns where the ADC clipped, an empty array if
     nowhere."""
     saturated = np.zeros(0, np.bool_)
     words = np.empty((4, BLOCK // 8), np.uint32)
+    numbers = np.empty(BLOCK, np.float32)
     clipped = False
     for start in range(0, y.size, BLOCK):
         part = y[start : start + BLOCK]
         part_codes = codes[start : start + BLOCK]
         near = np.int32(0)
         if std:
-            add_to_block(part, first + start, table, std, key0, key1, words)
+            add_to_block(part, first + start, std, key0, key1, words, numbers)
         for i in range(part.size):
             near += np.int32(abs(part[i]) >= bound - step)
         if near and saturated.size == 0:
@@ -336,7 +337,7 @@ def _run_adc_loop(y: Tensor, codes: Tensor, single: float, c: ConverterConfig) -
     key = _NO_KEY
     if c.out_noise:
         key = draw_key()
-    settings = (number(c.out_noise), normal_table(y.dtype).numpy(), *key)
+    settings = (number(c.out_noise), *key)
     numbers = (number(single), *_adc_numbers(c, y.dtype))
     least = 2 * PART
     if c.out_noise:

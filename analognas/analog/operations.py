@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compiled import as_dense
+
 # %% ../../nbs/analog/50_operations.ipynb #ac99d848
 Gradients = tuple[Tensor | None, Tensor | None]  # of input and weights
 
@@ -114,6 +116,9 @@ def without_skipped(x: Tensor, op: Op) -> tuple[Tensor, Op]:
     "Return the inputs that outputs see, and the operation on them."
     if isinstance(op, LinearOp) or not op.skips_inputs:
         return x, op
+    if not x.requires_grad:
+        rows, cols = op.stride
+        return as_dense(x[:, :, ::rows, ::cols]), op._replace(stride=(1, 1))
     # a mean over one pixel: unlike a slice, its gradient keeps the layout
     return F.avg_pool2d(x, 1, op.stride), op._replace(stride=(1, 1))
 

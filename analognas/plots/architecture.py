@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter
 
 from ..core import renamed
-from ..cost.model import Chip, find_chip
-from .blocks import architecture_data
+from ..cost.model import Chip
+from .blocks import architecture_data, chip_of
 from .cell import plot_cell
 from .style import PALETTE, axes_width, font_size, new_axes
 from ..search_spaces.config_space import ConfigSpace
@@ -46,7 +46,7 @@ class _Unit(NamedTuple):
     row: Any  # of `architecture_data`
     repeats: int
     slabs: tuple[_Slab, ...]
-    tiles: int
+    tiles: float  # a share of those of its row
 
     @property
     def gaps(self) -> float:  # inches
@@ -88,7 +88,7 @@ def _groups(data: pd.DataFrame) -> list[_Group]:
     one_by_one = data.repeats.sum() <= MAX_DRAWN + 2  # stem and classifier
     for row in data.itertuples():
         copies = row.repeats if one_by_one else 1
-        unit = _Unit(row, row.repeats // copies, _slabs(row, height), row.tiles // copies)
+        unit = _Unit(row, row.repeats // copies, _slabs(row, height), row.tiles / copies)
         units += [unit] * copies
         height = row.height
     return [list(group) for _, group in itertools.groupby(units, lambda unit: unit.row.group)]
@@ -223,7 +223,7 @@ def _column(group: _Group) -> dict[str, str]:
         "kind": last.kind,
         "count": str(sum(unit.repeats for unit in group if unit.row.kind != "reduction")),
         "branches": str(max(unit.row.branches for unit in group)),
-        "tiles": f"{sum(unit.tiles for unit in group):,}",
+        "tiles": f"{sum(unit.tiles for unit in group):,.0f}",
     }
 
 
@@ -337,7 +337,7 @@ def plot_architecture(
     cell.
 
     Raises `ConfigError` for a bad config or chip."""
-    chip = find_chip(chip)
+    chip = chip_of(space, config, chip)
     data = architecture_data(space, config, chip)
     has_cell = _has_cell(space, data)
     ax = ax or new_axes(5.2 if has_cell else 3.6, 7.5)
@@ -391,7 +391,7 @@ def alt_text_architecture(
     chip: str | Chip = "hermes",  # as in `plot_architecture`
 ) -> str:
     "Return the text alternative of `plot_architecture`."
-    chip = find_chip(chip)
+    chip = chip_of(space, config, chip)
     data = architecture_data(space, config, chip)
     if _has_cell(space, data):
         blocks = _cells_text(config, data)

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/plots/45_blocks.ipynb #5b2aedb5
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 
@@ -18,6 +18,7 @@ from ..cost.model import Chip, find_chip
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.families import RESNET_LIKE, CellFamily
 from ..search_spaces.nasbench201_cells import STAGES
+from ..search_spaces.network_modules import placed_layers
 from analognas.search_spaces.resnet_stats import (
     BASIC,
     BOTTLENECK,
@@ -25,6 +26,7 @@ from analognas.search_spaces.resnet_stats import (
     group_stride,
     widen,
 )
+from ..search_spaces.scopes import CHOICES, PLACEMENT
 
 # %% ../../nbs/plots/45_blocks.ipynb #ee9966eb
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class _Block:
     c_out: int  # channels
     height: int  # of the output, pixels
     width: int  # of the output, pixels
-    # names of their layers in `crossbar_layers`, or what those names begin with
+    # names of their layers in `crossbar_layers` and in the network, or what those begin with
     layers: tuple[str, ...]
     repeats: int = 1
     branches: int = 1  # in parallel in each block
@@ -53,7 +55,7 @@ def _stem(kernel: int, channels: int, c_out: int, height: int, width: int) -> _B
 
 def _classifier(c_in: int, classes: int, params: int = 0) -> _Block:
     name = "classifier"
-    return _Block(name, name, "linear", c_in, classes, 1, 1, (name,), params=params)
+    return _Block(name, name, "linear", c_in, classes, 1, 1, (name, "head"), params=params)
 
 
 def _strided(size: int, stride: int) -> int:
@@ -78,7 +80,7 @@ def _resnet_group(config: Mapping, m: int, before: _Block) -> Iterator[_Block]:
         c_out,
         _strided(before.height, stride),
         _strided(before.width, stride),
-        (f"group{m}.first", f"group{m}.shortcut"),
+        (f"group{m}.first", f"group{m}.shortcut", f"groups.{m - 1}.0"),
         branches=int(config[f"B{m}"]),
         shortcut="projection" if changes else "identity",
     )
@@ -86,8 +88,9 @@ def _resnet_group(config: Mapping, m: int, before: _Block) -> Iterator[_Block]:
     rest = int(config[f"R{m}"]) - 1
     if rest > 0:
         name = f"group{m}.rest"
-        changed: dict = {"name": name, "layers": (name,), "c_in": c_out, "shortcut": "identity"}
-        yield replace(first, repeats=rest, **changed)
+        modules = [f"groups.{m - 1}.{i}" for i in range(1, rest + 1)]
+        changed: dict = {"name": name, "c_in": c_out, "shortcut": "identity"}
+        yield replace(first, layers=(name, *modules), repeats=rest, **changed)
 
 
 def _resnet_blocks(
@@ -114,13 +117,15 @@ def _reduction(stage: int, before: _Block) -> _Block:
         2 * before.c_out,
         _strided(before.height, 2),
         _strided(before.width, 2),
-        (name,),
+        (name, f"stages.{stage - 1}.0"),
         shortcut="projection",
     )
 
 
 def _cells(stage: int, before: _Block, repeats: int) -> _Block:
     "Return the cells of a stage, which keep channels and resolution."
+    first = 0 if stage == 1 else 1  # behind the reduction
+    modules = [f"stages.{stage - 1}.{i}" for i in range(first, first + repeats)]
     return _Block(
         f"stage{stage}.cells",
         f"stage {stage}",
@@ -129,7 +134,7 @@ def _cells(stage: int, before: _Block, repeats: int) -> _Block:
         before.c_out,
         before.height,
         before.width,
-        (f"stage{stage}.conv3x3", f"stage{stage}.conv1x1"),
+        (f"stage{stage}.conv3x3", f"stage{stage}.conv1x1", *modules),
         repeats=repeats,
     )
 
@@ -166,10 +171,17 @@ def _chain_blocks(layers: pd.DataFrame) -> Iterator[_Block]:
             yield _Block(names[0], f"part {part}", "layer", *shape, names, repeats=len(names))
 
 # %% ../../nbs/plots/45_blocks.ipynb #0e420aff
+def chip_of(space: ConfigSpace, config: Mapping, chip: str | Chip) -> Chip:
+    "Return a chip with the tiles that a config chose. Raises `ConfigError` for a bad one."
+    space.validate(config)
+    return find_chip(chip).with_choices(space.split(config).hardware)
+
+
 def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
-    "Return every kind of crossbar layer of a network with its costs, one row each."
+    "Return every kind of layer of a network, one row each, with its costs when it is on tiles."
+    plain = space.without(space.names_in(*CHOICES))
     rows = []
-    for layer in space.crossbar_layers([config]):
+    for layer in plain.crossbar_layers([space.split(config).architecture]):
         numbers = {
             "rows": layer.rows,
             "cols": layer.cols,
@@ -184,9 +196,17 @@ def _layers(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.DataFrame:
     return pd.DataFrame(rows).query("`count` > 0")
 
 
+def _placed_tiles(space: ConfigSpace, config: Mapping, chip: Chip) -> pd.Series:
+    "Return the tiles of a network's modules by name; digital ones have none."
+    tiles = {}
+    for layer, kind in placed_layers(space, config):
+        needed = layer.count * layer.tiles(chip.rows, chip.cols)
+        tiles[layer.name] = needed if kind == "analog" else 0
+    return pd.Series(tiles)
+
+
 def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> list[_Block]:
     "Return the blocks of a network of any family."
-    config = space.canonical(config)
     about = (space.info.input_dim, space.info.classes)
     # a network of your own has no metrics before it is built
     known = bool(space.static_metrics(space.columns([config])))
@@ -197,9 +217,10 @@ def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> list[_
     return list(_chain_blocks(layers))
 
 
-def _belongs(layer: str, block: _Block) -> bool:
-    "Return whether a crossbar layer is part of a block."
-    return any(layer == name or layer.startswith(f"{name}.") for name in block.layers)
+def _belong(layers: Iterable[str], block: _Block) -> list[bool]:
+    "Return which layers are part of a block."
+    starts = tuple(f"{name}." for name in block.layers)
+    return [f"{layer}.".startswith(starts) for layer in layers]
 
 
 COLUMNS = ("name", "group", "kind", "repeats", "branches", "c_in", "c_out", "height", "width")
@@ -212,15 +233,20 @@ def architecture_data(
 ) -> pd.DataFrame:  # in the order of the network, from the input on
     """Return one row per run of equal blocks: name, group, kind, repeats, branches, channels `c_in`
     and `c_out`, `height` and `width` of its output (pixels), shortcut; and `params`, `macs` and
-    `tiles` of all repeats together.
+    `tiles` of all repeats together. Layers that the config keeps digital have no tiles.
 
     Raises `ConfigError` for a bad config or chip."""
-    layers = _layers(space, config, find_chip(chip))
+    chip = chip_of(space, config, chip)
+    config = space.canonical(config)
+    layers = _layers(space, config, chip)
+    tiles = layers.set_index("layer").tiles
+    if space.names_in(PLACEMENT):
+        tiles = _placed_tiles(space, config, chip)
     rows = []
     for block in _blocks(space, config, layers):
         values = asdict(block)
         row = {name: values[name] for name in (*COLUMNS, "shortcut")}
-        own = layers[[_belongs(name, block) for name in layers.layer]]
-        costs = own[["params", "macs", "tiles"]].sum()
-        rows.append(row | costs.to_dict() | {"params": costs.params + block.params})
+        costs = layers[_belong(layers.layer, block)][["params", "macs"]].sum()
+        row |= {"params": costs.params + block.params, "macs": costs.macs}
+        rows.append(row | {"tiles": tiles[_belong(tiles.index, block)].sum()})
     return pd.DataFrame(rows)

@@ -12,7 +12,7 @@ from typing import Unpack
 import numpy as np
 
 from ..core import ConfigError, check_number
-from ..evaluators.base_evaluator import Evaluator
+from ..evaluators.base_evaluator import Evaluator, Prediction
 from analognas.search_algorithms.base import (
     Limits,
     Optimizer,
@@ -106,9 +106,17 @@ class Evolution(Optimizer):
         return best.config
 
     def survivors(self, population: Sequence[Trial], children: Sequence[Trial]) -> list[Trial]:
-        "Return the best of a population and its feasible children."
+        """Return the best of a population and its feasible children.
+
+        Trials with equal predictions are one network under several names. Repeats survive only
+        where places are left: a population of one network finds no other."""
         feasible = [trial for trial in children if trial.feasible]
-        return rank_trials([*population, *feasible])[: self.population_size]
+        ranked = rank_trials([*population, *feasible])
+        first: dict[Prediction, Trial] = {}
+        for trial in ranked:
+            first.setdefault(trial.prediction, trial)
+        repeats = [trial for trial in ranked if trial is not first[trial.prediction]]
+        return [*first.values(), *repeats][: self.population_size]
 
     def mutate(
         self,

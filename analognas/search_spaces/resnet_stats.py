@@ -106,7 +106,7 @@ def _integers(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.asarray(columns[name]).astype(np.int64)
 
 # %% ../../nbs/search_spaces/20_resnet_stats.ipynb #cf032931
-FACTORS = np.arange(1, 41) * 0.05  # the grid of `widenfact`, continued on both sides
+FACTORS = np.arange(1, 41) / 20  # the grid of `widenfact`, continued on both sides
 
 
 def rounded_factors(

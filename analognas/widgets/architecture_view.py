@@ -58,10 +58,13 @@ def _size_rows(space: ConfigSpace, config: Mapping) -> list[Row]:
 def _cost_rows(space: ConfigSpace, config: Mapping, chip: Chip) -> list[Row]:
     "Return size, tiles, latency and energy of a network."
     cost = hardware_cost(space, [config], chip).iloc[0]
+    parts = space.split(config)
+    chip = chip.with_choices(parts.hardware)
     plural = "s" if cost.chips > 1 else ""
     chips = f"{cost.chips:,.0f} chip{plural} of {chip.cores:,} tiles"
     used = f"{cost.utilisation:.1%} of their cells in use"
-    one_input = f"one input on {chip.name}, analog part"
+    counted = "analog and digital layers" if parts.placement else "analog part"
+    one_input = f"one input on {chip.name}, {counted}"
     return [
         *_size_rows(space, config),
         ("crossbar tiles", f"{cost.tiles:,.0f}", f"{chip.rows}×{chip.cols}, {used}; {chips}"),

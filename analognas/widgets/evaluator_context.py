@@ -66,7 +66,7 @@ def ignored_text(context: EvaluatorContext) -> str:
     if context.evaluator is None or not context.evaluator.ignored:
         return ""
     names = ", ".join(context.evaluator.ignored)
-    return f"The evaluator's labels never varied {names}: predictions do not depend on it."
+    return f"The evaluator's labels never varied {names}: no prediction depends on that."
 
 
 def _surrogate_context(space: ConfigSpace, evaluator: SurrogateEvaluator) -> EvaluatorContext:

@@ -47,7 +47,8 @@ SHORTEST = 0.04  # of a bar, share of the longest, so that its colour can be see
 def _short(name: str) -> str:
     if len(name) <= MAX_NAME:
         return name
-    return f"…{name[1 - MAX_NAME :].lstrip('.')}"
+    end = name[1 - MAX_NAME :]
+    return f"…{end[end.find('.') + 1 :]}"  # behind a dot, if there is one
 
 
 def _plot_layers(estimate: MappingEstimate, ax: Axes) -> None:
@@ -190,6 +191,7 @@ def explore_mapping(
 # %% ../../nbs/widgets/62_mapping_explorer.ipynb #7721fa2b
 _OPTIONS = [(label, kind) for kind, (_, _, label) in KIND_STYLES.items()]
 NOTHING_FOUND = "no search yet"
+FRONT_HELP = "mappings that were found: accuracy after a day, and share of MACs on tiles"
 
 
 def _switch(name: str) -> W.SelectionSlider:
@@ -203,7 +205,7 @@ def _point_text(point: Any) -> str:
     spread = point.spread.get("acc_1d std")
     about = "" if spread is None else f" ± {spread:.1f}"
     share = 100 * point.values["analog_share"]
-    return f"{point.values['acc_1d']:.1f}{about} % after a day, {share:.0f} % of MACs analog"
+    return f"{point.values['acc_1d']:.1f}{about} %, {share:.3g} % analog"
 
 # %% ../../nbs/widgets/62_mapping_explorer.ipynb #cc8db3b2
 class MappingExplorer(Panel):
@@ -224,7 +226,7 @@ class MappingExplorer(Panel):
         self.model = MappingModel(_one_candidate(candidate, data), chip, n_rep, cost_chip)
         self._search: MappingSearch | None = None
         self._setting_all = False
-        self._front = dropdown("front", 0, [(NOTHING_FOUND, 0)], "mappings that were found")
+        self._front = dropdown("front", 0, [(NOTHING_FOUND, 0)], FRONT_HELP)
         self._front.observe(self._picked, "value")
         self._search_button = button(
             "search", "look for mappings that are accurate and mostly analog; again: stop",

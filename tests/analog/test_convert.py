@@ -367,7 +367,15 @@ def test_conv1d_of_transformers_is_a_linear_layer_with_its_weight_as_it_is():
     assert len(again[0].blocks) == 6
 
 
-@pytest.mark.parametrize("name", ["swin_v2_t", "swin_t", "vit_b_32", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swin_v2_t",
+        "mobilenet_v3_small",
+        pytest.param("swin_t", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", marks=pytest.mark.slow),  # 88 million parameters
+    ],
+)
 def test_networks_of_torchvision_are_on_tiles_but_for_vectors(name):
     torch.manual_seed(0)
     net = getattr(torchvision.models, name)(num_classes=3).eval()

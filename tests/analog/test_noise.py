@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analognas.analog.noise import BLOCK, add_normal_, philox, torch_seed
+from analognas.analog.noise import BLOCK, add_normal_, normal_pairs, philox, torch_seed
 
 WORD = 2**32
 
@@ -36,6 +36,30 @@ def test_philox_is_the_papers(first, key):
         assert out[:, i].tolist() == philox_by_the_paper(first + i, key)
 
 
+def test_pairs_are_the_formula_of_box_and_muller():
+    words = np.random.default_rng(0).integers(WORD, size=1000, dtype=np.uint32)
+    words[:2] = 0, WORD - 1  # the largest radius, the smallest
+    out = np.empty((2, len(words)), np.float32)
+    normal_pairs(words, out.reshape(-1))
+    radius = np.sqrt(-2 * np.log(((words >> 12) + 0.5) / 2**20))
+    angle = np.pi * ((words % 2**11 + 0.5) / 2**11 - 0.5)
+    mirrored = np.where(words & 2**11, -1, 1)
+    assert np.allclose(out[0], radius * np.sin(angle), rtol=1e-4, atol=2e-4)
+    assert np.allclose(out[1], radius * mirrored * np.cos(angle), rtol=1e-4, atol=2e-4)
+
+
+def test_moments_and_tails_are_those_of_the_normal_distribution():
+    with torch_seed(3):
+        drawn = add_normal_(torch.zeros(10**7), 1.0).double()
+    n = len(drawn)
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10170)):
+        assert abs(float((drawn**power).mean()) - moment) < 5 * (variance / n) ** 0.5
+    for bound in (2, 3, 4, 4.5):
+        expected = n * stats.norm.sf(bound)
+        for beyond in (drawn > bound, drawn < -bound):
+            assert abs(int(beyond.sum()) - expected) < 5 * expected**0.5
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_noise_is_normal_and_independent(dtype, layout):
@@ -45,8 +69,11 @@ def test_noise_is_normal_and_independent(dtype, layout):
         again = (add_normal_(start.clone(), 0.5) - start).flatten().double() / 0.5
     assert stats.kstest(drawn.numpy(), "norm").pvalue > 1e-3
     n = len(drawn)
-    for lag in (1, 8, BLOCK):  # neighbours, the next counter, the next block
+    # neighbours, the next counter, the other number of a pair, the next block
+    for lag in (1, 8, BLOCK // 2, BLOCK):
         assert abs(float((drawn[:-lag] * drawn[lag:]).mean())) < 5 / n**0.5
+        squares = drawn.square() - 1  # of variance 2
+        assert abs(float((squares[:-lag] * squares[lag:]).mean())) < 10 / n**0.5
     assert abs(float((drawn * again).mean())) < 5 / n**0.5
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import torch
 from torch import nn
 
 from analognas.bench import mapping_proof
-from analognas.bench.mapping_measure import ProofSettings
+from analognas.bench.mapping_measure import SETTINGS, ProofSettings
 from analognas.bench.mapping_proof import (
     RECORD,
     Recipe,
+    drift_record,
     load_proof,
     measure_proof,
     proof_table,
@@ -22,7 +24,15 @@ from analognas.bench.mapping_proof import (
 )
 from analognas.bench.mapping_training import Stage, save_weights
 from analognas.cli import main
-from analognas.core import DAY, MONTH, SECOND, FileFormatError, Placement, write_json
+from analognas.core import (
+    DAY,
+    MONTH,
+    SECOND,
+    FileFormatError,
+    HardwareConfig,
+    Placement,
+    write_json,
+)
 from analognas.datasets.load import load_dataset
 from analognas.training.protocol import Protocol, train_digital
 
@@ -139,6 +149,17 @@ def test_kept_weights_are_measured_alike(digits, made, tmp_path):
     assert rows_list(again) == rows_list(record)
 
 
+def test_weights_of_one_entry_are_measured_on_another_chip(digits, made, tmp_path):
+    folder, record = made
+    coarse = replace(QUICK, chip=HardwareConfig(dac_bits=2, adc_bits=2), network="tiny", n_front=0)
+    found = measure_proof(digits, tmp_path, False, {"coarse": coarse}, shipped=folder, build=build)
+    network = found["networks"]["coarse"]
+    assert network["chip"]["adc_bits"] == 2
+    acc = {row["name"]: np.mean(row["acc"]) for row in network["rows"]}
+    assert acc["digital"] == np.mean(rows_of(record)["digital"]["acc"])  # int8 has no converters
+    assert acc["analog"] < np.mean(rows_of(record)["analog"]["acc"])
+
+
 def test_a_checkpoint_is_dropped_after_its_stage(made):
     assert not list(made[0].glob("*.ckpt"))
 
@@ -208,6 +229,42 @@ def test_command_without_a_record_names_the_option_that_makes_one(monkeypatch, c
     monkeypatch.setattr(mapping_proof, "SHIPPED", tmp_path)
     assert main(["bench", "mapping"]) == 2
     assert "--root" in capsys.readouterr().err
+
+
+# ---- the record in the package
+
+
+def test_command_prints_the_record_of_the_package(bench_json):
+    found = bench_json("mapping")
+    assert found["recorded"] is True
+    assert 0 <= found["resnet8_recovered"] <= 1.5
+    assert found["resnet20_recovered"] is None  # all analog loses too little
+    for name in load_proof()["networks"]:
+        assert found[f"{name}_analog_share"] >= SETTINGS[name].least_share
+    assert found["search_minutes"] > 0 and found["reuse_speedup"] > 1
+
+
+def test_shares_of_the_record_follow_from_its_accuracies():
+    network = load_proof()["networks"]["resnet8"]
+    rows = {row["name"]: np.array(row["acc"]) for row in network["rows"]}
+    at = {len(row["t_inference"]): row["t_inference"].index(DAY) for row in network["rows"]}
+    acc = {name: values[:, at[values.shape[1]]].mean() for name, values in rows.items()}
+    mapped, analog, digital = (acc[f"{name} tuned"] for name in ("searched", "analog", "digital"))
+    found = summarize_proof(load_proof())
+    assert found["resnet8_recovered"] == pytest.approx((mapped - analog) / (digital - analog))
+
+
+def test_package_has_the_weights_that_serve_every_mapping():
+    for name in load_proof()["networks"]:
+        weights = SETTINGS[name].network or name
+        assert (mapping_proof.SHIPPED / f"{weights}.npz").exists()
+        assert (mapping_proof.SHIPPED / f"{weights}_float.npz").exists()
+
+
+def test_record_of_the_package_has_twenty_programmings_of_every_mapping():
+    for network in load_proof()["networks"].values():
+        for one in network["rows"]:
+            assert len(drift_record(one).acc) == 20
 
 
 def test_command_measures_with_root(monkeypatch, capsys, tmp_path, made):

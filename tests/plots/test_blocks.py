@@ -1,12 +1,14 @@
 """Blocks of architectures: numbers against networks that were built and run."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from drawn_networks import CELL, RESNETS, TINY, chain, chain_space
 from torch import nn
 
 from analognas.cost.model import HERMES, Chip, hardware_cost
+from analognas.plots.architecture import alt_text_architecture
 from analognas.plots.blocks import architecture_data
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -85,6 +87,47 @@ def test_macs_and_tiles_add_up_to_the_whole_network():
         data = architecture_data(RESNETS, config)
         assert data.macs.sum() == RESNETS.stats([config])["macs"][0]
         assert data.tiles.sum() == hardware_cost(RESNETS, [config], HERMES).tiles[0]
+
+
+def placed(space):
+    "Return a space in which the first group, or the cells of the second stage, may be digital."
+    space.add_placement_hyperparameter("head")
+    pattern = "groups.0*" if space.search_space == "resnet-like" else "stages.1.*"
+    space.add_placement_hyperparameter("middle", pattern, kinds=["analog", "int8", "float"])
+    return space
+
+
+@pytest.mark.parametrize("make", (lambda: ConfigSpace("digits"), NASBench201Space))
+def test_digital_layers_have_no_tiles_and_change_nothing_else(make):
+    plain, space = make(), placed(make())
+    for config in plain.sample_arch_uniformly(4, 2):
+        whole = architecture_data(plain, config)
+        on_tiles = config | {"head": "analog", "middle": "analog"}
+        pd.testing.assert_frame_equal(architecture_data(space, on_tiles), whole)
+        part = architecture_data(space, config | {"head": "int8", "middle": "float"})
+        assert part.drop(columns="tiles").equals(whole.drop(columns="tiles"))
+        digital = whole.group.isin(["group 1", "stage 2", "classifier"])
+        assert part.tiles.tolist() == whole.tiles.where(~digital, 0).tolist()
+
+
+def test_tiles_of_a_network_of_a_users_own_follow_its_placement():
+    space = chain_space()
+    config = {"depth": 3}
+    before = architecture_data(space, config)
+    first = before.name[0]
+    space.add_placement_hyperparameter("first", first)
+    after = architecture_data(space, config | {"first": "int8"})
+    assert after.tiles.tolist() == [0, *before.tiles[1:]]
+
+
+def test_tiles_are_as_large_as_the_config_chose():
+    space = ConfigSpace("CIFAR-10")
+    space.add_hardware_hyperparameter("tile_size", "discrete", range=[64, 512])
+    for size in (64, 512):
+        config = TINY | {"tile_size": size}
+        data = architecture_data(space, config)
+        assert data.tiles.sum() == hardware_cost(space, [config]).tiles[0]
+        assert f"tiles of {size}×{size}" in alt_text_architecture(space, config)
 
 
 def test_tiles_in_closed_form():

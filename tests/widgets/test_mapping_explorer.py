@@ -4,7 +4,13 @@ import pytest
 from ipywidgets.widgets.widget import _instances as live_widgets
 
 from analognas.core import ConfigError, Placement
-from analognas.widgets.mapping_explorer import MappingExplorer, explore_mapping, mapping_output
+from analognas.widgets.mapping_explorer import (
+    MAX_NAME,
+    MappingExplorer,
+    _short,
+    explore_mapping,
+    mapping_output,
+)
 from analognas.widgets.mapping_model import MappingModel
 
 WAIT = 120  # seconds, until a test has failed
@@ -49,6 +55,18 @@ def test_each_layer_has_a_switch_with_its_full_name_in_the_tooltip(panel):
         assert [kind for _, kind in switch.options] == ["analog", "int8", "float"]
 
 
+@pytest.mark.parametrize(
+    "name, short",
+    (
+        ("head.3", "head.3"),
+        ("groups.0.0.shortcut.0", "…0.0.shortcut.0"),
+        ("a" * 30, "…" + "a" * (MAX_NAME - 1)),
+    ),
+)
+def test_long_names_begin_behind_a_dot(name, short):
+    assert _short(name) == short
+
+
 def test_buttons_set_all_switches_in_one_refresh(panel):
     asked = []
     panel.refresh = lambda: asked.append(panel.settings)
@@ -74,6 +92,8 @@ def test_a_mapping_of_the_front_moves_the_switches(panel):
     assert panel.status.startswith("Found "), panel.status
     panel._front.index = 1
     point = panel._search.result.points[0]
+    percent = f"{point.values['acc_1d']:.1f} ± {point.spread['acc_1d std']:.1f} %, "
+    assert panel._front.label == f"{percent}{100 * point.values['analog_share']:.3g} % analog"
     assert panel.settings == point.kinds
     assert panel.placement.kinds(panel.model.names) == point.kinds
 
