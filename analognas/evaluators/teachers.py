@@ -33,9 +33,11 @@ COMMON = {
     "nthread": 1,
     "verbosity": 0,
 }
+DEPTH = 3  # of a boosted tree
+RATE = 0.06  # a boosted tree's share of its fit
 BOOSTER = COMMON | {
-    "max_depth": 3,
-    "learning_rate": 0.06,
+    "max_depth": DEPTH,
+    "learning_rate": RATE,
     "subsample": 0.7,
     "colsample_bynode": 0.2,
     "min_child_weight": 3,
@@ -50,13 +52,13 @@ def boosted_trees(
     X: np.ndarray,
     Z: np.ndarray,
     seed: int,
-    depth: int = BOOSTER["max_depth"],
-    rate: float = BOOSTER["learning_rate"],
-    rounds: int = ROUNDS,
+    depth: int = DEPTH,
+    rate: float = RATE,
+    rounds: int | None = None,  # None: `ROUNDS`
 ) -> Predict:
     "Fit XGBoost's boosted trees, with all columns in every leaf."
     settings = BOOSTER | {"max_depth": depth, "learning_rate": rate, "seed": seed}
-    booster = xgb.train(settings, xgb.DMatrix(X, Z), rounds)
+    booster = xgb.train(settings, xgb.DMatrix(X, Z), rounds or ROUNDS)
     return lambda X_new: booster.inplace_predict(np.asarray(X_new, np.float32))
 
 
@@ -107,8 +109,8 @@ def fit_teachers(
 # %% ../../nbs/evaluators/19_teachers.ipynb #7f092a44
 TUNABLE = {
     "teachers": Setting(list(TEACHER_NAMES), choices=TEACHER_NAMES),
-    "boosted_depth": Setting(BOOSTER["max_depth"], 1, 10, integer=True),  # of a tree
-    "boosted_rate": Setting(BOOSTER["learning_rate"], 0.001, 1),  # a tree's share of its fit
+    "boosted_depth": Setting(DEPTH, 1, 10, integer=True),  # of a tree
+    "boosted_rate": Setting(RATE, 0.001, 1),  # a tree's share of its fit
     "boosted_rounds": Setting(ROUNDS, 1, 5000, integer=True),  # trees one after the other
     "randomised_leaf": Setting(2, 1, 100, integer=True),  # smallest number of rows in a leaf
     "randomised_features": Setting(0.4, 0.01, 1),  # share of the features tried at a split

@@ -52,7 +52,7 @@ class MeasuredSearch(BudgetedOptimizer):
     """Measure the best predicted architectures, fit the surrogate again, and search again.
 
     Raises `ConfigError` for a search without a surrogate, or with one whose labels are not known:
-    fit it, or pass the labels that it was fitted to. They should be measured as `truth` measures."""
+    fit it, or pass the labels that it was fitted to, which should be measured as by `truth`."""
 
     def __init__(
         self,
