@@ -76,8 +76,8 @@ def test_no_score_of_a_row_comes_from_its_own_networks_label(monkeypatch):
     low = LowFidelity.of(SPACE, [cheap])
     X = SPACE.features(cheap.configs)[1]
     groups = [SPACE.arch_id(config) for config in cheap.configs]
-    assert np.isnan(low.sets[0].scores(X, groups, 0, ())).all()
-    elsewhere = low.sets[0].scores(X, [f"other {i}" for i in range(30)], 0, ())
+    assert np.isnan(low.sets[0].scores(X, groups, 0, ())[0]).all()
+    elsewhere, _ = low.sets[0].scores(X, [f"other {i}" for i in range(30)], 0, ())
     assert np.isfinite(elsewhere).all()
     kept = low.without(groups[:10]).sets[0]
     assert not set(kept.groups) & set(groups[:10]) and len(kept.X) == len(kept.Z)
