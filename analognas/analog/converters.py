@@ -149,13 +149,12 @@ _RUN = 256  # numbers of which one near a tie makes the loop divide all
 
 @compiled()
 def _dac_of_one_range(x, r, step, top, tie, out):
-    """Compute `dac` of flat arrays; `tie` is from `_tie`.
+    """Compute `dac` of flat arrays; `tie` is from `_dac_numbers`.
 
     The loop multiplies instead of dividing. Where that could round otherwise, it divides, too."""
-    full = abs(r * step)
-    one = tie / tie
-    rate = one / (r * step)
-    divides = not (full > 1e-30 and full < 1e30)  # the product or its inverse is not precise
+    spacing = r * step
+    rate = x.dtype.type(1) / spacing
+    divides = not (abs(spacing) > 1e-30 and abs(spacing) < 1e30)  # one of both is imprecise
     for start in range(0, x.size, _RUN):
         run = x[start : start + _RUN]
         levels = out[start : start + _RUN]
@@ -218,22 +217,17 @@ def dac(
 
 @cache
 def _dac_numbers(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> tuple:
-    "Return step, largest level and `_tie`, for the loop."
+    """Return step, largest level, and how far from a whole number the loop of the DAC divides.
+
+    Up to one step past the largest level, from where both clip, a product with the inverse (three
+    roundings) and two divisions differ by less than 2.5 units in the last place."""
     number = numpy_type(dtype)
     top = _largest_level(has_range, c, dtype)
-    return number(c.inp_step), number(top), number(_tie(top / c.inp_step, dtype))
-
-
-def _tie(largest: float, dtype: torch.dtype) -> float:
-    """Return the distance to the next whole number from which the loop of the DAC divides.
-
-    `largest` is the largest level in steps. Up to there, a product with the inverse (three
-    roundings) and two divisions differ by less than 2.5 units in the last place, and one more step
-    clips in both. Negative: it always divides."""
-    margin = 4 * (largest + 2) * torch.finfo(dtype).eps
+    margin = 4 * (top / c.inp_step + 2) * torch.finfo(dtype).eps
+    tie = 0.5 - margin
     if margin > 2**-6:
-        return -1.0
-    return 0.5 - margin
+        tie = -1.0  # always
+    return number(c.inp_step), number(top), number(tie)
 
 
 def numpy_type(dtype: torch.dtype) -> type:
@@ -384,23 +378,20 @@ def _no_codes(c: ConverterConfig, dtype: torch.dtype) -> np.ndarray:
     return torch.empty(0, dtype=adc_code_dtype(c, dtype)[0], device="cpu").numpy()
 
 
-def _run_adc_loop(
-    y: Tensor, flat_codes: np.ndarray, single: float, c: ConverterConfig
-) -> Tensor | None:
+def _run_adc(y: Tensor, codes: np.ndarray, single: float, c: ConverterConfig) -> Tensor | None:
     "Call the loop on dense numbers; returns where the ADC clipped, None if nowhere."
     flat = as_flat(y)
     number = flat.dtype.type
     key = _NO_KEY
-    if c.out_noise:
-        key = draw_key()
-    settings = (number(c.out_noise), *key)
-    numbers = (number(single), *_adc_numbers(c, y.dtype))
     least = 2 * PART
     if c.out_noise:
+        key = draw_key()
         least = PART
+    settings = (number(c.out_noise), *key)
+    numbers = (number(single), *_adc_numbers(c, y.dtype))
     parts = split_range(flat.size, multiple=BLOCK, least=least)
     saturated = run_parts(
-        lambda part: _adc_loop(flat[part], part.start, *numbers, flat_codes[part], *settings),
+        lambda part: _adc_loop(flat[part], part.start, *numbers, codes[part], *settings),
         parts,
     )
     if not any(found.size for found in saturated):
@@ -436,7 +427,7 @@ def apply_adc_(
     single = 1.0
     if factor.shape[0] == 1:
         single = float(factor)
-    saturated = _run_adc_loop(y, flat_codes, single, c)
+    saturated = _run_adc(y, flat_codes, single, c)
     if factor.shape[0] > 1:
         y.mul_(per_channel(factor, y))
     if codes is None:
