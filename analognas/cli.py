@@ -298,9 +298,16 @@ codecs.register_error("analognas", substitute)
 def terminated_as_interrupt(
     received: list[int],  # gets the signal
 ) -> Iterator[None]:
-    "Raise `Terminated` in this thread at SIGTERM; only the main thread can."
+    """Raise `Terminated` in this thread at SIGTERM; only the main thread can.
+
+    A forked process ends at SIGTERM as Python's own do: a pool that is broken ends its processes
+    so and waits for them, and would take `Terminated` for the error of a task."""
+    owner = os.getpid()
 
     def terminate(signum: int, frame: Any) -> None:
+        if os.getpid() != owner:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
         received.append(signum)
         raise Terminated
 

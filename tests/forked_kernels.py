@@ -1,6 +1,7 @@
-"""Kernels that are forked from a process that has imported the large libraries: most of a kernel's start is that.
+"""Kernels that are forked from a process that has imported the large libraries and this package:
+nearly all of a kernel's start is that.
 
-Nothing of this package is imported beforehand, and matplotlib is not, which reads its backend then."""
+The notebook's own names are its own: what is shared are modules that it would import itself."""
 
 import multiprocessing
 import os
@@ -8,10 +9,33 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-LIBRARIES = ["ipykernel.kernelapp", "torch", "aihwkit.nn", "numba", "scipy.stats", "sklearn.base"]
+PACKAGE = TESTS.parent / "analognas"
+LIBRARIES = [
+    "torch",
+    "aihwkit.nn",
+    "numba",
+    "scipy.stats",
+    "sklearn.base",
+    "pandas",
+    "matplotlib.pyplot",
+    "fastcore.test",
+    "ipywidgets",
+    "ipykernel.kernelapp",
+]
+INLINE = "module://matplotlib_inline.backend_inline"  # ipykernel's, where no other is named
+
+
+def modules(package: Path) -> list[str]:
+    "Return the names of a package's modules."
+    files = sorted(package.rglob("*.py"))
+    paths = [file.relative_to(package.parent).with_suffix("") for file in files]
+    names = [".".join(path.parts) for path in paths if not path.name.startswith("_")]
+    return [package.name, *names]
+
+
 FORKING = multiprocessing.get_context("forkserver" if sys.platform == "linux" else None)
 if sys.platform == "linux":
-    FORKING.set_forkserver_preload([*LIBRARIES, "pandas", "ipywidgets"])
+    FORKING.set_forkserver_preload([*LIBRARIES, *modules(PACKAGE)])
 
 
 def run_kernel(leads_group, connection_file, env, cwd):
@@ -22,8 +46,11 @@ def run_kernel(leads_group, connection_file, env, cwd):
     os.environ.update(env)
     os.chdir(cwd)
     sys.path[:] = [path for path in sys.path if TESTS not in (Path(path), *Path(path).parents)]
+    import matplotlib
     from ipykernel.kernelapp import IPKernelApp
 
+    # read when matplotlib was imported, from another environment
+    matplotlib.rcParams["backend"] = os.environ.get("MPLBACKEND") or INLINE
     IPKernelApp.launch_instance(argv=["-f", connection_file])
 
 

@@ -1,10 +1,12 @@
 """The parser and the program: exit statuses, one line for a user's error, help for every command."""
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import BrokenExecutor
 
 import pytest
@@ -166,6 +168,35 @@ def test_sigterm_ends_a_command_as_ctrl_c_does():
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     assert process.stderr.read() == "analognas doctor: interrupted.\n"
+
+
+def swallow_every_error(ready):
+    "What a pool's process does: it returns whatever a task raises, and waits for the next one."
+    while True:
+        try:
+            ready.set()
+            threading.Event().wait(600)
+        except BaseException:  # noqa: BLE001 - as `concurrent.futures.process._process_worker`
+            continue
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows forks no process")
+def test_sigterm_ends_a_forked_process_that_swallows_errors():
+    "Else a pool that ends its processes, because one of them was killed, waits for ever."
+    forking = multiprocessing.get_context("fork")
+    ready = forking.Event()
+    received = []
+    with cli.terminated_as_interrupt(received):
+        child = forking.Process(target=swallow_every_error, args=(ready,))
+        child.start()
+        assert ready.wait(60)
+        child.terminate()
+        child.join(20)
+        status = child.exitcode
+    child.kill()
+    child.join()
+    assert status == -signal.SIGTERM
+    assert received == []
 
 
 def test_a_stream_that_cannot_be_reconfigured_is_left_alone(monkeypatch):

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -134,23 +134,21 @@ def test_lesson_8_goes_on_without_its_extra_and_prints_so(tmp_path, monkeypatch)
     assert printed(nb).count('pip install "analognas[lessons]"') == 2
 
 
-def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch):
-    "The cells up to the search here, the script in a process of its own."
+@pytest.fixture
+def run_script(monkeypatch):
+    "Run the script beside the demonstration as `python nas_search_demo.py` does."
+
+    def run(*options):
+        script = str(TUTORIALS / f"{DEMO}.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, options), "--search-only"])
+        runpy.run_path(script, run_name="__main__")
+
+    return run
+
+
+def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch, run_script):
     monkeypatch.chdir(tmp_path)
-    run = subprocess.run(
-        [
-            sys.executable,
-            TUTORIALS / f"{DEMO}.py",
-            "--seed",
-            "0",
-            "--out",
-            tmp_path / "demo",
-            "--search-only",
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    run_script("--seed", 0, "--out", tmp_path / "demo")
     cells = [c.source for c in read(DEMO).cells if c.cell_type == "code"]
     wanted = [c for c in cells if re.search(r"^(import|SEED =|evaluator =|LIMITS =)", c, re.M)]
     scope: dict = {}
@@ -167,14 +165,9 @@ def test_the_script_finds_what_the_notebook_finds(tmp_path, monkeypatch):
     assert (tmp_path / "demo" / "search.png").stat().st_size > 0
 
 
-def test_the_script_refuses_in_one_line(tmp_path):
+def test_the_script_refuses_in_one_line(tmp_path, run_script, capsys):
     (tmp_path / "taken").write_text("something else")
-    command = [
-        sys.executable,
-        TUTORIALS / f"{DEMO}.py",
-        "--out",
-        tmp_path / "taken",
-        "--search-only",
-    ]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 2 and "already in use" in run.stderr and "Traceback" not in run.stderr
+    with pytest.raises(SystemExit) as end:
+        run_script("--out", tmp_path / "taken")
+    assert end.value.code == 2
+    assert re.fullmatch(r"nas_search_demo.py: .*already in use.*\n", capsys.readouterr().err)

@@ -183,7 +183,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from analognas.core import MissingExtraError
 notebook = json.loads(Path(NOTEBOOK).read_text(encoding="utf-8"))
-names, refused, ran = {"__name__": "__main__"}, [], 0
+names, refused, ran = {"__name__": "__main__", "display": print}, [], 0
 for cell in notebook["cells"]:
     source = "".join(cell["source"])
     if cell["cell_type"] != "code" or source.lstrip().startswith("%"):

@@ -10,10 +10,12 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ from ..core.errors import aihwkit_imports
 
 with aihwkit_imports():
     from aihwkit.optim import AnalogSGD
+    from aihwkit.simulator.configs import InferenceRPUConfig
     from aihwkit.simulator.parameters.enums import RPUDataType
 
 # %% ../../nbs/bench/10_analog.ipynb #38326110
@@ -80,10 +83,10 @@ def bench_network(
     return nn.Sequential(*layers, *head)
 
 # %% ../../nbs/bench/10_analog.ipynb #3d3e1d30
-def interleaved(
+def timed_turns(
     sides: dict[str, Callable[[], object]],  # name to what is timed
     rounds: int,  # turns of each side
-) -> dict[str, float]:  # name to median seconds
+) -> dict[str, list[float]]:  # name to seconds of each turn
     """Time several functions in turn, so that other load on the machine slows all of them.
 
     A turn is one run to warm caches, and one timed run."""
@@ -94,7 +97,28 @@ def interleaved(
             start = time.perf_counter()
             run()
             spent[name].append(time.perf_counter() - start)
-    return {name: statistics.median(s) for name, s in spent.items()}
+    return spent
+
+
+def interleaved(
+    sides: dict[str, Callable[[], object]],  # name to what is timed
+    rounds: int,  # turns of each side
+) -> dict[str, float]:  # name to median seconds
+    "Return the medians of `timed_turns`."
+    return {name: statistics.median(s) for name, s in timed_turns(sides, rounds).items()}
+
+
+def time_ratio(
+    key: str,
+    seconds: Sequence[float],  # of each turn
+    over: Sequence[float],  # of each turn of the other side
+) -> dict[str, float]:
+    """Return the ratio of the medians of two sides, and as `_low` and `_high` the quartiles of the
+    ratios of turns."""
+    turns = [mine / other for mine, other in zip(seconds, over, strict=True)]
+    low, high = np.quantile(turns, (0.25, 0.75))
+    ratio = statistics.median(seconds) / statistics.median(over)
+    return {key: ratio, f"{key}_low": float(low), f"{key}_high": float(high)}
 
 
 def _training_step(net: nn.Module, optimizer, x: Tensor, y: Tensor) -> None:
@@ -111,6 +135,22 @@ def evaluation(net: nn.Module, x: Tensor) -> Callable[[], object]:
 
 # %% ../../nbs/bench/10_analog.ipynb #369c270f
 WARM_UP_STEPS = 60
+# settings of a chip that aihwkit's two kinds of tiles share
+SHARED = ("forward", "mapping", "pre_post", "modifier", "clip", "noise_model")
+
+
+def compiled_chip(
+    **changes: Any,  # of `create_rpu_config`
+) -> InferenceRPUConfig:
+    "Return the `pcm` chip for aihwkit's compiled tiles."
+    chip = create_rpu_config(**changes)
+    return InferenceRPUConfig(**{name: getattr(chip, name) for name in SHARED})
+
+
+def _aihwkit_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], object]:
+    "Return a step of training of aihwkit's layers."
+    optimizer = AnalogSGD(net.train().parameters(), lr=0.01, momentum=0.9)
+    return partial(_training_step, net, optimizer, x, y)
 
 
 def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
@@ -124,12 +164,13 @@ def _training_sides(batch: int) -> dict[str, Callable[[], object]]:
     fast_step = partial(_training_step, fast, fast_sgd, last, y)
     for _ in range(WARM_UP_STEPS):
         fast_step()
-    kit = to_aihwkit(fast).train()
-    kit_sgd = AnalogSGD(kit.parameters(), lr=0.01, momentum=0.9)
+    kit = to_aihwkit(fast)
+    compiled = to_aihwkit(to_analog(fast, compiled_chip()))
     digital_sgd = torch.optim.SGD(digital.parameters(), 0.01, 0.9)
     digital_step = partial(_training_step, digital, digital_sgd)
     return {
-        "aihwkit": partial(_training_step, kit, kit_sgd, x, y),
+        "aihwkit": _aihwkit_step(kit, x, y),
+        "compiled": _aihwkit_step(compiled, x, y),
         "ours": fast_step,
         "digital": partial(digital_step, x, y),
         "digital_channels_last": partial(digital_step, last, y),
@@ -163,48 +204,61 @@ def largest_difference(batch: int = 8) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def _over_digital(prefix: str, took: dict[str, float]) -> dict[str, float]:
-    "Return the ratios of the fast layers to the digital network in both layouts."
-    return {
-        f"{prefix}_over_{peer}": took["ours"] / took[peer]
-        for peer in ("digital", "digital_channels_last")
-    }
+PEERS = ("digital", "digital_channels_last")
+TILES = {"": "aihwkit", "_compiled": "compiled"}  # end of a key to the side
 
 
-def _evaluation_times(digital: nn.Module, x: Tensor, out_noise: float, rounds: int):
-    "Return median seconds of an evaluation: aihwkit, ours, and digital in both layouts."
+def _ratios(
+    part: str,  # "eval" or "train"
+    took: Mapping[str, Sequence[float]],  # side to seconds of each turn
+    suffix: str = "",  # of the key of a speedup
+) -> dict[str, float]:
+    "Return the ratios of aihwkit's tiles to ours, and of ours to the digital network."
+    ours = took["ours"]
+    found: dict[str, float] = {}
+    for end, side in TILES.items():
+        found |= time_ratio(f"{part}_speedup{suffix}{end}", took[side], ours)
+    for peer in PEERS:
+        found |= time_ratio(f"{part}_over_{peer}", ours, took[peer])
+    return found
+
+
+def _evaluation_turns(digital: nn.Module, x: Tensor, out_noise: float, rounds: int):
+    "Return seconds of evaluations: aihwkit's tiles, ours, and digital in both layouts."
     net = to_analog(digital, create_rpu_config(out_noise=out_noise))
+    compiled = to_analog(digital, compiled_chip(out_noise=out_noise))
     last = x.contiguous(memory_format=torch.channels_last)
     sides = {
         "aihwkit": evaluation(to_aihwkit(net), x),
+        "compiled": evaluation(to_aihwkit(compiled), x),
         "ours": evaluation(net, last),
         "digital": evaluation(digital, x),
         "digital_channels_last": evaluation(digital, last),
     }
-    return interleaved(sides, rounds)
+    return timed_turns(sides, rounds)
 
 
 def bench_analog(
     eval_batch: int = 128, train_batch: int = 64, rounds: int = 9, seed: int = 0
 ) -> dict[str, float]:  # key -> ratio
     """Return ratios of time: aihwkit over ours (`..._speedup...`) and ours over digital
-    (`..._over_digital...`); the ratio of peak memory in training; and the largest error."""
+    (`..._over_digital...`), each with quartiles; the ratio of peak memory in training; and the
+    largest error."""
     check_number("rounds", rounds, low=1, integer=True)
     with torch_seed(seed):
         x = torch.randn(eval_batch, 3, 32, 32)
         digital = bench_network()
-        exact = _evaluation_times(digital, x, 0.0, rounds)
-        noisy = _evaluation_times(digital, x, create_rpu_config().forward.out_noise, rounds)
+        exact = _evaluation_turns(digital, x, 0.0, rounds)
+        noisy = _evaluation_turns(digital, x, create_rpu_config().forward.out_noise, rounds)
         sides = _training_sides(train_batch)
-        training = interleaved(sides, rounds)
+        training = timed_turns(sides, rounds)
         memory = peak_memory(sides["ours"]) / peak_memory(sides["digital"])
         error = largest_difference()
+    exact_ratios = _ratios("eval", exact, "_exact")
     return {
-        "eval_speedup_exact": exact["aihwkit"] / exact["ours"],
-        "eval_speedup_noisy": noisy["aihwkit"] / noisy["ours"],
-        **_over_digital("eval", noisy),
-        "train_speedup": training["aihwkit"] / training["ours"],
-        **_over_digital("train", training),
+        **{key: value for key, value in exact_ratios.items() if "speedup" in key},
+        **_ratios("eval", noisy, "_noisy"),
+        **_ratios("train", training),
         "train_memory_over_digital": memory,
         "max_rel_err": error,
     }

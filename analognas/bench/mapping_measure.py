@@ -36,11 +36,16 @@ class ProofSettings:
     n_random: int = 3  # mappings at the same share
     n_front: int = 0  # mappings of a front that are reported, too; 0: no front is searched
     seed: int = 0
+    chip: HardwareConfig = HardwareConfig()
+    network: str | None = None  # whose weights are read; None: those of the entry's own name
 
 
+FIVE_BITS = HardwareConfig(dac_bits=5, adc_bits=5)
 SETTINGS = {
     "resnet8": ProofSettings(0.7, n_front=5),
     "resnet20": ProofSettings(0.85),
+    "resnet8_5bit": ProofSettings(0.7, chip=FIVE_BITS, network="resnet8"),
+    "resnet20_5bit": ProofSettings(0.85, chip=FIVE_BITS, network="resnet20"),
 }
 
 
@@ -53,17 +58,15 @@ class NetworkProof:
         held_out: Any,  # inputs and class indices
         test: Any,
         settings: ProofSettings,
-        chip: HardwareConfig = HardwareConfig(),
     ):
         self.model = model
         self.settings = settings
-        self.chip = chip
         self.held_out = sample(held_out, settings.n_held_out, settings.seed)
         self.test = sample(test, settings.n_test, settings.seed)
         self.measurer = PlacementMeasurer(
             model,
             self.held_out,
-            chip,
+            settings.chip,
             times=(DAY,),
             n_rep=settings.n_rep,
             seed=settings.seed,
@@ -128,7 +131,7 @@ class NetworkProof:
         measurer = PlacementMeasurer(
             model,
             self.test,
-            self.chip,
+            s.chip,
             times=times,
             n_rep=s.n_rep,
             seed=s.seed + 1,

@@ -172,7 +172,7 @@ HELD_OUT = 0.1  # of the training part, to choose by
 class NetworkRun:
     "Train, search and measure one network, with files in a folder; files are not made twice."
 
-    name: str
+    name: str  # of the entry in the record
     data: Dataset
     folder: Path  # weights are read from here, and written in training
     settings: ProofSettings
@@ -182,21 +182,25 @@ class NetworkRun:
 
     def __post_init__(self):
         self.split = hold_out(self.data, HELD_OUT)
+        self.network = self.settings.network or self.name
 
     @property
     def teacher(self) -> nn.Module:
         "Return the digitally trained network."
-        network = self.build(self.name)
-        network.load_state_dict(read_weights(self.shipped / f"{self.name}_{FLOAT}.npz"))
+        network = self.build(self.network)
+        network.load_state_dict(read_weights(self.shipped / f"{self.network}_{FLOAT}.npz"))
         return network.eval()
 
     def path(self, mapping: str = "") -> Path:
         "Return the file of weights that serve every mapping, or of those trained for one."
-        return self.folder / f"{'_'.join(filter(None, (self.name, mapping)))}.npz"
+        parts = [self.network]
+        if mapping:
+            parts = [self.name, mapping]
+        return self.folder / f"{'_'.join(parts)}.npz"
 
     def load(self, mapping: str = "") -> nn.Module:
         "Return an analog network with weights of a file."
-        model = to_analog(self.build(self.name))
+        model = to_analog(self.build(self.network), self.settings.chip)
         model.load_state_dict(read_weights(self.path(mapping)))
         return model.eval()
 
@@ -269,11 +273,13 @@ class NetworkRun:
             found["rows"] += proof.measure(proof.model, mappings, times)
 
     def _about(self, proof: NetworkProof) -> dict[str, Any]:
+        settings = asdict(self.settings)
+        del settings["chip"]
         return {
             "digital_acc": float(evaluate(self.teacher, proof.test)),
             "layers": proof.layers(),
-            "settings": asdict(self.settings),
-            "chip": proof.chip.to_dict(),
+            "settings": settings,
+            "chip": self.settings.chip.to_dict(),
             "rows": [],
         }
 
@@ -342,7 +348,7 @@ def measure_proof(
         record = load_proof(folder)
     weights = folder if train else Path(network.get("shipped", SHIPPED))
     for name, how in settings.items():
-        recipe = recipes[name] if train else None
+        recipe = recipes.get(name) if train else None
         run = NetworkRun(name, data, weights, how, recipe, **network)
         found = record["networks"].setdefault(name, {})
         run.run(found, lambda: write_json(folder / RECORD, record))

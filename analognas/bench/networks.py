@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..analog.convert import to_aihwkit, to_analog
 from ..analog.hardware import create_rpu_config
 from ..analog.noise import torch_seed
-from .analog import WARM_UP_STEPS, evaluation, interleaved
+from .analog import WARM_UP_STEPS, evaluation, time_ratio, timed_turns
 from ..cost.trace import without_fused_attention
 from ..core import ConfigError, check_number
 from ..core.errors import aihwkit_imports
@@ -122,8 +122,8 @@ def _training(net: nn.Module, x: Tensor) -> Callable[[], object]:
     return step
 
 
-def _evaluation_times(timed: TimedNetwork, rounds: int) -> dict[str, float]:
-    "Return median seconds of an evaluation: ours, digital, and aihwkit where it has the layers."
+def _evaluation_turns(timed: TimedNetwork, rounds: int) -> dict[str, list[float]]:
+    "Return seconds of evaluations: ours, digital, and aihwkit where it has the layers."
     net = to_analog(timed.network, create_rpu_config(out_noise=0.0))
     sides = {"ours": evaluation(net, timed.x)}
     for name, digital in timed.digital.items():
@@ -132,26 +132,28 @@ def _evaluation_times(timed: TimedNetwork, rounds: int) -> dict[str, float]:
         sides["aihwkit"] = evaluation(timed.to_aihwkit(net), timed.x)
     except ConfigError:
         pass  # without the layers there is nothing to compare
-    return interleaved(sides, rounds)
+    return timed_turns(sides, rounds)
 
 
-def _training_times(timed: TimedNetwork, rounds: int) -> dict[str, float]:
-    "Return median seconds of a step of training: ours and digital."
+def _training_turns(timed: TimedNetwork, rounds: int) -> dict[str, list[float]]:
+    "Return seconds of steps of training: ours and digital."
     sides = {"ours": _training(to_analog(timed.network), timed.x)}
     for _ in range(WARM_UP_STEPS):
         sides["ours"]()
     for name, digital in timed.digital.items():
         sides[name] = _training(digital, timed.x)
-    return interleaved(sides, rounds)
+    return timed_turns(sides, rounds)
 
 
-def _ratios(prefix: str, took: dict[str, float]) -> dict[str, float]:
+def _ratios(part: str, took: dict[str, list[float]]) -> dict[str, float]:
     "Return ours over each digital counterpart, and aihwkit over ours."
     aihwkit = took.pop("aihwkit", None)
     ours = took.pop("ours")
-    ratios = {f"{prefix}_over_{name}": ours / seconds for name, seconds in took.items()}
+    ratios: dict[str, float] = {}
+    for name, seconds in took.items():
+        ratios |= time_ratio(f"{part}_over_{name}", ours, seconds)
     if aihwkit is not None:
-        ratios[f"{prefix}_speedup"] = aihwkit / ours
+        ratios |= time_ratio(f"{part}_speedup", aihwkit, ours)
     return ratios
 
 # %% ../../nbs/bench/12_networks.ipynb #a8271f12
@@ -166,6 +168,6 @@ def bench_networks(
     with torch_seed(seed), without_fused_attention():
         for name in names:
             timed = NETWORKS[name]()
-            result |= _ratios(f"{name}_eval", _evaluation_times(timed, rounds))
-            result |= _ratios(f"{name}_train", _training_times(timed, rounds))
+            result |= _ratios(f"{name}_eval", _evaluation_turns(timed, rounds))
+            result |= _ratios(f"{name}_train", _training_turns(timed, rounds))
     return result

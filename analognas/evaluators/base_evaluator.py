@@ -225,6 +225,9 @@ class Evaluator(ABC):
     # are the predictions percent and percentage points? Values outside their ranges are refused
     # then. False: they are scores, which can only be compared
     percent: bool = True
+    # was it fitted to labels, outside of whose range its predictions are guesses? A search then
+    # stays within the range unless it is told otherwise
+    fitted_to_labels: bool = False
     # does `_predict` refuse bad configs itself, as it does if it starts with
     # `space.features`?
     validates_configs: bool = False

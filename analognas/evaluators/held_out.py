@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .base_evaluator import ParamsEvaluator, kendall_tau
+from .comparison import paired_gain
 from .rank_model import RankModel, RankNormalizer
 from ..search_spaces.config_space import ConfigSpace
 from ..training.labels import TARGETS, LabelSet
@@ -111,3 +112,42 @@ def record_of_rows(
         "new_networks": new_networks,
         "coverage_90": dict(zip(TARGETS, coverage.tolist(), strict=True)),
     }
+
+
+def described(labels: LabelSet) -> dict:
+    "Return what a label set of lower fidelity is, as plain data."
+    return {"label_set": labels.name, "rows": len(labels), "facts": labels.metadata}
+
+
+def gains_of(
+    space: ConfigSpace,
+    labels: LabelSet,
+    model: RankModel,
+    without: RankModel,  # fitted to the same rows, without labels of lower fidelity
+    held_out: LabelSet | None,  # None: the rows that both were cross-validated on
+) -> dict[str, dict]:
+    """Return for each target what labels of lower fidelity add, on the same held-out rows.
+
+    `tau_without`, and `gain`, `gain_low`, `gain_high`: the difference of the two tau with its 95 %
+    interval by the paired bootstrap."""
+    if held_out is None:
+        assert model.tested is not None and without.tested is not None  # for type checkers
+        asked = model.tested.asked
+        ours = model.tested.predicted[asked]
+        theirs = without.tested.predicted[asked]
+        y = labels.labels[asked]
+    else:
+        X_new = space.features(held_out.configs)[1]
+        ours = model.learner.predict(X_new)
+        theirs = without.learner.predict(X_new)
+        y = held_out.labels
+    found = {}
+    for k, target in enumerate(TARGETS):
+        gain = paired_gain(ours[:, k], theirs[:, k], y[:, k])
+        found[target] = {
+            "tau_without": kendall_tau(theirs[:, k], y[:, k]).tau,
+            "gain": gain.gain,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+        }
+    return found

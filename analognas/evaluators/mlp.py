@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..core import FileFormatError, renamed
 from ..core.files import check_stored, read_bounded
+from .settings import Setting
 from .rank_model import MAX_WEIGHTS, ScoreRegressor
 from .surrogate import SurrogateEvaluator
 from ..training.labels import TARGETS
@@ -39,9 +40,9 @@ def _member_scores(x: Tensor, state: dict[str, Tensor], mask=lambda y: y) -> Ten
     return torch.baddbmm(state["b2"], y, state["w2"])
 
 
-def _first_weights(d: int, k: int, generator: torch.Generator) -> dict[str, Tensor]:
+def _first_weights(d: int, width: int, k: int, generator: torch.Generator) -> dict[str, Tensor]:
     "Return initial weights by He and others (2015); those of the last layer are a tenth."
-    sizes = (d, WIDTH, WIDTH, k)
+    sizes = (d, width, width, k)
     state = {}
     for i, (a, b) in enumerate(itertools.pairwise(sizes)):
         scale = (2 / a) ** 0.5
@@ -66,6 +67,13 @@ class MLPEnsemble(ScoreRegressor):
         "weight_decay": DECAY,
         "reach": CLIP,
     }
+    tunable = {
+        "width": Setting(WIDTH, 1, 1024, integer=True),
+        "dropout": Setting(DROPOUT, 0, 0.95),
+        "steps": Setting(STEPS, 1, 10_000, integer=True),
+        "lr": Setting(LR, 1e-6, 1),
+        "weight_decay": Setting(DECAY, 0, 10),
+    }
 
     def __init__(
         self,
@@ -81,7 +89,7 @@ class MLPEnsemble(ScoreRegressor):
         return ((x - self.state["mean"]) / self.state["scale"]).clamp(-CLIP, CLIP)
 
     @classmethod
-    def fit(cls, X, Z, names, pool, seed):
+    def fit(cls, X, Z, names, pool, seed, **settings):
         generator = torch.Generator().manual_seed(seed)
         scale = X.std(0)
         state = {
@@ -90,7 +98,7 @@ class MLPEnsemble(ScoreRegressor):
         }
         self = cls(names, state)
         target = torch.tensor(Z, dtype=torch.float32)
-        weights = _train(self._standard(X).float(), target, generator)
+        weights = _train(self._standard(X).float(), target, generator, **settings)
         for name, value in weights.items():
             # In double precision a row's scores hardly depend on the other rows.
             state[name] = value.detach().double()
@@ -132,20 +140,29 @@ class MLPEnsemble(ScoreRegressor):
             raise ValueError(f"it does not predict the {len(TARGETS)} targets")
 
 
-def _train(x: Tensor, target: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+def _train(
+    x: Tensor,
+    target: Tensor,
+    generator: torch.Generator,
+    width: int = WIDTH,
+    dropout: float = DROPOUT,
+    steps: int = STEPS,
+    lr: float = LR,
+    weight_decay: float = DECAY,
+) -> dict[str, Tensor]:
     "Train all members on features, shape (n, d), and scores, shape (n, k); return their weights."
-    weights = _first_weights(x.shape[1], target.shape[1], generator)
+    weights = _first_weights(x.shape[1], width, target.shape[1], generator)
 
-    def dropout(y: Tensor) -> Tensor:
-        kept = torch.rand(y.shape, generator=generator) > DROPOUT
-        return y * kept / (1 - DROPOUT)
+    def drop(y: Tensor) -> Tensor:
+        kept = torch.rand(y.shape, generator=generator) > dropout
+        return y * kept / (1 - dropout)
 
     parameters = [w.requires_grad_() for w in weights.values()]
-    optimizer = torch.optim.AdamW(parameters, LR, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS)
-    for _ in range(STEPS):
+    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    for _ in range(steps):
         optimizer.zero_grad()
-        errors = _member_scores(x, weights, dropout) - target
+        errors = _member_scores(x, weights, drop) - target
         errors.square().mean(1).sum().backward()  # each member and column has its own error
         optimizer.step()
         schedule.step()

@@ -7,26 +7,21 @@ __all__ = []
 
 # %% ../../nbs/evaluators/20_rank_model.ipynb #9707ae50
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import xgboost as xgb
 from scipy.stats import norm, rankdata
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.decomposition import PCA
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.gaussian_process.kernels import Matern
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from ..core import FileFormatError, check_number, renamed
+from ..core import ConfigError, FileFormatError, check_number, renamed
 from ..core.files import read_bounded
+from .settings import Setting, check_settings
+from .teachers import COMMON, TEACHERS, TUNABLE, fit_teachers, teachers_with
 from .tree_file import check_trees
 from ..training.labels import TARGETS
 
@@ -71,7 +66,9 @@ class ScoreRegressor(ABC):
 
     suffix: str = ""  # of the file of weights
     settings: Mapping = {}  # written into the description of saved weights
+    tunable: Mapping[str, Setting] = {}  # what `fit` takes as further arguments
     n_unlabeled: int = 0  # number of architectures without labels that `fit` uses
+    distils: bool = False  # does it learn from teachers, which can use more than the features?
     old_names: tuple[str, ...] = ()  # of this class, in weights that earlier versions saved
     feature_names: list[str]
 
@@ -84,8 +81,16 @@ class ScoreRegressor(ABC):
         names: list[str],  # of the features
         pool: np.ndarray,  # features of architectures without labels, shape (m, d)
         seed: int,  # of everything random
+        **settings: Any,  # some of `tunable`
     ) -> Self:
         "Fit to normal scores."
+
+    @classmethod
+    def for_rows(cls, groups: Sequence, unseen: Collection) -> "type[Self] | ConfiguredRegressor":
+        """Return the kind of regressor to fit to rows of these networks.
+
+        It may not use any label of the `unseen` networks."""
+        return cls
 
     @abstractmethod
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -100,71 +105,11 @@ class ScoreRegressor(ABC):
     def load(cls, path: Path) -> Self:
         "Read weights; raises `FileFormatError` if they are damaged or of another kind."
 
-# %% ../../nbs/evaluators/20_rank_model.ipynb #8d1d96a6
-Predict = Callable[[np.ndarray], np.ndarray]  # features, shape (m, d), to scores, shape (m, k)
-COMMON = {
-    "objective": "reg:squarederror",
-    "multi_strategy": "multi_output_tree",
-    "tree_method": "hist",
-    "nthread": 1,
-    "verbosity": 0,
-}
-BOOSTER = COMMON | {
-    "max_depth": 3,
-    "learning_rate": 0.06,
-    "subsample": 0.7,
-    "colsample_bynode": 0.2,
-    "min_child_weight": 3,
-    "num_parallel_tree": 4,
-}
-STUDENT = COMMON | {"max_depth": 5, "learning_rate": 0.15, "colsample_bytree": 0.5}
-# nbs/evaluators/80_pretrained.ipynb shows how these were chosen, and compares regressors
-ROUNDS = 200
-STUDENT_ROUNDS = 300
-REACH = 2.5  # length scale of the kernel, as a share of the distance between typical rows
-
-
-def boosted_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    "Fit XGBoost's boosted trees, with all columns in every leaf."
-    booster = xgb.train(BOOSTER | {"seed": seed}, xgb.DMatrix(X, Z), ROUNDS)
-    return lambda X_new: booster.inplace_predict(np.asarray(X_new, np.float32))
-
-
-def randomised_trees(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    "Fit scikit-learn's extremely randomised trees, with all columns in every leaf."
-    trees = ExtraTreesRegressor(300, min_samples_leaf=2, max_features=0.4, random_state=seed)
-    return trees.fit(X, Z).predict
-
-
-def kernel_ridge(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    """Fit scikit-learn's ridge regression on a Nyström approximation of the Matérn kernel.
-
-    Features are standardised. The principal components of the columns are fitted, each with a
-    penalty of its own (generalised cross-validation), so that what the columns share is smoothed
-    less than the rest."""
-    kernel = Matern(REACH * np.sqrt(X.shape[1]), nu=2.5)
-    smooth = RidgeCV(np.logspace(-3, 2, 16), alpha_per_target=True)
-    pipeline = make_pipeline(
-        StandardScaler(),
-        Nystroem(kernel=kernel, n_components=min(len(X), 1000), random_state=seed),
-        TransformedTargetRegressor(smooth, transformer=PCA(), check_inverse=False),
-    )
-    return pipeline.fit(X, Z).predict
-
-
-TEACHERS = (boosted_trees, randomised_trees, kernel_ridge)
-
-
-def fit_teachers(X: np.ndarray, Z: np.ndarray, seed: int) -> Predict:
-    "Fit all teachers, and return the mean of their predictions."
-    teachers = [fit(X, Z, seed) for fit in TEACHERS]
-
-    def predict(X_new: np.ndarray) -> np.ndarray:
-        return np.mean([teacher(X_new) for teacher in teachers], axis=0)
-
-    return predict
-
 # %% ../../nbs/evaluators/20_rank_model.ipynb #cbaae853
+STUDENT = COMMON | {"max_depth": 5, "learning_rate": 0.15, "colsample_bytree": 0.5}
+STUDENT_ROUNDS = 300
+
+
 class DistilledTrees(ScoreRegressor):
     "Boosted trees by XGBoost, fitted to the predictions of three models; saved as UBJ."
 
@@ -176,6 +121,8 @@ class DistilledTrees(ScoreRegressor):
         "teachers": [teacher.__name__ for teacher in TEACHERS],
         "xgboost": xgb.__version__,
     }
+    tunable = TUNABLE
+    distils = True
 
     def __init__(self, booster: xgb.Booster):
         # Files do not keep it. For a few rows, starting more threads takes longer than the work.
@@ -184,9 +131,10 @@ class DistilledTrees(ScoreRegressor):
         self.feature_names = list(booster.feature_names or [])
 
     @classmethod
-    def fit(cls, X, Z, names, pool, seed):
+    def fit(cls, X, Z, names, pool, seed, teach=fit_teachers, **settings):
         inputs = np.vstack([X, pool])
-        outputs = fit_teachers(X, Z, seed)(inputs)[:, : len(TARGETS)]
+        predict = teach(X, Z, seed, teachers_with(settings))
+        outputs = predict(inputs)[:, : len(TARGETS)]
         data = xgb.DMatrix(inputs, outputs, feature_names=names)
         return cls(xgb.train(STUDENT | {"seed": seed}, data, STUDENT_ROUNDS))
 
@@ -211,6 +159,51 @@ class DistilledTrees(ScoreRegressor):
                 f"{path.name} does not predict the {len(TARGETS)} targets {', '.join(TARGETS)}"
             )
         return self
+
+# %% ../../nbs/evaluators/20_rank_model.ipynb #2a2ba135
+@dataclass(frozen=True)
+class ConfiguredRegressor:
+    """A kind of regressor with chosen settings, which is fitted like the kind itself.
+
+    Raises `ConfigError` for bad settings, and for labels of lower fidelity with a kind that does
+    not distil."""
+
+    kind: type[ScoreRegressor]
+    settings: Mapping[str, Any] = field(default_factory=dict)  # some of `kind.tunable`
+    low: Any = None  # a `LowFidelity`, from which the teachers learn too
+    groups: Sequence = ()  # the network of each row to fit to, where there is `low`
+
+    def __post_init__(self):
+        object.__setattr__(self, "settings", check_settings(self.settings, self.kind.tunable))
+        if self.low is not None and not self.kind.distils:
+            raise ConfigError(
+                f"{self.kind.__name__} does not learn from labels of lower fidelity: it has no "
+                "teachers. XGBoostEvaluator does."
+            )
+
+    @property
+    def n_unlabeled(self) -> int:
+        "Return the number of architectures without labels that `fit` uses."
+        return self.settings.get("unlabeled", self.kind.n_unlabeled)
+
+    def for_rows(self, groups: Sequence, unseen: Collection) -> "ConfiguredRegressor":
+        "Return the regressor to fit to rows of these networks, without labels of the `unseen`."
+        if self.low is None:
+            return self
+        return replace(self, low=self.low.without(unseen), groups=groups)
+
+    def fit(
+        self, X: np.ndarray, Z: np.ndarray, names: list[str], pool: np.ndarray, seed: int
+    ) -> ScoreRegressor:
+        "Fit as `ScoreRegressor.fit` does."
+        settings = dict(self.settings)
+        if self.low is not None:
+            settings["teach"] = partial(self.low.fit_teachers, self.groups)
+        return self.kind.fit(X, Z, names, pool, seed, **settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        "Return all settings as plain data, for the description of saved weights."
+        return dict(self.kind.settings) | dict(self.settings)
 
 # %% ../../nbs/evaluators/20_rank_model.ipynb #b1e524d3
 FOLDS = 5
@@ -245,7 +238,7 @@ def cross_validate(
     groups: Sequence,  # shape (n,): rows of the same network share a value; at least two values
     pool: np.ndarray,
     seed: int,
-    learner: type[ScoreRegressor],
+    learner: type[ScoreRegressor] | ConfiguredRegressor,
 ) -> CrossValidation:
     "Predict each fold by a regressor that was fitted on the others."
     predicted = np.empty((len(X), len(TARGETS)))
@@ -253,8 +246,10 @@ def cross_validate(
     folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=seed).split(
         X, groups=groups
     )
+    network = np.asarray(groups)
     for k, (seen, unseen) in enumerate(folds):
-        fitted = learner.fit(X[seen], Z[seen], names, pool, seed)
+        of_fold = learner.for_rows(network[seen], set(network[unseen].tolist()))
+        fitted = of_fold.fit(X[seen], Z[seen], names, pool, seed)
         predicted[unseen] = fitted.predict(X[unseen])
         fold[unseen] = k
     once = np.sort(np.unique(groups, return_index=True)[1])
@@ -278,7 +273,7 @@ class RankModel:
         Y: np.ndarray,  # labels, shape (n, k): `TARGETS`, then auxiliary ones
         names: list[str],  # of the features, d of them
         groups: Sequence,  # shape (n,): rows of the same network share a value; at least two values
-        learner: type[ScoreRegressor] = DistilledTrees,
+        learner: type[ScoreRegressor] | ConfiguredRegressor = DistilledTrees,
         pool: np.ndarray | None = None,  # features of architectures without labels, shape (m, d)
         seed: int = 0,  # of everything random
     ) -> "RankModel":
@@ -289,7 +284,8 @@ class RankModel:
         tested = cross_validate(X, Z, names, groups, pool, seed, learner)
         errors = np.quantile(tested.errors[tested.asked], ERROR_LEVELS, axis=0).T
         scores = tuple(RankNormalizer.fit(y) for y in Y.T[: len(TARGETS)])
-        return cls(learner.fit(X, Z, names, pool, seed), errors, scores, tested)
+        fitted = learner.for_rows(groups, ()).fit(X, Z, names, pool, seed)
+        return cls(fitted, errors, scores, tested)
 
     def labels_of(self, z: np.ndarray) -> np.ndarray:
         "Return the labels of scores, in their own units; shape (n, 3) both."
@@ -365,6 +361,6 @@ __getattr__ = renamed(
         "NormalScores": "RankNormalizer",
         "Learner": "ScoreRegressor",
         "Trees": "DistilledTrees",
-        "teach": "fit_teachers",
+        "teach": "evaluators.teachers:fit_teachers",
     },
 )

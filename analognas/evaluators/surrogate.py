@@ -11,10 +11,12 @@ import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from analognas.core import (
     ConfigError,
@@ -31,10 +33,25 @@ from analognas.evaluators.base_evaluator import (
     noise_ceiling_from_repeats,
 )
 from ..core.files import read_bounded
-from .held_out import networks_of, record_of_folds, record_of_rows
+from .comparison import Candidate, compare_regressors
+from analognas.evaluators.feature_ranges import (
+    features_of_names,
+    out_of_range,
+    sample_unlabeled,
+    unvaried,
+)
+from analognas.evaluators.held_out import (
+    described,
+    gains_of,
+    networks_of,
+    record_of_folds,
+    record_of_rows,
+)
+from .low_fidelity import LowFidelity
 from analognas.evaluators.rank_model import (
     MAX_WEIGHTS,
     UNREADABLE,
+    ConfiguredRegressor,
     RankModel,
     ScoreRegressor,
     check_answer,
@@ -42,46 +59,7 @@ from analognas.evaluators.rank_model import (
 )
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
-from ..search_spaces.network_features import with_metrics
-from ..search_spaces.scopes import CHOICES
 from ..training.labels import TARGETS, LabelSet
-
-# %% ../../nbs/evaluators/40_surrogate.ipynb #4a54b64a
-# so many architectures are drawn for each one wanted, so that most can be within the labels' ranges
-DRAWS = 2
-
-
-def _features_of_names(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
-    "Return the features that `OLD_FORMATS` were fitted on, shape (n, d)."
-    metrics = space.static_metrics(space.columns(configs)) or space.stats(configs)
-    return with_metrics(space.feature_names, space.encode(configs), metrics)[1]
-
-
-def _out_of_range(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    "Return for each row of features, shape (n, d), whether any is outside its range, shape (n,)."
-    return ((low - 1e-9 > X) | (high + 1e-9 < X)).any(axis=1)
-
-
-def _sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> np.ndarray:
-    "Return features of n random architectures, shape (n, d), if possible within the ranges of X."
-    if not n:
-        return X[:0]
-    drawn = space.features(space.sample_arch_uniformly(DRAWS * n, seed))[1]
-    outside = _out_of_range(drawn, X.min(0), X.max(0))
-    return drawn[np.argsort(outside, kind="stable")[:n]]
-
-
-def _unvaried(space: ConfigSpace, ranges: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the hyperparameters of training, chip and placement that the labels never varied.
-
-    `ranges` are the lowest and highest values of the features."""
-    found = []
-    for name in space.names_in(*CHOICES):
-        h = space[name]
-        columns = [name] if h.type != "categorical" else [f"{name}={value}" for value in h.range]
-        if all(column not in ranges or np.ptp(ranges[column]) == 0 for column in columns):
-            found.append(name)
-    return found
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #a86072b1
 FORMAT = "analognas-surrogate-5"
@@ -174,6 +152,16 @@ class DatasetMismatchWarning(UserWarning):
 # %% ../../nbs/evaluators/40_surrogate.ipynb #d74571b7
 MIN_ROWS = 10  # five-fold cross-validation of fewer labels is meaningless
 
+
+def _checked_labels(labels: LabelSet) -> LabelSet:
+    "Return the labels, checked again: a table can be changed after it was made."
+    if len(labels) < MIN_ROWS:
+        raise ConfigError(
+            f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least "
+            f"{MIN_ROWS}."
+        )
+    return labels.take(range(len(labels)))
+
 # %% ../../nbs/evaluators/40_surrogate.ipynb #8dd9e3ba
 class SurrogateEvaluator(Evaluator):
     """Predict 1-day accuracy, AVM and 1-day standard deviation by a `RankModel`.
@@ -182,6 +170,7 @@ class SurrogateEvaluator(Evaluator):
     and `FileFormatError` for damaged weights; warns `DatasetMismatchWarning` when the space is
     of another dataset than the labels."""
 
+    fitted_to_labels = True
     validates_configs = True
     percent = False  # predictions lie within the range of the labels, whatever that is
     learner: type[ScoreRegressor]
@@ -189,6 +178,8 @@ class SurrogateEvaluator(Evaluator):
     def __init__(self, folder: str | Path | None = None):  # weights to load, as written by `save`
         self.about: dict = {}
         self._fitted: Any = None  # the ConfigSpace of the labels; features are computed in it
+        self._labels: LabelSet | None = None  # what it was fitted to; None if it was loaded
+        self._low_fidelity: Sequence[LabelSet] = ()
         # pretrained weights, chosen for the space last bound; None if fitted or named
         self._chosen: Path | None = None
         self._warned: set[str] = set()  # datasets that were warned of
@@ -203,36 +194,124 @@ class SurrogateEvaluator(Evaluator):
         # noise ceiling of each target; None: estimated from repeats in `labels`, if there are any
         ceiling: Mapping[str, KendallTau] | None = None,
         seed: int = 0,
+        settings: Mapping[str, Any] | None = None,  # some of `settings()`; the others keep theirs
+        # labels of cheaper measurements of the same space, for evaluators with teachers
+        low_fidelity: Sequence[LabelSet] = (),
     ) -> Self:
-        "Fit, and record how well held-out architectures are ranked. Bad rows raise `ConfigError`."
+        """Fit, and record how well held-out architectures are ranked.
+
+        With labels of lower fidelity, `about["held_out"]["low_fidelity"]` has what they add. Bad
+        rows and bad settings raise `ConfigError`."""
+        space = self._space_of_labels(space)
+        labels = _checked_labels(labels)
+        low = LowFidelity.of(space, low_fidelity) if low_fidelity else None
+        learner = ConfiguredRegressor(self.learner, settings or {}, low)
+        names, X = space.features(labels.configs)
+        networks = networks_of(space, labels.configs)
+        pool = sample_unlabeled(space, X, learner.n_unlabeled, seed)
+        self._model = RankModel.fit(X, labels.measured, names, networks, learner, pool, seed)
+        self._chosen = None
+        # A copy: later changes of the space do not concern this model.
+        self._fitted = space.for_dataset(space.info)
+        self._labels = labels
+        self._low_fidelity = tuple(low_fidelity)
+        self.about = self._describe(labels, space, names, X, seed) | {"settings": learner.to_dict()}
+        record = self._record(labels, space, X, held_out)
+        trained = [space.evaluation_id(config) for config in labels.configs]
+        record["ceiling"] = self._ceiling(labels, trained, ceiling)
+        self.about["held_out"] = record
+        if low_fidelity:
+            self.about["low_fidelity"] = [described(cheap) for cheap in low_fidelity]
+            alone = replace(learner, low=None)
+            without = RankModel.fit(X, labels.measured, names, networks, alone, pool, seed)
+            record["low_fidelity"] = gains_of(space, labels, self._model, without, held_out)
+        return self.bind(space)
+
+    def _record(
+        self, labels: LabelSet, space: ConfigSpace, X: np.ndarray, held_out: LabelSet | None
+    ) -> dict:
+        "Return how well held-out architectures are ranked, as plain data."
+        if held_out is None:
+            return record_of_folds(space, labels, X, self._model)
+        return record_of_rows(space, labels, X, self._model, held_out)
+
+    def _space_of_labels(self, space: ConfigSpace | None) -> ConfigSpace:
+        "Return the space given, or the bound one; `ConfigError` without both."
         space = space or self.space
         if space is None:
             raise ConfigError(
                 "fit needs to know the search space: pass space=..., or bind the evaluator first."
             )
-        if len(labels) < MIN_ROWS:
+        return space
+
+    @property
+    def labels(self) -> LabelSet | None:
+        "Return the label set that it was fitted to; None if it was loaded."
+        return self._labels
+
+    @classmethod
+    def settings(cls) -> dict[str, Any]:
+        "Return the settings that `fit` takes, with their defaults."
+        defaults = {name: setting.default for name, setting in cls.learner.tunable.items()}
+        return defaults | {"unlabeled": cls.learner.n_unlabeled} if defaults else {}
+
+    def compare_settings(
+        self,
+        labels: LabelSet,  # measured architectures, at least 10
+        candidates: Mapping[str, Mapping[str, Any]],  # settings by name, the reference first
+        space: ConfigSpace | None = None,  # their search space; None is the bound one
+        seed: int = 0,  # of the folds and the fits
+    ) -> pd.DataFrame:  # index: settings, target
+        """Cross-validate several settings on the same folds, to choose those for `fit`.
+
+        Columns: tau, low, high (95 %); gain, gain_low, gain_high (95 %, paired bootstrap) over the
+        first candidate; coverage_90. The best of many candidates looks better than it is: choose
+        among few, and only by a gain whose interval is above 0. This evaluator is not changed."""
+        if not isinstance(candidates, Mapping) or not candidates:
             raise ConfigError(
-                f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least "
-                f"{MIN_ROWS}."
+                "candidates must be a dict of at least one name and settings; got "
+                f"{candidates!r:.200}."
             )
-        # This checks the rows again: a table can be changed after it was made.
-        labels = labels.take(range(len(labels)))
+        space = self._space_of_labels(space)
+        labels = _checked_labels(labels)
         names, X = space.features(labels.configs)
+        regressors = {}
+        for name, settings in candidates.items():
+            learner = ConfiguredRegressor(self.learner, settings)
+            pool = sample_unlabeled(space, X, learner.n_unlabeled, seed)
+            regressors[name] = Candidate(learner, pool)
         networks = networks_of(space, labels.configs)
-        pool = _sample_unlabeled(space, X, self.learner.n_unlabeled, seed)
-        self._model = RankModel.fit(X, labels.measured, names, networks, self.learner, pool, seed)
-        self._chosen = None
-        # A copy: later changes of the space do not concern this model.
-        self._fitted = space.for_dataset(space.info)
-        self.about = self._describe(labels, space, names, X, seed)
-        if held_out is None:
-            record = record_of_folds(space, labels, X, self._model)
-        else:
-            record = record_of_rows(space, labels, X, self._model, held_out)
-        trained = [space.evaluation_id(config) for config in labels.configs]
-        record["ceiling"] = self._ceiling(labels, trained, ceiling)
-        self.about["held_out"] = record
-        return self.bind(space)
+        return compare_regressors(regressors, X, labels.measured, names, networks, seed)
+
+    def refit(
+        self,
+        more: LabelSet,  # further measured architectures of the same space
+        labels: LabelSet | None = None,  # None: those that this evaluator was fitted to
+        low_fidelity: Sequence[LabelSet] | None = None,  # None: those of this evaluator
+    ) -> Self:
+        """Return a new evaluator, fitted to the labels of this one and to further ones.
+
+        Seed and settings are the same. Measured columns beside the targets are used only where
+        `more` has them, too. Weights do not hold labels: an evaluator that was loaded needs
+        them, or raises `ConfigError`."""
+        labels = labels or self._labels
+        low = self._low_fidelity if low_fidelity is None else low_fidelity
+        if labels is None or len(low) < len(self.about.get("low_fidelity", ())):
+            raise ConfigError(
+                f"This {type(self).__name__} was loaded, and weights do not hold labels: "
+                "refit(more, labels=load_label_set(...)), and low_fidelity=[...] if it had such."
+            )
+        if more.hyperparameters != labels.hyperparameters:
+            raise ConfigError(
+                f"Label set {more.name!r} describes architectures by {more.hyperparameters}; the "
+                f"evaluator was fitted on {labels.hyperparameters}."
+            )
+        tunable = self.learner.tunable
+        chosen = {n: v for n, v in self.about["settings"].items() if n in tunable}
+        table = pd.concat([labels.table, more.table], ignore_index=True)
+        both = LabelSet(labels.name, table, labels.hyperparameters, labels.metadata)
+        seed = self.about["seed"]
+        return type(self)().fit(both, self._fitted, None, None, seed, chosen, low)
 
     def _describe(
         self, labels: LabelSet, space: ConfigSpace, names: list[str], X: np.ndarray, seed: int
@@ -242,7 +321,7 @@ class SurrogateEvaluator(Evaluator):
         return {
             "format": FORMAT,
             "learner": self.learner.__name__,
-            "settings": dict(self.learner.settings),
+            "settings": {},
             "seed": seed,
             "label_set": labels.name,
             "rows": len(labels),
@@ -270,9 +349,9 @@ class SurrogateEvaluator(Evaluator):
             if best != self._chosen:
                 self._load(best)
                 self._chosen = best
-        unvaried = _unvaried(space, self.about["features"])
+        idle = unvaried(space, self.about["features"])
         fitted = self._fitted.get_hyperparameters()
-        unknown = [name for name in unvaried if name not in fitted]
+        unknown = [name for name in idle if name not in fitted]
         mine = self._fitted.feature_names
         theirs = space.without(unknown).feature_names
         if mine != theirs:
@@ -283,7 +362,7 @@ class SurrogateEvaluator(Evaluator):
                 f"the space asked about differs in {', '.join(odd[:8])}. Fit one of your own: "
                 f"{type(self).__name__}().fit(labels, space)."
             )
-        self._ignore(unvaried)
+        self._ignore(idle)
         if space.info != self._fitted.info and space.dataset not in self._warned:
             self._warned.add(space.dataset)  # a search binds several times
             self._warn_of_dataset(space.dataset)
@@ -311,7 +390,7 @@ class SurrogateEvaluator(Evaluator):
     def _predict(self, configs: Sequence[Mapping]):
         X = self._features(configs)
         low, high = np.array(list(self.about["features"].values())).T
-        return self._model.predict(X), _out_of_range(X, low, high)
+        return self._model.predict(X), out_of_range(X, low, high)
 
     def interval(
         self,
@@ -331,7 +410,7 @@ class SurrogateEvaluator(Evaluator):
             self.space.columns(configs)  # raises `ConfigError` for a bad config
             configs = [only(config, names) for config in configs]
         if self.about["format"] in OLD_FORMATS:
-            return _features_of_names(self._fitted, configs)
+            return features_of_names(self._fitted, configs)
         return self._fitted.features(configs)[1]
 
     def get_evaluator_stat(self) -> dict:

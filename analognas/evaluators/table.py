@@ -50,7 +50,8 @@ class TableEvaluator(Evaluator):
             rows.setdefault(k, []).append(i)
         table = self.label_set.table.drop(columns=known).select_dtypes("number")
         self._columns = list(table.columns)
-        self._values = {k: table.to_numpy(float)[i].mean(axis=0) for k, i in rows.items()}
+        values = table.to_numpy(float)
+        self._values = {k: values[i].mean(axis=0) for k, i in rows.items()}
         self._known_space = space
         self._ignore(ignored)
 

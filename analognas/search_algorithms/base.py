@@ -9,7 +9,7 @@ __all__ = ['initial_population', 'SearchResult', 'Optimizer', 'AskTellSearch']
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -71,7 +71,10 @@ def infeasibility_message(history: History) -> str:
         parts.append(f"The best {name} among them was {value:.2f} {QUANTITIES[name].unit}.")
     if not history.constraints.allow_extrapolation:
         extrapolated = sum(prediction.extrapolated for prediction in predictions)
-        parts.append(f"{extrapolated} lie outside the range of the labels.")
+        parts.append(
+            f"{extrapolated} lie outside the range of the labels, which allow_extrapolation=True "
+            "would admit."
+        )
     return " ".join([*parts, "Loosen a limit."])
 
 # %% ../../nbs/search_algorithms/20_base.ipynb #97d185d7
@@ -100,6 +103,7 @@ class ScoreOptions(TypedDict, total=False):
 
     constraints: Constraints | None
     k_std: float
+    allow_extrapolation: bool | None
 
 
 class Limits(ScoreOptions, total=False):
@@ -143,6 +147,9 @@ class Optimizer(ABC):
         T_AVM: float | None = None,  # limit, percentage points lost over a month
         constraints: Constraints | None = None,  # takes the place of the two limits
         k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
+        # may the result be outside the range of the labels that the evaluator was fitted on? None:
+        # as `constraints` has it; without those, only if it was not fitted to labels
+        allow_extrapolation: bool | None = None,
     ):
         if not isinstance(surrogate, Evaluator):
             raise ConfigError(
@@ -151,8 +158,15 @@ class Optimizer(ABC):
             )
         self.surrogate = surrogate
         self.k_std = float(check_number("k_std", k_std, low=0))
+        # Who chose neither goes on with an old search as that was begun.
+        self.chose_extrapolation = not (constraints is None and allow_extrapolation is None)
         if constraints is None:
-            constraints = Constraints(max_nb_param, T_AVM)
+            constraints = Constraints(
+                max_nb_param, T_AVM, allow_extrapolation=not surrogate.fitted_to_labels
+            )
+        if allow_extrapolation is not None:
+            allowed = bool(allow_extrapolation)
+            constraints = replace(constraints, allow_extrapolation=allowed)
         self.constraints = constraints
         self.max_nb_param = constraints.max_nb_param
         self.T_AVM = constraints.T_AVM
@@ -181,7 +195,7 @@ class Optimizer(ABC):
         arguments = inspect.signature(type(self).__init__).parameters.values()
         named = [a.name for a in arguments if a.kind != a.VAR_KEYWORD]
         names = dict.fromkeys([*named, "max_nb_param", "T_AVM", "k_std"])
-        for name in ("self", "surrogate", "evaluator", "constraints"):
+        for name in ("self", "surrogate", "evaluator", "constraints", "allow_extrapolation"):
             names.pop(name, None)
         values = {name: getattr(self, name, None) for name in names}
         return values | {"constraints": self.constraints.to_dict()}

@@ -180,6 +180,8 @@ class History:
         self.constraints = constraints
         self.k_std = k_std
         self.trials: dict[str, Trial] = {}  # by key, in the order of evaluation
+        # by key: what a surrogate predicted of an architecture before it was measured
+        self.predicted: dict[str, Prediction] = {}
         self._keys: dict[str, str] = {}  # text of a config -> its key
         self._satisfying: dict[str, bool] = {}  # key -> does it respect the static limits?
 
@@ -273,11 +275,22 @@ class History:
         return rank_trials(self.trials.values())
 
     def to_frame(self) -> pd.DataFrame:
-        "Return one row per evaluated trial: hyperparameters, prediction, feasible, score."
+        """Return one row per evaluated trial: hyperparameters, prediction, feasible, score.
+
+        Where measurements were predicted before, `predicted_acc_1d` (percent), too."""
         evaluated = [trial for trial in self.trials.values() if trial.error is None]
         records = [trial.to_record() for trial in evaluated]
         configs = config_frame([record.pop("config") for record in records])
+        if self.predicted:
+            for record, trial in zip(records, evaluated, strict=True):
+                record["predicted_acc_1d"] = self._predicted_accuracy(trial.key)
         return pd.concat([configs, pd.DataFrame(records)], axis=1)
+
+    def _predicted_accuracy(self, key: str) -> float:
+        "Return the 1-day accuracy predicted before the measurement, percent; NaN if there is none."
+        if key not in self.predicted:
+            return float("nan")
+        return self.predicted[key].acc_1d
 
     @property
     def failures(self) -> list[Trial]:

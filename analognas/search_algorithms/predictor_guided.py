@@ -51,7 +51,7 @@ def probability_of_feasibility(
 ) -> np.ndarray:  # shape (m,)
     "Return the probability that a candidate respects all limits on predictions; 1 without limits."
     bounds = constraints.bounds(static=False)
-    if not constraints.allow_extrapolation:
+    if not constraints.allow_extrapolation and any(p.extrapolated for p in predictions):
         bounds["extrapolated"] = 0.5  # 0 is within the range of the labels, 1 outside
     probability = np.ones(len(X_new))
     for name, worst in bounds.items():

@@ -6,11 +6,13 @@
 __all__ = ['OPTIMIZERS']
 
 # %% ../../nbs/search_algorithms/120_registry.ipynb #ae94d7fb
+import copy
 import importlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,7 +123,7 @@ def optimizer_from_dict(settings: Mapping, surrogate: Evaluator) -> Optimizer:
     constraints = Constraints.from_dict(settings["constraints"])
     arguments = list(inspect.signature(found).parameters.values())[1:]  # the first: the evaluator
     names = {a.name for a in arguments if a.kind != a.VAR_KEYWORD} | {"k_std"}
-    names -= {"constraints", "max_nb_param", "T_AVM"}
+    names -= {"constraints", "max_nb_param", "T_AVM", "allow_extrapolation"}
     values = {name: settings[name] for name in names}
     return found(surrogate, constraints=constraints, **values)
 
@@ -215,3 +217,19 @@ def read_settings(run_dir: str | Path) -> dict:
             "changed."
         )
     return settings
+
+
+def as_begun(optimizer: Optimizer, run_dir: str | Path | None) -> Optimizer:
+    """Return an optimizer that allows extrapolation if the search in a run directory did.
+
+    Release 0.1.0 allowed it unless constraints forbade it. An optimizer that was told what to do
+    is returned as it is."""
+    if optimizer.chose_extrapolation or run_dir is None or not (Path(run_dir) / SETTINGS).exists():
+        return optimizer
+    with settings_of(run_dir):
+        inside = bool(read_json(Path(run_dir) / SETTINGS)["constraints"]["inside"])
+    if inside != optimizer.constraints.allow_extrapolation:
+        return optimizer
+    same = copy.copy(optimizer)
+    same.constraints = replace(optimizer.constraints, allow_extrapolation=not inside)
+    return same

@@ -108,6 +108,21 @@ class SearchReport:
         theirs = [self.score(baseline[run]) for run in both]
         return wilcoxon_p(ours, theirs)
 
+    def predicted(self) -> dict[str, float]:
+        """Return what was predicted before it was measured; nothing where nothing was.
+
+        Of the best architecture, percent; the mean error over all that were measured, points."""
+        history = self.winner.history
+        if "predicted_acc_1d" not in history:
+            return {}
+        best = history[history.feasible.astype(bool)].score.idxmax()
+        frames = [result.history for result in self.results(SEARCH).values()]
+        errors = [(frame.predicted_acc_1d - frame.acc_1d).abs() for frame in frames]
+        return {
+            "predicted_acc_1d": float(history.predicted_acc_1d[best]),
+            "mean_prediction_error": float(pd.concat(errors).mean()),
+        }
+
     def summary(self) -> dict[str, Any]:
         "Return the result as plain data."
         best = self.winner.best
@@ -125,6 +140,7 @@ class SearchReport:
             "runs": len(self.results(SEARCH)),
             "evaluations": [len(r.history) for r in self.results(SEARCH).values()],
             **self.statistics(),
+            **self.predicted(),
             "interrupted": self.interrupted,
             "failures": list(self.failures),
             "failed": len(self.failed),
@@ -148,6 +164,12 @@ def summary_lines(report: SearchReport, baseline: bool) -> list[str]:
     "Return the lines of a summary: winner, spread over runs, random search, reliability."
     summary = report.summary()
     lines = _winner_lines(report, summary)
+    if "predicted_acc_1d" in summary:
+        lines.append(
+            f"  predicted before it was measured: {summary['predicted_acc_1d']:.2f} %; over all "
+            f"measured architectures the predictions erred by "
+            f"{summary['mean_prediction_error']:.2f} points in the mean"
+        )
     if summary["random_search_mean_best"] is not None:
         lines.append(_baseline_line(summary))
     elif baseline:

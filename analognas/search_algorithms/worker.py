@@ -39,8 +39,10 @@ from analognas.search_algorithms.execution import (
     SerialExecutor,
 )
 from .history import Trial
+from .measured_search import MeasuredSearch
 from .random_search import RandomSearch
 from analognas.search_algorithms.registry import (
+    as_begun,
     make_optimizer,
     optimizer_from_dict,
     pretrained_evaluator,
@@ -60,6 +62,7 @@ from analognas.search_algorithms.run_directory import (
 )
 from .winner import measure_winner
 from ..search_spaces.config_space import ConfigSpace
+from ..training.labels import LabelSet
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #e2b76cf9
 def _check_kinds(cs: Any, executor: Any) -> None:
@@ -77,6 +80,7 @@ def _check_kinds(cs: Any, executor: Any) -> None:
 class Worker:
     """Run a search several times and store it in a run directory.
 
+    With `truth`, the best predicted architectures are measured, and the surrogate is fitted again.
     A search that was interrupted continues there. After `search()`: `best_config`, `best_acc`,
     `best_arch`, `std_err`, `evaluations`. Raises `ConfigError` for an unknown optimizer, a bad
     number of runs, or a run directory that another search uses or that cannot be written."""
@@ -102,10 +106,18 @@ class Worker:
         max_pending: int | None = None,
         # called with method, run and trial of each evaluation
         on_evaluation: Callable[[str, int, Trial], None] | None = None,
+        # measures the best predicted architectures, which then are labels of the optimizer's
+        # surrogate; None: the optimizer's own evaluator is all there is
+        truth: Evaluator | None = None,
+        measurements: int = 20,  # with `truth`: how many, in each run
+        batch_size: int = 5,  # with `truth`: measured between two fits of the surrogate
+        labels: LabelSet | None = None,  # that a loaded surrogate was fitted to
     ):
         self.config_space = ConfigSpace() if cs is None else cs
         _check_kinds(self.config_space, executor)
         self.optimizer = make_optimizer(optimizer, evaluator)
+        if truth is not None:
+            self.optimizer = MeasuredSearch(truth, self.optimizer, measurements, batch_size, labels)
         self.runs = check_count("runs", runs)
         check_budget(self.optimizer, self.runs)
         self.seed = check_count("seed", seed, low=0, high=MAX_SEED)
@@ -159,6 +171,7 @@ class Worker:
 
     def _start(self) -> RunDirectory:
         "Open the run directory; an evaluator that does not fit the space is refused before."
+        self.optimizer = as_begun(self.optimizer, self.run_dir)
         self.optimizer.surrogate.bind(self.config_space)
         settings = search_settings(
             self.config_space, self.optimizer, self.runs, self.seed, self.baseline

@@ -6,6 +6,7 @@
 __all__ = ['PanelOutput', 'Panel']
 
 # %% ../../nbs/widgets/10_base.ipynb #b68e5ecd
+import atexit
 import base64
 import html
 import io
@@ -70,6 +71,41 @@ class PanelOutput:
         image = f'<img alt="{html.escape(self.alt)}" src="{source}" style="max-width: 100%">'
         return image + table_html(self.table)
 
+# %% ../../nbs/widgets/10_base.ipynb #c23e8e08
+PATIENCE = 5.0  # seconds for which Python waits at its end for a thread of a panel
+_RUNNING: dict[threading.Thread, Callable[[], object]] = {}  # to what asks the thread to end
+
+
+def start_daemon(
+    run: Callable[[], object],
+    stop: Callable[[], object],  # asks `run` to return soon
+    name: str,
+) -> threading.Thread:
+    """Start a thread that may outlive what made it, and is asked to end before Python ends.
+
+    A thread that is within PyTorch while Python ends would abort the process."""
+
+    def remembered() -> None:
+        try:
+            run()
+        finally:
+            del _RUNNING[thread]
+
+    thread = threading.Thread(target=remembered, name=name, daemon=True)
+    _RUNNING[thread] = stop
+    thread.start()
+    return thread
+
+
+@atexit.register
+def _end_daemons() -> None:
+    "Ask all threads to end, and wait for them."
+    running = dict(_RUNNING)
+    for stop in running.values():
+        stop()
+    for thread in running:
+        thread.join(PATIENCE)
+
 # %% ../../nbs/widgets/10_base.ipynb #aeacff77
 _END = object()
 
@@ -86,8 +122,7 @@ class LatestJobThread:
         self._closed = False
         self._dropped = False  # was an item left undone because of `close`?
         self._items: list[object] = []
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._run, self._end, name)
 
     def put(self, item: object) -> None:
         "Submit an item; it replaces one that has not begun. After `close` nothing is begun."
@@ -119,13 +154,17 @@ class LatestJobThread:
             idle = self._changed.wait_for(lambda: not self._items and not self._busy, timeout)
             return idle and not self._dropped
 
-    def close(self) -> None:
-        "End the work at its next `yield` and wait for the thread."
+    def _end(self) -> None:
+        "Let the work end at its next `yield`."
         with self._changed:
             self._closed = True
             self._dropped = self._dropped or bool(self._items)
             self._items = []
             self._changed.notify_all()
+
+    def close(self) -> None:
+        "End the work at its next `yield` and wait for the thread."
+        self._end()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 

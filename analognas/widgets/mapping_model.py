@@ -28,6 +28,7 @@ from analognas.core.placement import KINDS
 from analognas.cost.networks import ModelCost, model_cost
 from analognas.search_algorithms.placement import PlacementResult, search_placement
 from analognas.search_algorithms.placement_measure import PlacementMeasurer
+from analognas.widgets.base import start_daemon
 from analognas.widgets.candidates import COMPUTE_LOCK, Candidate
 
 # %% ../../nbs/widgets/60_mapping_model.ipynb #99470b55
@@ -224,8 +225,7 @@ class MappingSearch:
         self._stopped = threading.Event()
         self._measurer: _SharingMeasurer | None = None
         self._arguments = (model, on_end, settings)
-        self._thread = threading.Thread(target=self._run, name="mapping search", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._run, self.stop, "mapping search")
 
     @property
     def n_measured(self) -> int:

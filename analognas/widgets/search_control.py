@@ -9,12 +9,14 @@ __all__ = []
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..core import AnalogNASError
 from ..search_algorithms.history import Trial
 from ..search_algorithms.run_directory import SETTINGS
 from ..search_algorithms.worker import Worker
+from .base import start_daemon
 
 # %% ../../nbs/widgets/26_search_control.ipynb #135835e0
 logger = logging.getLogger(__name__)
@@ -43,9 +45,7 @@ class SearchThread:
         self._make_worker = make_worker
         self._on_end = on_end
         self._lock = threading.Lock()
-        # a daemon, so that a kernel can end without waiting for it
-        self._thread = threading.Thread(target=self._work, name="search", daemon=True)
-        self._thread.start()
+        self._thread = start_daemon(self._work, partial(self.request, STOP), "search")
 
     def request(self, action: str) -> None:
         """Request `RUN`, `PAUSE` or `STOP`; the evaluation in progress is finished and written

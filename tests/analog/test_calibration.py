@@ -371,6 +371,7 @@ REFUSED = {
     "quantile must be": (to_analog(nn.Linear(3, 2)), X, {"quantile": 1.1}),
     "max_samples must be": (to_analog(nn.Linear(3, 2)), X, {"max_samples": 0}),
     "batch_size must be": (to_analog(nn.Linear(3, 2)), X, {"batch_size": 0}),
+    "batch_size must be a whole number": (to_analog(nn.Linear(3, 2)), X, {"batch_size": 1.5}),
     "std_alpha must be": (to_analog(nn.Linear(3, 2)), X, {"std_alpha": -1.0}),
 }
 

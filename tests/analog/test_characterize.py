@@ -357,6 +357,7 @@ TWO_PAIRS = DualPairConductanceConverter(f_lst=[1.0, 2.0])
         (lambda: device_drift_data(n_devices=0), "n_devices"),
         (lambda: device_drift_data(times=(5.0, 1.0)), "ascending"),
         (lambda: noise_data(n_targets=1), "n_targets"),
+        (lambda: noise_data(n_devices=2.5), "n_devices must be a whole number"),
         (lambda: noise_data("reram", times=()), "at least one time"),
         (lambda: range_data(nn.Linear(2, 2), torch.ones(1, 2)), "no analog layers"),
     ],

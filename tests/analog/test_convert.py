@@ -97,6 +97,17 @@ def test_a_state_dict_is_plain_tensors(tmp_path):
     )
 
 
+def test_a_state_with_a_scale_keeps_it_and_weights_without_one_are_mapped_anew():
+    layer = to_analog(nn.Linear(4, 3))
+    state = layer.state_dict()
+    state["scale"] = 2 * state["scale"]
+    layer.load_state_dict(state)
+    assert torch.equal(layer.scale, state["scale"])
+    digital = nn.Linear(4, 3)
+    layer.load_state_dict(digital.state_dict(), strict=False)
+    assert float(layer.scale.max()) == pytest.approx(float(digital.weight.detach().abs().max()))
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_the_digital_state_loads_into_the_digital_network(dynamic):
     config = create_rpu_config()
@@ -367,7 +378,15 @@ def test_conv1d_of_transformers_is_a_linear_layer_with_its_weight_as_it_is():
     assert len(again[0].blocks) == 6
 
 
-@pytest.mark.parametrize("name", ["swin_v2_t", "swin_t", "vit_b_32", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swin_v2_t",
+        "mobilenet_v3_small",
+        pytest.param("swin_t", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", marks=pytest.mark.slow),  # 88 million parameters
+    ],
+)
 def test_networks_of_torchvision_are_on_tiles_but_for_vectors(name):
     torch.manual_seed(0)
     net = getattr(torchvision.models, name)(num_classes=3).eval()

@@ -45,6 +45,10 @@ def test_a_resolution_is_a_share_or_a_number_of_steps(res):
     assert converters(inp_res=res).inp_step == pytest.approx(2 / 254)
 
 
+def test_no_noise_is_drawn_for_a_negative_one():
+    assert converters(out_noise=-1.0).out_noise == 0.0
+
+
 @pytest.mark.parametrize("off", [-1, 0])
 def test_no_bound_and_no_resolution(off):
     c = converters(inp_bound=off, inp_res=off, out_bound=off, out_res=off)
@@ -128,13 +132,18 @@ def test_max_dac_level_is_a_level_within_the_bound(step, bound, expected):
     assert max_dac_level(1.0, step, bound, torch.float64) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("bits, dtype", [(4, torch.int8), (8, torch.int8), (12, torch.int16)])
+@pytest.mark.parametrize(
+    "bits, dtype", [(4, torch.int8), (8, torch.int8), (12, torch.int16), (16, torch.int16)]
+)
 def test_codes_have_the_smallest_type(bits, dtype):
-    assert adc_code_dtype(converters(bits), torch.float32) == (dtype, 2 ** (bits - 1) - 1)
+    steps = 2**bits - 2  # from -bound to bound
+    assert adc_code_dtype(converters(out_res=steps), torch.float32) == (dtype, steps // 2)
 
 
-@pytest.mark.parametrize("fields", [{"out_res": -1}, {"out_bound": -1}, {"is_perfect": True}])
-def test_unbounded_codes_keep_their_type(fields):
+@pytest.mark.parametrize(
+    "fields", [{"out_res": -1}, {"out_bound": -1}, {"is_perfect": True}, {"out_res": 2**17 - 2}]
+)
+def test_unbounded_codes_and_those_beyond_16_bits_keep_their_type(fields):
     kept = adc_code_dtype(converters(**fields), torch.float32)
     assert kept == (torch.float32, float("inf"))
 

@@ -164,6 +164,8 @@ def test_to_analog_keeps_the_original_and_the_rest(task):
     [
         (dict(n_rep=0), "n_rep"),
         (dict(n_rep=1.5), "n_rep"),
+        (dict(batch_size=1.5), "batch_size must be a whole number"),
+        (dict(stop_width=-0.5), "stop_width must be .* at least 0"),
         (dict(times=(10.0, 1.0)), "ascend"),
         (dict(times=()), "time"),
         (dict(times=(1.0, float("nan"))), "time"),

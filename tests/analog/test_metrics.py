@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from torch import nn
 
-from analognas.analog.metrics import IGNORED, METRICS, Metric, as_metric
+from analognas.analog.metrics import METRICS, Metric, as_metric
 from analognas.core import ConfigError
 
+IGNORED = -100  # torch.nn.CrossEntropyLoss's ignore_index unless it is told otherwise
 SEEDS = st.integers(0, 2**31)
 SIZES = st.integers(1, 40)
 

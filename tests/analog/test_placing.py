@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from analognas.analog import AnalogConv2d, AnalogLayer, conversion_report, to_analog
+from analognas.analog.hardware import create_rpu_config
 from analognas.analog.int8 import Int8Conv2d, Int8Layer, Int8Linear
 from analognas.analog.placing import int8_ranges, layer_names, place
 from analognas.core import ConfigError, HardwareConfig, Placement
@@ -88,6 +89,20 @@ def test_analog_network_keeps_its_input_ranges(net, x):
     mixed = place(analog, Placement({"conv1": "int8"}), None, x)
     assert float(mixed.conv2.input_range.detach()) == pytest.approx(0.7)
     assert torch.equal(mixed.conv1.weight, net.conv1.weight)
+
+
+def test_on_tiles_of_another_size_the_largest_range_is_kept(net):
+    analog = to_analog(net, create_rpu_config(tile_size=20))
+    assert len(analog.conv2.blocks) == 2
+    analog.conv2.input_range.data.view(-1)[:] = torch.tensor([0.9, 0.5])
+    placed = place(analog, Placement(), "pcm")
+    assert placed.conv2.input_range.tolist() == [[[pytest.approx(0.9)]]]
+
+
+def test_layers_on_a_chip_keep_it_unless_one_is_given(net):
+    analog = to_analog(net, "hermes")
+    assert place(analog, Placement()).conv1.rpu_config.mapping.max_input_size == 256
+    assert place(analog, Placement(), "pcm").conv1.rpu_config.mapping.max_input_size == 512
 
 
 def test_chip_is_a_preset_settings_or_a_config(net):

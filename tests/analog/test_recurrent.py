@@ -199,6 +199,13 @@ def test_states_of_another_shape_are_refused(x, state):
         analog(torch.zeros(x), torch.zeros(state))
 
 
+def test_repr_has_the_sizes_and_what_is_not_as_usual():
+    assert AnalogRecurrent(nn.GRU(3, 4), ideal()).extra_repr() == "GRU, 3, 4"
+    twice = nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    shown = AnalogRecurrent(twice, ideal()).extra_repr()
+    assert shown == "LSTM, 3, 4, num_layers=2, bidirectional=True"
+
+
 def test_dropout_acts_between_layers_in_training_only():
     digital = nn.LSTM(3, 4, num_layers=3, dropout=0.5).double()
     config = ideal()
@@ -243,6 +250,8 @@ def test_cells_refuse_other_shapes():
         analog(torch.zeros(2, 5))
     with pytest.raises(ConfigError, match="state"):
         analog(torch.zeros(2, 3), (torch.zeros(4), torch.zeros(4)))
+    with pytest.raises(ConfigError, match=r"got \[\(1, 4\), \(1, 4\)\]"):
+        analog(torch.zeros(2, 3), (torch.zeros(1, 4), torch.zeros(1, 4)))
 
 
 # ---- aihwkit -------------------------------------------------------------------------------------

@@ -144,14 +144,17 @@ def test_gradients_ignore_the_modifier(kind):
     assert torch.equal(changed, w) == (kind in ("NONE", "COPY"))
 
 
-@pytest.mark.parametrize("res", [0.1, 10])
-def test_discretized_weights_are_multiples_of_the_step(res):
+@pytest.mark.parametrize("res, step", [(0.1, 0.2), (10, 0.2), (2, 1.0)])
+def test_discretized_weights_are_the_nearest_multiples_of_the_step(res, step):
     modifier = create_rpu_config().modifier
     modifier.type, modifier.res = WeightModifierType.DISCRETIZE, res
     modifier.rel_to_actual_wmax = False
-    steps = apply_weight_modifier(torch.rand(1, 30, 30) * 2 - 1, modifier) / 0.2
+    w = torch.rand(1, 30, 30) * 2 - 1
+    rounded = apply_weight_modifier(w, modifier)
+    steps = rounded / step
     assert torch.allclose(steps, steps.round(), atol=1e-5)
-    assert F.relu(steps).max() <= 5
+    assert (rounded - w).abs().max() <= step / 2 + 1e-5
+    assert F.relu(rounded).max() <= 1 + 1e-5
 
 
 @pytest.mark.parametrize("kind", (WeightModifierType.ADD_NORMAL, WeightModifierType.MULT_NORMAL))

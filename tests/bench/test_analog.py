@@ -21,6 +21,8 @@ KEYS = {
 
 
 def test_bench_analog_prints_its_ratios(bench_json, monkeypatch):
+    monkeypatch.setattr(analog, "WARM_UP_STEPS", 1)
+    monkeypatch.setattr(networks, "WARM_UP_STEPS", 1)
     small = partial(analog.bench_analog, eval_batch=2, train_batch=2, rounds=1)
     monkeypatch.setattr(analog, "bench_analog", small)
     of_networks = partial(networks.bench_networks, ("conv1d",), rounds=1)
@@ -29,6 +31,14 @@ def test_bench_analog_prints_its_ratios(bench_json, monkeypatch):
     assert result.keys() >= KEYS | {"conv1d_eval_over_digital", "conv1d_train_over_digital"}
     assert all(value > 0 for name, value in result.items() if name != "max_rel_err")
     assert result["max_rel_err"] < 1e-6
+    for tiles in ("", "_compiled"):
+        for part in ("eval_speedup_exact", "eval_speedup_noisy", "train_speedup"):
+            assert result.keys() >= {f"{part}{tiles}{end}" for end in ("", "_low", "_high")}
+
+
+def test_a_ratio_is_between_medians_and_its_quartiles_are_of_turns():
+    found = analog.time_ratio("k", [2.0, 4.0, 6.0, 8.0, 100.0], [1.0, 2.0, 2.0, 2.0, 10.0])
+    assert found == {"k": 3.0, "k_low": 2.0, "k_high": 4.0}  # turns: 2, 2, 3, 4, 10
 
 
 def test_bench_growth_prints_a_row_for_each_size_and_number_of_repeats(bench_json, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,15 @@ from analognas.bench.mapping_proof import (
 )
 from analognas.bench.mapping_training import Stage, save_weights
 from analognas.cli import main
-from analognas.core import DAY, MONTH, SECOND, FileFormatError, Placement, write_json
+from analognas.core import (
+    DAY,
+    MONTH,
+    SECOND,
+    FileFormatError,
+    HardwareConfig,
+    Placement,
+    write_json,
+)
 from analognas.datasets.load import load_dataset
 from analognas.training.protocol import Protocol, train_digital
 
@@ -140,6 +149,17 @@ def test_kept_weights_are_measured_alike(digits, made, tmp_path):
     assert rows_list(again) == rows_list(record)
 
 
+def test_weights_of_one_entry_are_measured_on_another_chip(digits, made, tmp_path):
+    folder, record = made
+    coarse = replace(QUICK, chip=HardwareConfig(dac_bits=2, adc_bits=2), network="tiny", n_front=0)
+    found = measure_proof(digits, tmp_path, False, {"coarse": coarse}, shipped=folder, build=build)
+    network = found["networks"]["coarse"]
+    assert network["chip"]["adc_bits"] == 2
+    acc = {row["name"]: np.mean(row["acc"]) for row in network["rows"]}
+    assert acc["digital"] == np.mean(rows_of(record)["digital"]["acc"])  # int8 has no converters
+    assert acc["analog"] < np.mean(rows_of(record)["analog"]["acc"])
+
+
 def test_a_checkpoint_is_dropped_after_its_stage(made):
     assert not list(made[0].glob("*.ckpt"))
 
@@ -236,8 +256,9 @@ def test_shares_of_the_record_follow_from_its_accuracies():
 
 def test_package_has_the_weights_that_serve_every_mapping():
     for name in load_proof()["networks"]:
-        assert (mapping_proof.SHIPPED / f"{name}.npz").exists()
-        assert (mapping_proof.SHIPPED / f"{name}_float.npz").exists()
+        weights = SETTINGS[name].network or name
+        assert (mapping_proof.SHIPPED / f"{weights}.npz").exists()
+        assert (mapping_proof.SHIPPED / f"{weights}_float.npz").exists()
 
 
 def test_record_of_the_package_has_twenty_programmings_of_every_mapping():

@@ -45,6 +45,7 @@ def header(shape, kind="|u1"):
         header((2,), "|O") + pickle.dumps([1, 2]),
         header((4,)) + b"ab",
         b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535,
+        b"\x93NUMPY\x01\x00\x09\x00" + b"{[1]: 2}\n",  # a list is no key: TypeError
         b"no array",
     ],
 )

@@ -89,6 +89,8 @@ def test_check_number_error_names_bounds_and_value():
     with pytest.raises(ConfigError) as e:
         check_number("p", 1.5, low=0, high=1)
     assert str(e.value) == "p must be a finite number at least 0 and at most 1; got 1.5."
+    with pytest.raises(ConfigError, match="at least 20,000 and at most 1e\\+06; got 3"):
+        check_number("p", 3, low=20_000, high=1e6)
 
 
 @given(

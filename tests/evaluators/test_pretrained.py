@@ -56,6 +56,7 @@ def test_the_recorded_tau_is_what_the_published_table_says():
         assert record["surrogate"][t]["tau"] > 0.95 * record["ceiling"][t]["tau"]
 
 
+@pytest.mark.slow
 def test_fitting_anew_gives_the_same_evaluator():
     space = ConfigSpace("CIFAR-10")
     configs = load_label_set("CIFAR-10").configs

@@ -9,15 +9,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.preprocessing import StandardScaler
 
-from analognas.evaluators import rank_model
+from analognas.evaluators import teachers
 from analognas.evaluators.rank_model import (
-    TEACHERS,
     DistilledTrees,
     RankModel,
     RankNormalizer,
     cross_validate,
-    fit_teachers,
 )
+from analognas.evaluators.teachers import TEACHERS, fit_teachers
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 
@@ -67,11 +66,11 @@ def test_the_kernel_ridge_is_the_mean_of_a_gaussian_process():
     with that noise says the same."""
     X, Y = problem("valley", 400)
     z = Y[:120, :1] - Y[:120, :1].mean()
-    said = rank_model.kernel_ridge(X[:120], z, 0)(X[120:])[:, 0]
+    said = teachers.kernel_ridge(X[:120], z, 0)(X[120:])[:, 0]
     scale = StandardScaler().fit(X[:120])
     A, B = scale.transform(X[:120]), scale.transform(X[120:])
     process = lambda a: GaussianProcessRegressor(
-        Matern(rank_model.REACH * 2, nu=2.5), alpha=a, optimizer=None
+        Matern(teachers.REACH * 2, nu=2.5), alpha=a, optimizer=None
     ).fit(A, z[:, 0])
     near = [np.corrcoef(process(a).predict(B), said)[0, 1] for a in np.logspace(-3, 2, 16)]
     assert max(near) > 0.99  # the ridge has a constant that is not penalised besides

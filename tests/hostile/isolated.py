@@ -1,6 +1,7 @@
 """Runs a function in a forked process with limits of memory and time, and reports how it ended.
 
-The parent has imported everything before, so that a try takes some milliseconds. Linux only: memory is read from /proc."""
+The parent has imported everything before, so that a try takes some milliseconds; a process of `IsolatedExecutor` imports anew,
+keeps what earlier tasks left, and takes no closures. The limit of memory is the library's. Linux only: memory is read from /proc."""
 
 import contextlib
 import json
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MEMORY = 2**30  # bytes that a try may add to what the parent has
+from analognas.search_algorithms.isolated import limit_memory
+
+MEGABYTES = 1024  # that a try may add to what the parent has
 SECONDS = 20  # of the processor that a try may take
 PATIENCE = 300.0  # seconds until a process that waits for something is ended
 REFUSED, READ, CRASHED = "refused", "read", "crashed"
@@ -31,7 +34,7 @@ class Outcome:
 
 
 def memory(name: str) -> int:
-    "Return a line of /proc/self/status, bytes: VmHWM is the most that was resident, VmSize all."
+    "Return a line of /proc/self/status, bytes: VmRSS is what is resident, VmHWM the most that was."
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
@@ -75,8 +78,7 @@ def _child(
     read: Callable[[], object], refusals: tuple[type[BaseException], ...], pipe: int
 ) -> None:
     "Read, write the outcome to the pipe, and end without Python's clearing up."
-    limit = memory("VmSize") + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit_memory(MEGABYTES)
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     silence = os.open(os.devnull, os.O_WRONLY)

@@ -28,6 +28,7 @@ from analognas.core.claims import STALE_SECONDS
 from analognas.core.storage import TaskStore
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.search_algorithms import execution
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
@@ -577,6 +578,24 @@ def test_claims_in_a_run_directory_of_8ece4d1_can_be_taken_over(old_runs):
     optimizer = old_search(killed).optimizer
     Worker.resume(killed, optimizer=optimizer, steal_claims=True, progress=False)
     pd.testing.assert_frame_equal(read_evaluations(killed), read_evaluations(finished))
+
+
+def test_claims_of_another_host_are_left_to_it_unless_they_are_to_be_taken_over(
+    old_runs, monkeypatch
+):
+    _, killed = old_runs
+    change(killed, host="elsewhere")
+
+    def interrupt(backoff, progress):
+        if not progress:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution.Backoff, "wait", interrupt)  # it would wait for that host
+    Worker.resume(killed, optimizer=old_search(killed).optimizer, progress=False)
+    with closing(sqlite3.connect(killed / "evaluations.sqlite")) as db:
+        claims = db.execute("select host from evaluation where state = 'claimed'").fetchall()
+    assert claims == [("elsewhere",)]
+    assert 6 < done(killed) < 24
 
 
 def test_a_claim_of_8ece4d1_on_another_host_is_believed_until_its_heartbeat_is_old(old_runs):

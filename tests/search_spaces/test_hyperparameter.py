@@ -116,6 +116,19 @@ def test_a_truth_value_is_not_a_number():
         assert not h.contains(True)
 
 
+def test_neighbours_are_one_step_away_and_of_a_category_all_others():
+    odd = Hyperparameter("M", "discrete", min_value=1, max_value=7, step=2)
+    assert [odd.neighbours(v) for v in odd.values] == [[3], [1, 5], [3, 7], [5]]
+    pooling = Hyperparameter("p", "categorical", range=("max", "mean", "none"))
+    assert pooling.neighbours("mean") == ["max", "none"]
+    width = Hyperparameter("w", "continuous", min_value=0.0, max_value=1.0)
+    near = width.neighbours(0.5)
+    assert len(near) == 2
+    assert near[0] < 0.5 < near[1]
+    assert len(width.neighbours(0.0)) == len(width.neighbours(1.0)) == 1
+    assert Hyperparameter("x", "discrete", range=(3,)).neighbours(3) == []
+
+
 # ---- the unit interval ----------------------------------------------------------------------------------------------
 
 

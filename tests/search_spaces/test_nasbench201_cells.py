@@ -183,6 +183,22 @@ def test_published_costs(cell, params, flops):
     assert (stats["params"][0], stats["macs"][0] + 10) == (params, flops)
 
 
+@pytest.mark.parametrize(
+    "skeleton",
+    [
+        {"input_dim": (10**9, 32, 32)},
+        {"input_dim": (3, 10**15, 32)},
+        {"input_dim": (3, 32, 10**15)},
+        {"classes": 10**9},
+        {"channels": 10**9},
+        {"cells_per_stage": 10**12},
+    ],
+)
+def test_networks_too_large_to_count_are_refused(skeleton):
+    with pytest.raises(ConfigError, match="can be counted"):
+        cell_stats([(2,) * 6], **skeleton)
+
+
 def test_layers_without_a_skeleton_are_those_of_the_published_one():
     cells = all_cells()[::1000]
     published = cell_layers(cells, (3, 32, 32), 10, channels=16, cells_per_stage=5)

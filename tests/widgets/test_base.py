@@ -1,5 +1,8 @@
 """What all panels share: one line of status, errors in it, and the names of 0.1.0."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -128,3 +131,29 @@ def test_say_is_the_former_name_of_set_status(panel):
     with pytest.warns(DeprecationWarning, match="set_status"):
         panel.say("hello")
     assert panel.status == "hello"
+
+
+ENDLESS = """
+import atexit, threading
+names = lambda: sorted({t.name for t in threading.enumerate()} & {"endless", "finished"})
+atexit.register(lambda: print(names()))  # called after what the package registers
+from analognas.widgets.base import LatestJobThread
+
+
+def work(item):
+    while item:
+        yield
+
+
+LatestJobThread(work, "endless").put(True)
+LatestJobThread(work, "finished").close()
+print(names())
+"""
+
+
+def test_a_thread_at_work_ends_before_python_does():
+    "PyTorch aborts the process if Python ends while a thread computes."
+    run = subprocess.run(
+        [sys.executable, "-c", ENDLESS], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines() == ["['endless']", "[]"]
