@@ -203,9 +203,8 @@ def dac(
         out = workspace(x, x.dtype)
     else:
         out = torch.empty_like(x)
-    if r is None:
-        ranges = np.ones(1, numpy_type(x.dtype))
-    else:
+    ranges: np.ndarray = np.ones(1, numpy_type(x.dtype))
+    if r is not None:
         ranges = r.detach().numpy()
     numbers = _dac_numbers(r is not None, c, x.dtype)
     run_parts(

@@ -210,7 +210,7 @@ class MappedLayer(nn.Module):
         After a training step, clip and remap; after another change, map anew. In both cases devices
         are dropped, with a warning."""
         with raw():
-            if not self._is_lent() and self._parameters["weight"]._version != self._synced:
+            if not self._is_lent() and self.weight._version != self._synced:
                 self._follow_weights()
 
     @torch.no_grad()
