@@ -196,9 +196,12 @@ class AnalogLayer(MappedLayer):
         rows: dict[int, Tensor] = {}  # each part of the outputs, summed over parts of the inputs
         for b, state in zip(self.blocks, states, strict=True):
             y = self._forward_tile(inputs[b.i], b, state, op)
-            if b.j in rows:
-                y = rows[b.j] + y
-            rows[b.j] = y
+            if b.j not in rows:
+                rows[b.j] = y
+            elif torch.is_grad_enabled():
+                rows[b.j] = rows[b.j] + y
+            else:
+                rows[b.j] += y
         return self._concatenated(rows)
 
     def _split_inputs(self, x: Tensor) -> Sequence[Tensor]:
@@ -251,9 +254,10 @@ class AnalogLayer(MappedLayer):
 
     def _digital_factor(self, b: TileBlock, state: TileState | None, c: ConverterConfig) -> Tensor:
         "Return the factor of a block's outputs without the input range, (G,) or (G * rows,)."
-        scale = self.part_scale(b)
-        if not self.columnwise:
-            scale = scale[:, :1]
+        if self.columnwise:
+            scale = self.part_scale(b)
+        else:
+            scale = self.scale[b.i, :, b.rows.start]
         out_scale = 1.0
         if not c.perfect:
             out_scale = self.rpu_config.forward.out_scale

@@ -77,6 +77,8 @@ def as_dense(x: Tensor) -> Tensor:
         return x
     if x.ndim <= 2:
         return x.contiguous()
+    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x  # found without the views below
     last = x.movedim(1, -1)
     if last.is_contiguous():
         return x
@@ -101,11 +103,11 @@ def as_groups_view(
     groups: int,  # into which the channels fall; C for single channels
 ) -> np.ndarray:  # (outer, groups, inner), the same memory in its own order
     "View the memory of `x` as an array whose element [:, g] belongs to the g-th group of channels."
-    outer = 1
-    if groups > 1:
-        outer = x.shape[0]
-        if not x.is_contiguous():
-            outer = x.numel() // x.shape[1]
+    if groups == 1:
+        return as_flat(x).reshape(1, 1, -1)
+    outer = x.shape[0]
+    if not x.is_contiguous():
+        outer = x.numel() // x.shape[1]
     inner = x.numel() // max(outer * groups, 1)
     return as_flat(x).reshape(outer, groups, inner)
 

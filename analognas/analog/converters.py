@@ -112,11 +112,11 @@ def normalize_input(
     return (x / per_channel(r, x)).clamp_(-1.0, 1.0)
 
 # %% ../../nbs/analog/40_converters.ipynb #5964e018
-def _largest_level(r: Tensor | None, c: ConverterConfig, dtype: torch.dtype) -> float:
+def _largest_level(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> float:
     "Return the largest level of a DAC; without an input range only `inp_bound` limits it."
-    limit = 1.0
-    if r is None:
-        limit = float("inf")
+    limit = float("inf")
+    if has_range:
+        limit = 1.0
     return max_dac_level(limit, c.inp_step, c.inp_bound, dtype)
 
 
@@ -129,7 +129,7 @@ def _dac_torch(x: Tensor, r: Tensor | None, c: ConverterConfig) -> Tensor:
         s = x / per_channel(r, x)
     if c.inp_step:
         s = (s / c.inp_step).round_().mul_(c.inp_step)
-    top = _largest_level(r, c, x.dtype)
+    top = _largest_level(r is not None, c, x.dtype)
     return s.clamp(-top, top)
 
 # %% ../../nbs/analog/40_converters.ipynb #cc594311
@@ -144,8 +144,38 @@ def _level(v, r, step, top):
     return v
 
 
+_RUN = 256  # numbers of which one near a tie makes the loop divide all
+
+
 @compiled()
-def _dac_loop(x, r, step, top, out):
+def _dac_of_one_range(x, r, step, top, tie, out):
+    """Compute `dac` of flat arrays; `tie` is from `_dac_numbers`.
+
+    The loop multiplies instead of dividing. Where that could round otherwise, it divides, too."""
+    spacing = r * step
+    rate = x.dtype.type(1) / spacing
+    divides = not (abs(spacing) > 1e-30 and abs(spacing) < 1e30)  # one of both is imprecise
+    for start in range(0, x.size, _RUN):
+        run = x[start : start + _RUN]
+        levels = out[start : start + _RUN]
+        near = np.int32(divides)
+        for i in range(run.size):
+            steps = run[i] * rate
+            whole = np.rint(steps)
+            near += np.int32(abs(steps - whole) >= tie)
+            v = whole * step
+            if v < -top:
+                v = -top
+            if v > top:
+                v = top
+            levels[i] = v
+        if near:
+            for i in range(run.size):
+                levels[i] = _level(run[i], r, step, top)
+
+
+@compiled()
+def _dac_loop(x, r, step, top, tie, out):
     "Compute `dac` of (outer, groups, inner) with one range for each group."
     if x.shape[2] == 1:  # neighbours in memory have ranges that are neighbours, too
         for o in range(x.shape[0]):
@@ -156,8 +186,7 @@ def _dac_loop(x, r, step, top, out):
         return
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
-            for i in range(x.shape[2]):
-                out[o, g, i] = _level(x[o, g, i], r[g], step, top)
+            _dac_of_one_range(x[o, g], r[g], step, top, tie, out[o, g])
 
 # %% ../../nbs/analog/40_converters.ipynb #2cefcc1e
 def dac(
@@ -174,17 +203,30 @@ def dac(
         out = workspace(x, x.dtype)
     else:
         out = torch.empty_like(x)
-    number = numpy_type(x.dtype)
-    ranges: np.ndarray = np.ones(1, number)
+    ranges: np.ndarray = np.ones(1, numpy_type(x.dtype))
     if r is not None:
         ranges = r.detach().numpy()
-    step = number(c.inp_step)
-    top = number(_largest_level(r, c, x.dtype))
+    numbers = _dac_numbers(r is not None, c, x.dtype)
     run_parts(
-        lambda part: _dac_loop(part[0], ranges, step, top, part[1]),
+        lambda part: _dac_loop(part[0], ranges, *numbers, part[1]),
         group_parts(ranges.size, x, out, least=2 * PART),
     )
     return out
+
+
+@cache
+def _dac_numbers(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> tuple:
+    """Return step, largest level, and how far from a whole number the loop of the DAC divides.
+
+    Up to one step past the largest level, from where both clip, a product with the inverse (three
+    roundings) and two divisions differ by less than 2.5 units in the last place."""
+    number = numpy_type(dtype)
+    top = _largest_level(has_range, c, dtype)
+    margin = 4 * (top / c.inp_step + 2) * torch.finfo(dtype).eps
+    tie = 0.5 - margin
+    if margin > 2**-6:
+        tie = -1.0  # always
+    return number(c.inp_step), number(top), number(tie)
 
 
 def numpy_type(dtype: torch.dtype) -> type:
@@ -329,22 +371,26 @@ def _adc_numbers(c: ConverterConfig, dtype: torch.dtype) -> tuple:
     return number(c.out_step), bound, inside, number(adc_code_dtype(c, dtype)[1])
 
 
-def _run_adc_loop(y: Tensor, codes: Tensor, single: float, c: ConverterConfig) -> Tensor | None:
-    "Call the loop on dense tensors; returns where the ADC clipped, None if nowhere."
+@cache
+def _no_codes(c: ConverterConfig, dtype: torch.dtype) -> np.ndarray:
+    "Return an empty array for codes that nobody keeps."
+    return torch.empty(0, dtype=adc_code_dtype(c, dtype)[0], device="cpu").numpy()
+
+
+def _run_adc(y: Tensor, codes: np.ndarray, single: float, c: ConverterConfig) -> Tensor | None:
+    "Call the loop on dense numbers; returns where the ADC clipped, None if nowhere."
     flat = as_flat(y)
-    flat_codes = as_flat(codes)
     number = flat.dtype.type
     key = _NO_KEY
-    if c.out_noise:
-        key = draw_key()
-    settings = (number(c.out_noise), *key)
-    numbers = (number(single), *_adc_numbers(c, y.dtype))
     least = 2 * PART
     if c.out_noise:
+        key = draw_key()
         least = PART
+    settings = (number(c.out_noise), *key)
+    numbers = (number(single), *_adc_numbers(c, y.dtype))
     parts = split_range(flat.size, multiple=BLOCK, least=least)
     saturated = run_parts(
-        lambda part: _adc_loop(flat[part], part.start, *numbers, flat_codes[part], *settings),
+        lambda part: _adc_loop(flat[part], part.start, *numbers, codes[part], *settings),
         parts,
     )
     if not any(found.size for found in saturated):
@@ -372,18 +418,18 @@ def apply_adc_(
     "Add the noise of reading, round, clip, and multiply with the digital factor."
     if not c.adc_rounds or not has_cpu_kernel(y) or as_dense(y) is not y:
         return _apply_adc_torch(y, factor, c, for_training)
-    dtype = adc_code_dtype(c, y.dtype)[0]
+    codes = None
+    flat_codes = _no_codes(c, y.dtype)
     if for_training:
-        codes = torch.empty_like(y, dtype=dtype)
-    else:
-        codes = torch.empty(0, dtype=dtype)
+        codes = torch.empty_like(y, dtype=adc_code_dtype(c, y.dtype)[0])
+        flat_codes = as_flat(codes)
     single = 1.0
     if factor.shape[0] == 1:
         single = float(factor)
-    saturated = _run_adc_loop(y, codes, single, c)
+    saturated = _run_adc(y, flat_codes, single, c)
     if factor.shape[0] > 1:
         y.mul_(per_channel(factor, y))
-    if not for_training:
+    if codes is None:
         return ADCOutput(y)
     return ADCOutput(y, codes, saturated)
 

@@ -204,24 +204,27 @@ class MappedLayer(nn.Module):
             self.scale[b.i, :, b.rows] = initial_scale(self.part(b), self.rpu_config.mapping)
         self.forget_step()
 
-    @torch.no_grad()
     def sync(self) -> None:
         """Bring scales and devices in line with the weights, if these have changed.
 
         After a training step, clip and remap; after another change, map anew. In both cases devices
         are dropped, with a warning."""
         with raw():
-            if self._is_lent() or self.weight._version == self._synced:
-                return
-            if self.tile_states is not None and self._devices_hold_weights():
-                self._remember()
-                return
-            self.drop_devices("its weights have changed")
-            if self._trained_on:
-                self._clip_and_remap()
-                self._remember()
-            else:
-                self.rescale()
+            if not self._is_lent() and self.weight._version != self._synced:
+                self._follow_weights()
+
+    @torch.no_grad()
+    def _follow_weights(self) -> None:
+        "Bring scales and devices in line with weights that have changed."
+        if self.tile_states is not None and self._devices_hold_weights():
+            self._remember()
+            return
+        self.drop_devices("its weights have changed")
+        if self._trained_on:
+            self._clip_and_remap()
+            self._remember()
+        else:
+            self.rescale()
 
     def _is_lent(self) -> bool:
         "Return whether `torch.func.functional_call` has put another weight here for a call."

@@ -1,6 +1,7 @@
 """Converters against their textbook definition in exact arithmetic, against aihwkit, and the loops
 against PyTorch's calls."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -92,6 +93,23 @@ def test_dac_rounds_and_clips_by_definition(path, xs, r, bits):
     for a, b, v in zip(got[0].tolist(), expected, xs, strict=True):
         halfway = abs(abs(Fraction(v) / Fraction(r) / step) % 1 - Fraction(1, 2)) < 1e-9
         assert a == pytest.approx(b, abs=1e-12) or halfway
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bits", [4, 8, 16])
+@pytest.mark.parametrize("r", [1.0, 2.5, 0.37, -1.5, 1e-20, 1e-37, 1e37, 0.0, math.inf, math.nan])
+def test_the_dacs_loop_rounds_like_divisions_at_ties(r, bits, dtype):
+    c = converters(bits)
+    levels = torch.arange(-300, 300, dtype=dtype)
+    ties = (levels + 0.5) * c.inp_step * r
+    special = torch.tensor([0.0, math.inf, -math.inf, math.nan, 1e-45, 1e38], dtype=dtype)
+    below = torch.nextafter(ties, ties - abs(ties))
+    above = torch.nextafter(ties, ties + abs(ties))
+    x = torch.cat([ties, below, above, special]).view(1, -1)
+    ranges = torch.tensor([r], dtype=dtype)
+    with by_torch():
+        expected = dac(x, ranges, c)
+    torch.testing.assert_close(dac(x, ranges, c), expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_nan_passes_the_dac_and_the_adc():
