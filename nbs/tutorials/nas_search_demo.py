@@ -17,7 +17,7 @@ from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 
 LIMITS = Constraints(
-    max_nb_param=0.05, T_AVM=5, inside=True
+    max_nb_param=0.05, T_AVM=5, allow_extrapolation=False
 )  # million parameters; points lost in a month
 POPULATION, GENERATIONS, RUNS = 20, 10, 3
 
