@@ -411,7 +411,7 @@ def test_cells_read_the_programmed_tiles():
         program(analog)
         with torch.no_grad():
             x = torch.randn(6, 5)
-            assert (as_tuple(analog(x))[0] - as_tuple(digital(x))[0]).abs().mean() > 0.05
+            assert (as_tuple(analog(x))[0] - as_tuple(digital(x))[0]).abs().mean() > 0.02
 
 
 def test_training_uses_the_same_noisy_weights_at_each_step():

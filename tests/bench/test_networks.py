@@ -40,7 +40,8 @@ def test_aihwkits_network_computes_the_same(name):
 
 def test_the_lstm_is_compared_to_both_digital_ones_and_to_aihwkits():
     result = bench_networks(("lstm",), rounds=1)
-    assert result.keys() == {
+    ratios = {key for key in result if not key.endswith(("_low", "_high"))}  # quartiles beside
+    assert ratios == {
         "lstm_eval_over_digital",
         "lstm_eval_over_fused",
         "lstm_eval_speedup",
