@@ -362,7 +362,7 @@ def format_value(value: Any) -> str:
 def result_lines(name: str, value: Any, indent: str = "") -> list[str]:
     "Format a result: numbers in one line behind its name, what is nested in lines below."
     if not isinstance(value, dict):
-        return [f"{indent}{name:<24}{format_value(value)}"]
+        return [f"{indent}{name:<23} {format_value(value)}"]
     flat = []
     nested = []
     for key, item in value.items():

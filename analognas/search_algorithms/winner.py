@@ -33,6 +33,18 @@ def _space_of_networks(space: ConfigSpace, info: DatasetInfo) -> ConfigSpace:
     return plain if info == plain.info else plain.for_dataset(info)
 
 
+def _settings_of(config: Mapping, data: Any, protocol: Any, seed: int, device: str) -> dict:
+    "Return what was measured and how, as plain data."
+    return {
+        "config": dict(config),
+        "dataset": data.info.name,
+        "source": data.source,
+        "seed": seed,
+        "protocol": vars(protocol),
+        "device": device,
+    }
+
+
 def measure_winner(
     config: Mapping,  # of `searched`
     searched: ConfigSpace,
@@ -53,11 +65,7 @@ def measure_winner(
     # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
     from analognas.training.choices import chosen_placement, chosen_recipe
-    from analognas.training.protocol import (
-        Protocol,
-        device_name,
-        train_and_measure,
-    )
+    from analognas.training.protocol import Protocol, device_name, train_and_measure
 
     space = searched if space is None else space
     data = load_dataset(space.dataset) if data is None else data
@@ -68,14 +76,7 @@ def measure_winner(
     measured = train_and_measure(
         plain, network, data, protocol, chip, seed, progress, device, placement=placement
     )
-    settings: dict[str, Any] = {
-        "config": dict(config),
-        "dataset": data.info.name,
-        "source": data.source,
-        "seed": seed,
-        "protocol": vars(protocol),
-        "device": device_name(device),
-    }
+    settings = _settings_of(config, data, protocol, seed, device_name(device))
     if placement is not None:
         settings["placement"] = placement.to_dict()
     return measured, settings, _weights_file(measured.model)

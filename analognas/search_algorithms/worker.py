@@ -129,6 +129,11 @@ class Worker:
         self.executor = executor
         self.broadcast = broadcast
         self.on_evaluation = on_evaluation
+        self._control = RunControl()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        "Set what a search and a measurement leave."
         self.failures: list[str] = []  # why runs found nothing feasible
         # evaluations that failed: method, run, config, error
         self.failed: list[tuple[str, int, dict, str]] = []
@@ -136,7 +141,6 @@ class Worker:
         self.measurement: Any = None  # what `train_best` measured
         self.directory: Any = None  # the `RunDirectory` of the search in progress or done
         self._found: dict[tuple[str, int], SearchResult] = {}
-        self._control = RunControl()
 
     # ------------------------------------------------------------------ searching
     def search(self, retry_failed: bool = False) -> None:
