@@ -64,6 +64,7 @@ def measured_search(
 ) -> tuple[Worker, float]:  # the worker, its search done; seconds
     "Measure random architectures for digits on a Dask cluster."
     evaluator = MeasuredEvaluator(load_dataset("digits"), protocol, progress=False)
+    client.amm.stop()  # it would take back all copies of the evaluator but one
     optimizer = RandomSearch(
         evaluator, evaluations, constraints=SIMILAR_SIZE, batch_size=evaluations
     )

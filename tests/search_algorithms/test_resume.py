@@ -292,6 +292,7 @@ def test_dask_with_a_worker_killed_loses_nothing(tmp_path, unbroken):
         "memory_limit": 0,
     }
     with LocalCluster(**two) as cluster, Client(cluster) as client:
+        client.amm.stop()  # it would take back the copy of the worker that survives
         spread = worker(
             tmp_path / "run",
             Deadly(tmp_path / "flag", tmp_path / "log"),
