@@ -213,6 +213,12 @@ class MappedLayer(nn.Module):
             if not self._is_lent() and self.weight._version != self._synced:
                 self._follow_weights()
 
+    def follow_next(self) -> None:
+        "Let the next `sync` clip and remap, as after a training step: for a step that is recorded."
+        self._synced = -1
+        self._trained_on = True
+        self.weight._clipped = None
+
     @torch.no_grad()
     def _follow_weights(self) -> None:
         "Bring scales and devices in line with weights that have changed."

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from ..analog.batches import call_model, output_tensor, take_rows
 from ..core import ConfigError, check_number
 from .augment import Augment
 from .checkpoint import Checkpoint
+from .step_graph import StepGraph, wants_graph
 
 # %% ../../nbs/training/18_fit.ipynb #95590c92
 Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets; one number
@@ -125,6 +127,10 @@ class Steps:
         "Go one step against the gradient of a loss."
         self.optimizer.zero_grad()
         loss.backward()
+        self.update()
+
+    def update(self) -> None:
+        "Go one step against the gradients that the parameters hold."
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -213,13 +219,14 @@ class Fit:
         steps = Steps(self.make_optimizer, model, self.epochs * per_epoch)
         done = self.checkpoint.resume(self.phase, model, steps)
         steps.go_on_from(done * per_epoch)
+        step = self._step(model, steps, partial(self._loss, model, inputs, targets), targets.device)
         with self._bar(done, per_epoch) as bar:
             for epoch in range(done, self.epochs):
                 model.train()
                 order = torch.randperm(n)[: per_epoch * self.batch_size].to(targets.device)
                 losses = []
                 for batch in order.split(self.batch_size):
-                    losses.append(self._step(model, steps, inputs, targets, batch))
+                    losses.append(step(batch))
                     bar.update()
                 self._warn(epoch, torch.stack(losses))
                 self.checkpoint.keep(self.phase, epoch + 1, model, steps)
@@ -235,16 +242,33 @@ class Fit:
             leave=False,
         )
 
-    def _step(
-        self, model: nn.Module, steps: Steps, inputs: Any, targets: Tensor, batch: Tensor
-    ) -> Tensor:
-        "Train one batch and return its loss."
+    def _loss(self, model: nn.Module, inputs: Any, targets: Tensor, batch: Tensor) -> Tensor:
+        "Return the loss of a batch, which is given by the rows of its examples."
         some = take_rows(inputs, batch)
         if self.augment:
             some = self.augment(some)  # type: ignore[operator]
-        loss = self.objective(model, some, targets[batch])
-        steps.step(loss)
-        return loss.detach()
+        return self.objective(model, some, targets[batch])
+
+    def _step(
+        self, model: nn.Module, steps: Steps, compute: Callable[[Tensor], Tensor], device: Any
+    ) -> Callable[[Tensor], Tensor]:
+        "Return a function that trains one batch and returns its loss."
+        if not wants_graph(device):
+
+            def step(batch: Tensor) -> Tensor:
+                loss = compute(batch)
+                steps.step(loss)
+                return loss.detach()
+
+            return step
+        graph = StepGraph(model, compute)
+
+        def replay(batch: Tensor) -> Tensor:
+            loss = graph(batch)
+            steps.update()
+            return loss
+
+        return replay
 
     def _warn(self, epoch: int, losses: Tensor) -> None:
         "Log how many losses of an epoch are NaN or infinite."
