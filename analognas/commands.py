@@ -9,14 +9,12 @@ __all__ = []
 import contextlib
 import inspect
 import json
-import os
-import platform
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +386,8 @@ def print_result(result: dict[str, Any]) -> None:
 def run_bench(args: Namespace) -> int:
     "Run a bench and print its result, as a table or as JSON."
     bench = BENCHES[check_choice("bench", args.what, tuple(BENCHES))]
+    if args.out is not None and args.what != "all":
+        raise ConfigError(f"--out is an option of `bench all`, not of `bench {args.what}`.")
     result = bench(args)
     if args.json:
         print(json.dumps(result, indent=1))
@@ -396,54 +396,15 @@ def run_bench(args: Namespace) -> int:
     return 0
 
 # %% ../nbs/35_commands.ipynb #5862944d
-PEERS = ("aihwkit", "botorch", "numpy", "optuna", "pymoo", "torch", "xgboost")
 MEASURED_BENCHES = ("analog", "evaluators", "query", "scale")
 
 
-def installed_versions() -> dict[str, str | None]:
-    "Return the version of this package and of each of `PEERS`; None where one is not installed."
-    found: dict[str, str | None] = {}
-    for name in ("analognas", *PEERS):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def describe_machine() -> dict[str, Any]:
-    "Return what times depend on."
-    import torch
-
-    return {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "processor": torch.backends.cpu.get_cpu_capability(),  # vector instructions
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-
-
 def bench_all(args: Namespace) -> dict[str, Any]:
-    """Run the benches that take minutes; of those that take hours return the package's records.
+    "Run the benches that take minutes, and add the package's records of those that take hours."
+    from analognas.bench.record import bench_parts
 
-    `recorded` names the latter."""
-    from analognas.bench.baselines import load_baselines
-    from analognas.bench.cosearch import load_cosearch_bench
-    from analognas.bench.mapping_proof import load_proof, summarize_proof
-    from analognas.bench.search import load_search_bench
-
-    result: dict[str, Any] = {"machine": describe_machine(), "versions": installed_versions()}
-    for name in MEASURED_BENCHES:
-        result[name] = BENCHES[name](args)
-    baselines = load_baselines().drop(columns="drift")
-    recorded = {
-        "search": load_search_bench(),
-        "baselines": {"rows": baselines.to_dict("records")},
-        "cosearch": load_cosearch_bench(),
-        "mapping": summarize_proof(load_proof()),
-    }
-    return result | recorded | {"recorded": list(recorded)}
+    parts = {name: partial(BENCHES[name], args) for name in MEASURED_BENCHES}
+    return bench_parts(parts, args.out)
 
 
 BENCHES["all"] = bench_all

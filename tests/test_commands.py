@@ -7,8 +7,9 @@ from contextlib import closing
 import pytest
 from distributed import Client, LocalCluster
 
-from analognas.cli import main
-from analognas.commands import BENCHES, MEASURED_BENCHES, PEERS, result_lines
+from analognas.bench.record import PEERS
+from analognas.cli import INTERRUPTED, main
+from analognas.commands import BENCHES, MEASURED_BENCHES, result_lines
 from analognas.core import ConfigError
 from analognas.search_algorithms.worker import Worker
 from analognas.training.label_store import LabelStore
@@ -198,6 +199,72 @@ def test_bench_all_has_what_each_bench_returns(everything, name):
 def test_bench_all_has_versions_and_machine(everything):
     assert everything["versions"].keys() == {"analognas", *PEERS}
     assert everything["machine"]["cores"] >= 1
+
+
+def test_bench_all_keeps_what_was_measured_before_an_interruption(monkeypatch, tmp_path, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    file = tmp_path / "new" / "all.json"
+    command = ["bench", "all", "--json", "--out", str(file)]
+    first, second, *others = MEASURED_BENCHES
+    for name in others:
+        monkeypatch.setitem(BENCHES, name, lambda args: {"ratio": 2.0})
+    monkeypatch.setitem(BENCHES, first, lambda args: {"ratio": 1.0})
+    monkeypatch.setitem(BENCHES, second, interrupted)
+    assert main(command) == INTERRUPTED
+    assert json.loads(file.read_text())[first] == {"ratio": 1.0}
+    assert second not in json.loads(file.read_text())
+
+    monkeypatch.setitem(BENCHES, first, interrupted)  # must not run again
+    monkeypatch.setitem(BENCHES, second, lambda args: {"ratio": 3.0})
+    capsys.readouterr()
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads(file.read_text())
+    assert json.loads(printed.out)[first] == {"ratio": 1.0}
+    assert json.loads(printed.out)[second] == {"ratio": 3.0}
+    left = len(MEASURED_BENCHES) - 1
+    assert f"bench 1 of {left}: {second}\n" in printed.err
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"seconds": {}}', "is no record of `analognas bench all`"),
+        ("[1]", "should hold a JSON object"),
+        ('{"machine": ', "is not valid JSON"),
+    ],
+)
+def test_bench_all_refuses_a_file_that_is_no_record(text, message, tmp_path, capsys):
+    file = tmp_path / "all.json"
+    file.write_text(text)
+    assert main(["bench", "all", "--out", str(file)]) == 2
+    assert message in capsys.readouterr().err
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("part, name", [("machine", "processor"), ("versions", "torch")])
+def test_bench_all_refuses_a_record_of_elsewhere(everything, part, name, tmp_path, capsys):
+    file = tmp_path / "all.json"
+    everything[part][name] = "another"
+    file.write_text(json.dumps(everything))
+    assert main(["bench", "all", "--out", str(file)]) == 2
+    assert f"was measured where {name} was 'another'" in capsys.readouterr().err
+
+
+def test_bench_all_writes_before_it_measures(monkeypatch, tmp_path, capsys):
+    "A path that cannot be written is noticed before minutes are spent."
+    (tmp_path / "file").write_text("")
+    for name in MEASURED_BENCHES:
+        monkeypatch.setitem(BENCHES, name, lambda args: pytest.fail("was measured"))
+    assert main(["bench", "all", "--out", str(tmp_path / "file" / "all.json")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_run_bench_takes_out_for_all_only(tmp_path, capsys):
+    assert main(["bench", "query", "--out", str(tmp_path / "all.json")]) == 2
+    assert "--out is an option of `bench all`, not of `bench query`" in capsys.readouterr().err
 
 
 def test_bench_all_says_what_is_from_the_record(everything):
