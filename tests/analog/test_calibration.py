@@ -225,6 +225,38 @@ def test_a_quantile_of_more_numbers_than_torch_takes():
         assert float(counted_quantile(values, copies, n, q)) == wanted
 
 
+@pytest.mark.parametrize("q", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_a_quantile_of_few_numbers_is_torchs(n, q):
+    values = torch.rand(2, n, generator=torch.Generator().manual_seed(n)) + 0.5
+    found = counted_quantile(values, torch.ones(n), torch.tensor([n, n]), q)
+    torch.testing.assert_close(found, torch.quantile(values, q, dim=1))
+
+
+@pytest.mark.parametrize("q", [0.0, 0.5, 1.0])
+def test_the_moving_quantile_of_one_batch_is_torchs(q):
+    x = torch.rand(5, 3, generator=torch.Generator().manual_seed(0)) + 0.5
+    model = to_analog(nn.Linear(3, 2))
+    calibrate(model, x, method="moving_quantile", quantile=q)
+    assert model.input_range.item() == pytest.approx(torch.quantile(x, q).item())
+
+
+@pytest.mark.parametrize("method", ["moving_std", "moving_quantile"])
+def test_max_samples_limits_the_calls_that_aihwkit_limits(method):
+    model = to_analog(convnet(), quiet())
+    batches = [sparse(4, 3, 8, 8), 2 * sparse(6, 3, 8, 8)]
+    assert_equal_to_aihwkit(model, batches, method, quantile=0.97, max_samples=1)
+
+
+def test_256_inputs_are_taken_at_a_time():
+    x = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) ** 2
+    models = [to_analog(nn.Linear(3, 2)) for _ in range(2)]
+    calibrate(models[0], x, method="moving_quantile", quantile=0.9)
+    loader = DataLoader(TensorDataset(x, torch.zeros(300)), batch_size=256)
+    calibrate(models[1], loader, method="moving_quantile", quantile=0.9)
+    assert torch.equal(models[0].input_range, models[1].input_range)
+
+
 # ---- data, and what stays as it was --------------------------------------------------------------
 
 

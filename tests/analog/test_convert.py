@@ -47,6 +47,26 @@ def network():
     )
 
 
+def test_to_analog_takes_model_and_chip_by_name_and_the_rest_by_name_only():
+    net = network()
+    named = to_analog(model=net, rpu_config="ideal")
+    x = torch.randn(2, 2, 8, 8)
+    assert torch.equal(named.eval()(x), to_analog(net, "ideal").eval()(x))
+    with pytest.raises(TypeError):
+        to_analog(net, "ideal", ["0"])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_that_share_a_weight_share_it_on_tiles(kind):
+    first, second = kind(3, 3), kind(3, 3)
+    second.weight_hh_l0 = first.weight_hh_l0
+    analog = to_analog(nn.ModuleList([first, second]))
+    digital = {id(p) for layer in (first, second) for p in layer.parameters()}
+    matrices = [p for p in analog.parameters() if p.ndim == 2]
+    assert len(digital) == 7
+    assert len(matrices) == 3
+
+
 def trained(net, x):
     "A few steps, so that ranges, scales and batch statistics are not what they started as."
     net.train()

@@ -2,6 +2,7 @@
 against PyTorch's calls."""
 
 import math
+from contextlib import nullcontext
 from fractions import Fraction
 
 import pytest
@@ -176,6 +177,18 @@ def check_against_its_codes(read, factor, c):
     by_output = factor.repeat_interleave(6 // len(factor)).view(-1, 1, 1)
     expected = (read.codes * c.out_step).clamp(-c.out_bound, c.out_bound) * by_output
     assert torch.allclose(read.y, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("path", ["loops", "torch"])
+def test_an_output_at_the_adcs_bound_passes_the_gradient_as_pytorchs_clamp(path):
+    c = converters()
+    y = torch.tensor([[c.out_bound, -c.out_bound, 0.0, 0.0]], dtype=torch.float64)
+    clamped = y.clone().requires_grad_()
+    clamped.clamp(-c.out_bound, c.out_bound).sum().backward()
+    with by_torch() if path == "torch" else nullcontext():
+        saturated = apply_adc_(y.clone(), torch.ones(1).double(), c, for_training=True).saturated
+    passes = torch.ones_like(y) if saturated is None else (~saturated).to(y)
+    assert torch.equal(passes, clamped.grad)
 
 
 def test_only_training_keeps_codes():

@@ -7,7 +7,8 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analognas.analog.convert import conversion_report, to_analog
+from analognas.analog.convert import conversion_report, to_aihwkit, to_analog
+from analognas.analog.int8 import as_int8
 
 
 def encoder(layers=3):
@@ -62,6 +63,31 @@ def test_all_multiplications_are_counted_once(name):
     report = conversion_report(to_analog(model), x)
     assert report.macs.sum() == counted_macs(model.eval(), x)
     assert (report.macs >= 0).all()
+
+
+def test_multiplications_on_aihwkits_tiles_are_counted():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 9, 5))
+    x = torch.zeros(2, 3, 8, 8)
+    report = conversion_report(to_aihwkit(to_analog(net)), x)
+    assert set(report["where"]) == {"aihwkit's tiles"}
+    assert report.macs.tolist() == [2 * 9 * 4 * 27, 2 * 36 * 5]
+    assert report.macs.sum() == counted_macs(net, x)
+
+
+def test_the_columns_are_those_of_release_0_1_0():
+    columns = ["name", "type", "where", "why", "parameters", "share", "tiles"]
+    assert [*conversion_report(to_analog(nn.Linear(3, 2)))] == columns
+    with_inputs = conversion_report(to_analog(nn.Linear(3, 2)), torch.zeros(1, 3))
+    assert [*with_inputs] == [*columns, "macs", "macs_share"]
+
+
+def test_a_reason_is_given_for_digital_modules_only():
+    net = nn.Sequential(as_int8(nn.Linear(3, 4), (0.0, 1.0)), nn.BatchNorm1d(4))
+    report = conversion_report(net)
+    assert report["where"].tolist() == ["int8", "digital"]
+    assert report.why[0] == ""
+    assert report.why[1] != ""
 
 
 def test_products_of_activations_belong_to_the_attention_only():

@@ -165,6 +165,18 @@ def test_after_evaluations_an_empty_sample_is_no_error(space):
     assert history.sample(5, np.random.default_rng(0)) == []
 
 
+def test_evaluations_do_not_change_what_is_drawn_where_few_satisfy(space):
+    def predicate(config):
+        return config["M"] == 1 and config["out_channel0"] <= 16
+
+    rare = Constraints(predicate=predicate)
+    history = evaluated(space, 3)
+    history.constraints = rare
+    drawn = history.sample(8, np.random.default_rng(0))
+    assert len(drawn) == 8
+    assert drawn == sample_satisfying(space, 8, rare, np.random.default_rng(0))
+
+
 def test_the_best_is_the_feasible_trial_with_the_highest_score(space):
     history = evaluated(space)
     assert history.best.score == max(trial.score for trial in history.trials.values())

@@ -283,6 +283,8 @@ def test_neighbours_in_a_continuum_are_a_hundredth_away(h, u):
         (dict(type="categorical", range=[1, True]), "none twice"),
         (dict(type="discrete", range=(1, 2), scope="chip"), "Unknown scope"),
         (dict(type="categorical", min_value=1, max_value=2), "needs its values listed"),
+        (dict(type="discrete", range=(1, 2), condition=3), "must be a pair"),
+        (dict(type="discrete", range=(1, 2), condition=("M", 1, 2)), "must be a pair"),
     ],
 )
 def test_refusals(arguments, says):
@@ -295,6 +297,12 @@ def test_refusals(arguments, says):
 def test_a_name_is_a_non_empty_string(name):
     with pytest.raises(ConfigError, match="name"):
         Hyperparameter(name, "discrete", min_value=1, max_value=2)
+
+
+def test_column_takes_numbers_of_numpy_and_refuses_others():
+    mixed = Hyperparameter("h", "categorical", range=(1.5, 2.5, "a"))
+    assert mixed.column([np.float64(2.5), "a", np.float64(1.5)]).tolist() == [2.5, "a", 1.5]
+    assert mixed.column([np.float64(2.0), "a"]) is None
 
 
 def test_numpy_numbers_become_plain():

@@ -138,6 +138,11 @@ def test_a_missing_name_is_named(name):
             use()
 
 
+def width_of(block):
+    "Return the number of channels that leave a block: those of its last convolution."
+    return [m.out_channels for m in block.modules() if isinstance(m, nn.Conv2d)][-1]
+
+
 @given(small_configs())
 @settings(max_examples=15)
 def test_static_metrics_are_those_of_the_network_built(config):
@@ -160,6 +165,8 @@ def test_static_metrics_are_those_of_the_network_built(config):
     )
     assert metrics["mean_branches"] == pytest.approx(sum(b for _, b in blocks) / len(blocks))
     assert metrics["max_branches"] == max(b for _, b in blocks)
+    widths = [width_of(block) for group in net.groups for block in group]
+    assert metrics["mean_width"] == pytest.approx(sum(widths) / len(blocks))
 
 
 def test_tiles_are_as_many_as_aihwkit_makes():
