@@ -8,7 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analognas.analog.batches import call_model, gather, output_tensor, split_inputs
+from analognas.analog.batches import (
+    call_model,
+    count_batches,
+    gather,
+    input_batches,
+    output_tensor,
+    split_inputs,
+)
 from analognas.core import ConfigError
 
 X = torch.arange(12.0).reshape(6, 2)
@@ -69,6 +76,50 @@ def test_the_users_function_comes_first():
 def test_a_loader_is_its_batches_together(loader):
     inputs, targets = gather(loader)
     assert torch.equal(inputs, X) and torch.equal(targets, Y)
+
+
+@pytest.mark.parametrize("targets", [Y, Y.float(), Y.double() / 3, Y > 2])
+def test_finite_targets_of_any_type_are_taken(targets):
+    assert gather((X, targets))[1] is targets
+
+
+ONE_SET = [X, (X, Y), {"ids": X}, {"ids": X, "labels": Y}]
+LOADERS = [
+    [(X[:1], Y[:1]), (X[1:3], Y[1:3]), (X[3:], Y[3:])],
+    [X[:1], X[1:3], X[3:]],
+    [(X[:1],), (X[1:3],), (X[3:],)],
+    [{"ids": X[:1], "labels": Y[:1]}, {"ids": X[1:3]}, {"ids": X[3:]}],
+]
+
+
+def values(inputs):
+    return inputs["ids"] if isinstance(inputs, dict) else inputs
+
+
+@pytest.mark.parametrize("data", ONE_SET)
+@pytest.mark.parametrize("size, batches", [(1, 6), (4, 2), (6, 1), (9, 1)])
+def test_inputs_in_memory_are_cut_into_batches(data, size, batches):
+    parts = [values(inputs) for inputs in input_batches(data, size)]
+    assert count_batches(data, size) == len(parts) == batches
+    assert all(len(part) == size for part in parts[:-1])
+    assert torch.equal(torch.cat(parts), X)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_inputs_of_a_loader_keep_their_batches(loader):
+    parts = [values(inputs) for inputs in input_batches(loader, 4)]
+    assert count_batches(loader, 4) == 3
+    assert [len(part) for part in parts] == [1, 2, 3]
+    assert torch.equal(torch.cat(parts), X)
+
+
+def test_a_loader_without_a_length_has_no_number_of_batches():
+    def batches():
+        yield X[:2]
+        yield X[2:]
+
+    assert count_batches(batches(), 4) is None
+    assert torch.equal(torch.cat(list(input_batches(batches(), 4))), X)
 
 
 def test_batches_of_dicts_and_tuples():

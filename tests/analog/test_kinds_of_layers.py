@@ -184,6 +184,15 @@ def test_a_batch_of_0_has_pytorchs_shape_and_gradients(digital, preset):
         assert float(analog.weight.grad.abs().max()) == 0
 
 
+@pytest.mark.parametrize("digital", ALL_KINDS, ids=lambda layer: type(layer).__name__)
+def test_one_example_without_a_batch_has_the_outputs_of_a_batch_of_one(digital):
+    x = input_for(digital, torch.Generator().manual_seed(0), size=6, n=1)
+    analog = to_analog(digital, create_rpu_config(out_noise=0.0)).eval()
+    y = analog(x[0])
+    assert y.shape == digital(x[0]).shape
+    assert torch.equal(y, analog(x)[0])
+
+
 @pytest.mark.parametrize("digital", ALL_KINDS[1:], ids=lambda layer: type(layer).__name__)
 def test_a_flattened_input_is_refused_by_its_shape(digital):
     analog = to_analog(digital)

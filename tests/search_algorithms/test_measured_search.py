@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analognas.core import ConfigError
+from analognas.evaluators import rank_model
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.evaluators.xgboost import XGBoostEvaluator
@@ -38,8 +39,16 @@ class Counting(Evaluator):
         return self.table._predict(configs)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fewer_trees():
+    "Every refit cross-validates; few trees are enough to choose by."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rank_model, "STUDENT_ROUNDS", 30)
+        yield
+
+
 @pytest.fixture(scope="module")
-def surrogate():
+def surrogate(fewer_trees):
     return XGBoostEvaluator().fit(nasbench201_labels().take(range(30)), SPACE, settings=FAST)
 
 

@@ -466,6 +466,13 @@ def test_nothing_before_search(tmp_path):
     assert worker.std_err == 0.0
 
 
+def test_evaluations_of_a_directory_are_read_before_the_search_goes_on(tmp_path):
+    searched = search(tmp_path / "run", runs=1)
+    settings = dict(runs=1, seed=4, run_dir=tmp_path / "run", progress=False)
+    opened = Worker(ConfigSpace("digits"), searched.optimizer, **settings)
+    assert len(opened.evaluations) == len(evaluations(tmp_path / "run")) > 0
+
+
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -528,6 +535,12 @@ def test_the_bar_counts_the_evaluations_of_the_searches_alone(bar):
     assert Bar.last.total == 2 * bar.optimizer.budget
     assert Bar.last.n == Bar.last.total
     assert Bar.last.options["disable"] is True
+
+
+def test_the_bar_counts_searches_without_a_baseline_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_module, "tqdm", Bar)
+    worker = search(tmp_path / "run", runs=1, baseline=False)
+    assert Bar.last.n == worker.optimizer.budget
 
 
 def test_the_bar_shows_the_best_accuracy_after_each_run(bar):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analognas.core import FileFormatError
@@ -29,6 +29,7 @@ def words_of(cell):
 
 
 @given(CELLS)
+@example((1,) * 6)  # no path
 def test_features_say_what_stands_on_the_paths(cell):
     f = {k: v[0] for k, v in cell_features([cell]).items()}
     paths = words_of(cell)
