@@ -12,6 +12,7 @@ Everything happens in a copy of the tree in _mutants/.
 
 import argparse
 import ast
+import functools
 import gc
 import glob
 import hashlib
@@ -100,11 +101,16 @@ LINE = sys.monitoring.events.LINE
 
 class Reached:
     """Record which lines of a module each test reaches, how long it takes, and if it starts
-    processes."""
+    processes.
+
+    What several tests share counts for each: lines of fixtures, and of functions with a cache,
+    which is cleared before every test."""
 
     def __init__(self, path: Path):
         self.path = str(path)
         self.lines: set[int] = set()
+        self.by_fixture: dict[object, set[int]] = defaultdict(set)
+        self.caches: list[functools._lru_cache_wrapper] = []
         self.starts_processes = False
         self.tests: dict[str, dict] = {}
         sys.monitoring.use_tool_id(TOOL, "mutants")
@@ -114,6 +120,7 @@ class Reached:
 
     def watch(self, functions: Iterable[FunctionType]) -> None:
         "Record from here on only lines of these functions."
+        self.caches = caches_of(Path(self.path))
         sys.monitoring.set_events(TOOL, 0)
         for f in functions:
             for code in with_inner(f.__code__):
@@ -137,14 +144,29 @@ class Reached:
         return sorted(lines)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef, request):
+        before = self.taken()
+        result = yield
+        self.by_fixture[fixturedef] |= self.lines
+        self.lines.update(before)
+        return result
+
+    def of_fixtures(self, item) -> set[int]:
+        "Return the lines that the fixtures of a test reached, when they were set up for any test."
+        used = [f for same in item._fixtureinfo.name2fixturedefs.values() for f in same]
+        return set().union(*(self.by_fixture[fixture] for fixture in used))
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):
+        for cache in self.caches:
+            cache.cache_clear()
         self.taken()
         self.starts_processes = False
         before = time.process_time()
         result = yield
         self.tests.setdefault(item.nodeid, {}).update(
             seconds=time.process_time() - before,
-            lines=self.taken(),
+            lines=sorted(self.of_fixtures(item).union(self.taken())),
             starts_processes=self.starts_processes,
         )
         return result
@@ -355,6 +377,17 @@ def functions_of(path: Path) -> dict[Key, list[FunctionType]]:
         if isinstance(thing, FunctionType) and thing.__code__.co_filename == str(path):
             found[key_of(thing.__code__)].append(thing)
     return found
+
+
+def caches_of(path: Path) -> list[functools._lru_cache_wrapper]:
+    "Return the functions of a module that keep their results."
+    found = [f for f in gc.get_objects() if isinstance(f, functools._lru_cache_wrapper)]
+    return [
+        f
+        for f in found
+        if getattr(f.__wrapped__, "__code__", None) is not None
+        and f.__wrapped__.__code__.co_filename == str(path)
+    ]
 
 
 def replaceable(functions: dict, changed: dict) -> bool:

@@ -1,5 +1,10 @@
 """The tool that changes the code to see whether tests notice: what it changes, and what it runs."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import mutants
 import pytest
 
@@ -21,6 +26,39 @@ class Counter:
 
     def count(self, items):
         return self.start + sum(1 for item in items if item)
+"""
+
+
+SHARING = """
+import functools
+
+import pytest
+
+
+@functools.cache
+def cached():
+    return 1
+
+
+def made():
+    return 2
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return made()
+
+
+def test_a(shared):
+    assert cached() == 1
+
+
+def test_b(shared):
+    assert cached() == 1
+
+
+def test_c():
+    pass
 """
 
 
@@ -72,3 +110,33 @@ def test_a_changed_function_takes_the_place_of_the_original(module):
 def test_every_module_that_is_changed_has_tests():
     missing = [module for module in mutants.module_files() if not mutants.test_files(module)]
     assert missing == []
+
+
+def test_lines_of_caches_and_shared_fixtures_count_for_every_test_that_uses_them(tmp_path):
+    "In a process of its own: tests are run inside of it."
+    (tmp_path / "test_sharing.py").write_text(SHARING)
+    program = f"""
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(mutants.__file__).parent)!r})
+import mutants
+path = Path("test_sharing.py").resolve()
+reached = mutants.Reached(path)
+
+class Watching:
+    def pytest_collection_finish(self, session):
+        reached.watch(f for same in mutants.functions_of(path).values() for f in same)
+
+mutants.run_pytest([str(path)], reached, Watching())
+lines = {{name[-1]: test["lines"] for name, test in reached.tests.items()}}
+print(json.dumps(lines), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = json.loads(done.stderr.splitlines()[-1])
+    inside = {
+        name: SHARING.splitlines().index(name) + 1 for name in ("    return 1", "    return 2")
+    }
+    for line in inside.values():
+        assert [name for name in "abc" if line in lines[name]] == ["a", "b"]

@@ -180,10 +180,12 @@ def check_against_its_codes(read, factor, c):
 
 
 @pytest.mark.parametrize("path", ["loops", "torch"])
-def test_an_output_at_the_adcs_bound_passes_the_gradient_as_pytorchs_clamp(path):
+@pytest.mark.parametrize("below", [-0.9, 0.0, 0.4, 0.6, 0.9, 1.1])
+def test_an_output_near_the_adcs_bound_passes_the_gradient_as_pytorchs_clamp(path, below):
     c = converters()
-    y = torch.tensor([[c.out_bound, -c.out_bound, 0.0, 0.0]], dtype=torch.float64)
-    clamped = y.clone().requires_grad_()
+    near = c.out_bound - below * c.out_step
+    y = torch.tensor([[near, -near, 0.0, 0.0]], dtype=torch.float64)
+    clamped = ((y / c.out_step).round() * c.out_step).requires_grad_()
     clamped.clamp(-c.out_bound, c.out_bound).sum().backward()
     with by_torch() if path == "torch" else nullcontext():
         saturated = apply_adc_(y.clone(), torch.ones(1).double(), c, for_training=True).saturated

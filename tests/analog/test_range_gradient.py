@@ -9,7 +9,7 @@ import torch
 from analognas.analog.compiled import by_torch
 from analognas.analog.converters import ConverterConfig
 from analognas.analog.hardware import create_rpu_config
-from analognas.analog.operations import ConvOp, TileKernel
+from analognas.analog.operations import ConvOp, LinearOp, TileKernel
 from analognas.analog.range_gradient import (
     clip_stats,
     full_range_passes,
@@ -107,6 +107,41 @@ def test_term_1_is_the_gradient_times_the_adcs_output(groups, path):
     with by_torch() if path == "torch" else nullcontext():
         got = grad_scale(gy, codes, groups, PCM)
     assert got.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("path", ["loops", "torch"])
+def test_term_1_clips_where_the_bound_is_between_two_codes(groups, layout, path):
+    c = ConverterConfig(False, 0.1, 1.0, out_step=0.3, out_bound=1.0, out_noise=0.0)
+    rng = torch.Generator().manual_seed(0)
+    gy = torch.randn(4, 6, 5, 5, generator=rng, dtype=torch.float64)
+    codes = torch.randint(-4, 5, (4, 6, 5, 5), generator=rng).to(torch.int8)
+    outputs = (codes.double() * 0.3).clamp(-1.0, 1.0)
+    expected = [float((a * b).sum()) for a, b in zip(gy.chunk(groups, 1), outputs.chunk(groups, 1))]
+    gy, codes = (v.contiguous(memory_format=layout) for v in (gy, codes))
+    with by_torch() if path == "torch" else nullcontext():
+        got = grad_scale(gy, codes, groups, c)
+    assert got.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("path", ["loops", "torch"])
+@pytest.mark.parametrize("outputs", [3, 5])
+@pytest.mark.parametrize("with_gx", [False, True])
+def test_sums_of_a_linear_layer_are_those_over_its_inputs(path, outputs, with_gx):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 7, generator=rng, dtype=torch.float64) * 2
+    w = torch.randn(outputs, 7, generator=rng, dtype=torch.float64)
+    gy = torch.randn(4, outputs, generator=rng, dtype=torch.float64)
+    gx = gy @ w
+    clipped = x.abs() >= R
+    r = torch.tensor([R], dtype=torch.float64)
+    with by_torch() if path == "torch" else nullcontext():
+        given = gx.clone() if with_gx else None
+        stats, _ = clip_stats(x, r, given, gy, w, TileKernel(7, ()), LinearOp())
+    assert float(stats.dot) == pytest.approx(float((gx * x.clamp(-R, R) / R).sum()))
+    assert float(stats.grad) == pytest.approx(float((x.sign() * gx).clamp(max=0)[clipped].sum()))
+    assert float(stats.count) == int(clipped.sum())
 
 
 def test_the_gradient_is_the_sum_of_the_four_terms(case):

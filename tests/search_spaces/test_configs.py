@@ -5,6 +5,7 @@ import numpy as np
 from analognas.search_spaces.configs import (
     canonical_config,
     children_of,
+    config_frame,
     count_architectures,
     encode_columns,
     feature_names,
@@ -49,6 +50,13 @@ def test_count_architectures_counts_a_continuum_as_101():
 
 def test_gower_distance_counts_one_sided_activity_as_1():
     assert gower_distance(ALL, SHALLOW, DEEP) == (1 + 0.5 + 1) / 3
+
+
+def test_columns_of_a_table_have_the_type_of_their_values_and_None_stays():
+    rows = [{"depth": 1, "rate": 0.5, "pooling": None}, {"depth": 2, "rate": 1.0, "pooling": "max"}]
+    table = config_frame(rows)
+    assert [table[name].dtype for name in table] == [np.int64, np.float64, object]
+    assert table.pooling.tolist() == [None, "max"]
 
 
 def test_matrix_has_a_column_for_each_category():
