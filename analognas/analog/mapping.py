@@ -217,7 +217,8 @@ class MappedLayer(nn.Module):
         "Let the next `sync` clip and remap, as after a training step: for a step that is recorded."
         self._synced = -1
         self._trained_on = True
-        self.weight._clipped = None
+        weight: Any = self.weight
+        weight._clipped = None
 
     @torch.no_grad()
     def _follow_weights(self) -> None:

@@ -7,12 +7,11 @@ __all__ = []
 
 # %% ../../nbs/training/16_step_graph.ipynb #f895046e
 import os
+import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-from analognas.analog.mapping import MappedLayer
 
 # %% ../../nbs/training/16_step_graph.ipynb #7c89cd4a
 GRAPHS_VARIABLE = "ANALOGNAS_CUDA_GRAPHS"  # an environment variable
@@ -22,6 +21,14 @@ WARM_UP = 3  # steps before the recording, in which libraries choose their kerne
 def wants_graph(device: torch.device) -> bool:
     "Return whether steps on a device are recorded: on a GPU, if the user asks for it."
     return device.type == "cuda" and os.environ.get(GRAPHS_VARIABLE) == "1"
+
+
+def mapped_layers(model: nn.Module) -> list:
+    "Return the layers that are on fast tiles."
+    mapping = sys.modules.get("analognas.analog.mapping")
+    if mapping is None:  # it needs aihwkit; without it nobody can have made one
+        return []
+    return [m for m in model.modules() if isinstance(m, mapping.MappedLayer)]
 
 
 class StepGraph:
@@ -61,9 +68,8 @@ class StepGraph:
                 if not torch.equal(value, old):
                     value.copy_(old)
         torch.cuda.set_rng_state(generator_state, batch.device)
-        for layer in self._model.modules():
-            if isinstance(layer, MappedLayer):
-                layer.follow_next()
+        for layer in mapped_layers(self._model):
+            layer.follow_next()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._loss = self._backward()
