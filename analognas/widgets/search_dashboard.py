@@ -51,7 +51,8 @@ class LazyEvaluator:
     @property
     def fitted_to_labels(self) -> bool:
         "Return whether its predictions have a range of labels, as those of the shipped one have."
-        return self.given is None or self.given.fitted_to_labels
+        # what is no Evaluator is refused when a search starts
+        return self.given is None or getattr(self.given, "fitted_to_labels", False)
 
     def get(self) -> Evaluator:
         "Return the evaluator."
