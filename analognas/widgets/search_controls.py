@@ -157,7 +157,7 @@ def _optimizer_controls() -> dict[str, W.Widget]:
     }
 
 
-def _limit_controls() -> dict[str, W.Widget]:
+def _limit_controls(inside: bool) -> dict[str, W.Widget]:
     "Return the controls of the limits."
     number_field = controls.number_field
     others = [(NO_LIMIT, NO_LIMIT), *((with_unit(name), name) for name in LIMITABLE)]
@@ -181,7 +181,7 @@ def _limit_controls() -> dict[str, W.Widget]:
         "limit": number_field("its limit", None, "the worst value allowed, in the quantity's unit"),
         "inside": controls.checkbox(
             "only within the range of the labels",
-            False,
+            inside,
             "rule out what the evaluator has to extrapolate to",
         ),
     }
@@ -209,6 +209,8 @@ def _run_controls() -> dict[str, W.Widget]:
     }
 
 
-def search_controls() -> list[dict[str, W.Widget]]:
+def search_controls(
+    inside: bool = True,  # is a search within the range of the labels, unless the user changes it?
+) -> list[dict[str, W.Widget]]:
     "Return the controls in three groups: how to search, within which limits, and how often."
-    return [_optimizer_controls(), _limit_controls(), _run_controls()]
+    return [_optimizer_controls(), _limit_controls(inside), _run_controls()]

@@ -48,6 +48,12 @@ class LazyEvaluator:
         self._loaded = given
         self._lock = threading.Lock()
 
+    @property
+    def fitted_to_labels(self) -> bool:
+        "Return whether its predictions have a range of labels, as those of the shipped one have."
+        # what is no Evaluator is refused when a search starts
+        return self.given is None or getattr(self.given, "fitted_to_labels", False)
+
     def get(self) -> Evaluator:
         "Return the evaluator."
         with self._lock:
@@ -147,7 +153,7 @@ class SearchDashboard(Panel):
         self._closing = False
         self._panel_thread = 0
         self.buttons = self._buttons()
-        groups = search_controls()
+        groups = search_controls(inside=self._evaluator.fitted_to_labels)
         every = {name: control for group in groups for name, control in group.items()}
         super().__init__(every, list(self.buttons.values()))
         self._arrange(groups)

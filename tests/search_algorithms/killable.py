@@ -68,6 +68,13 @@ def asked(log):
     ]
 
 
+def prepare():
+    "Make what the searches of one process share: nothing here."
+
+
+def search(path, log):
+    worker(path, Logged(log, 0.01)).search()
+
+
 if __name__ == "__main__":
-    log = sys.argv[2] if len(sys.argv) > 2 else None
-    worker(sys.argv[1], Logged(log, 0.01)).search()
+    search(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)

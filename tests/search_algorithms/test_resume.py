@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import killable
+import killable_measured
 import pandas as pd
 import pytest
 from dask.distributed import Client, LocalCluster
@@ -73,18 +74,18 @@ def start(*arguments):
 # ---- killed ---------------------------------------------------------------------------------------------------------
 
 
-def kill_at_random(path, log, times, rng):
-    """Kill a search `times` times at random moments, however long it takes to start; returns how
-    many were under way when killed.
+def kill_at_random(path, log, times, rng, what=killable, most=5, pause=0.012):
+    """Kill the search of a module `times` times at random moments, however long it takes to start:
+    up to `pause` seconds after one of the next `most` evaluations.
 
     A process of its own forks once for each attempt, so that the imports are paid only once."""
+    name = what.__name__
     script = (
-        f"import os, sys, time; sys.path.insert(0, {str(os.path.dirname(killable.__file__))!r}); "
-        "import killable\n"
+        f"import os, sys; sys.path.insert(0, {str(os.path.dirname(what.__file__))!r}); "
+        f"import {name}; {name}.prepare()\n"
         "for line in sys.stdin:\n"
         "    if (child := os.fork()) == 0:\n"
-        f"        killable.worker({str(path)!r}, killable.Logged({str(log)!r}, 0.01)).search(); "
-        "os._exit(0)\n"
+        f"        {name}.search({str(path)!r}, {str(log)!r}); os._exit(0)\n"
         "    print(child, flush=True); os.waitpid(child, 0); print('ended', flush=True)\n"
     )
     forker = subprocess.Popen(
@@ -103,13 +104,13 @@ def kill_at_random(path, log, times, rng):
         if rng.random() < 0.3:  # some in the first moments: making files, replaying
             time.sleep(rng.uniform(0, 0.1))
         else:  # the others somewhere in the next evaluations
-            until = before + rng.randint(1, 5)
+            until = before + rng.randint(1, most)
             while (
                 done(path) < until
                 and subprocess.run(["kill", "-0", str(victim)], capture_output=True).returncode == 0
             ):
                 time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.012))
+            time.sleep(rng.uniform(0, pause))
         os.kill(
             victim, signal.SIGKILL
         )  # the forker has not waited for it yet, so the number is still its own
@@ -133,6 +134,24 @@ def test_thirty_kills_change_nothing(tmp_path, unbroken):
     by = Counter(config for _, config in asked(log))
     total = len(unbroken.evaluations)
     assert total <= sum(by.values()) <= total + kills
+
+
+@pytest.mark.slow
+def test_kills_change_nothing_in_a_search_with_measurements(tmp_path):
+    """Killed while it measures, fits its surrogate again or proposes, then run to the end: the
+    undisturbed search, and a kill costs one measurement at most."""
+    path, log, kills = tmp_path / "run", tmp_path / "log", 4
+    whole = killable_measured.worker(tmp_path / "whole")
+    whole.search()
+    kill_at_random(path, log, kills, random.Random(7), killable_measured, 1, 0.1)
+    total = len(whole.evaluations)
+    assert 0 < done(path) < total
+    last = killable_measured.worker(path, log)
+    last.search()
+    assert same(last, whole)
+    for mine, theirs in zip(last.results, whole.results, strict=True):
+        pd.testing.assert_frame_equal(mine.history, theirs.history, check_exact=True)
+    assert total <= len(asked(log)) <= total + kills
 
 
 def test_resume_rebuilds_the_search_from_its_directory(tmp_path):

@@ -13,6 +13,7 @@ from ipywidgets.widgets.widget import _instances as live_widgets
 
 from analognas.core import ConfigError
 from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.ea import LocalSearch
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.registry import OPTIMIZERS
@@ -391,3 +392,11 @@ def test_local_search_from_the_panel(panel, tmp_path):
 def test_space_has_to_be_a_config_space():
     with pytest.raises(ConfigError, match="space must be a ConfigSpace"):
         SearchDashboard("digits")
+
+
+@pytest.mark.parametrize("evaluator", [None, XGBoostEvaluator(), ParamsEvaluator()])
+def test_a_new_panel_has_the_range_of_the_labels_that_other_searches_have(tmp_path, evaluator):
+    mine = SearchDashboard(SPACE, evaluator, tmp_path)
+    other = EAOptimizer(evaluator or XGBoostEvaluator())
+    assert mine.settings["inside"] is not other.constraints.allow_extrapolation
+    mine.close()
