@@ -489,22 +489,27 @@ def run_forked(job: Callable[[], int], limit: float) -> str:
         finally:
             sys.stdout.flush()
             os._exit(code)
-    return wait_for(child)
+    return wait_for(child, 10 * limit)
 
 
-def wait_for(child: int) -> str:
-    "Wait for a process; end it when it has been waiting too long without using the processor."
+def wait_for(child: int, longest: float) -> str:
+    """Wait for a process; end it when it has been waiting too long without using the processor.
+
+    One that asks again and again whether something has happened uses a little, and is ended after
+    `longest` seconds."""
     idle = 0.0
     used = 0.0
+    waited = 0.0
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
         time.sleep(0.05)
         now = processor_time(child)
-        idle = 0.0 if now > used else idle + 0.05  # counts no time in which this process is stopped
+        waited += 0.05  # counts no time in which this process is stopped
+        idle = 0.0 if now > used else idle + 0.05
         used = max(now, used)
-        if idle > SILENT:
+        if idle > SILENT or waited > longest:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return HANGS

@@ -1,9 +1,11 @@
-"""What all tests share: hypothesis draws the same examples every time, and no example fails for being slow.
+"""What all tests share: hypothesis and PyTorch draw the same every time, and no example fails for being slow.
 
 Tests in tests/browser need a browser and some minutes: `make test-browser` runs them. Where they are not run, the last lines say so."""
 
 from pathlib import Path
 
+import pytest
+import torch
 from browser.find_browser import find_browser
 from hypothesis import HealthCheck, settings
 
@@ -17,6 +19,25 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("analognas")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report(collector):
+    "Networks that a file makes while it is imported are the same each time."
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef):
+    "What several tests share is the same, whichever of them comes first."
+    if fixturedef.scope != "function":
+        torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    "PyTorch seeds its generator by chance: a test draws the same each time, and alone as in a run."
+    torch.manual_seed(0)
 
 
 def pytest_ignore_collect(collection_path, config):

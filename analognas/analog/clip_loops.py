@@ -9,6 +9,7 @@ __all__ = []
 import numpy as np
 
 from .compiled import REORDERED, compiled
+from .converters import dac_level, dac_of_one_range
 
 # %% ../../nbs/analog/52_clip_loops.ipynb #6ef1508f
 @compiled(REORDERED)
@@ -24,12 +25,16 @@ def _move_clipped(gradients, i, x, sums):
 
 
 @compiled(REORDERED)
-def _accumulate_input_rows(x, r, gx, first, where, sums):
+def _accumulate_input_rows(x, r, gx, first, where, sums, levels, step, top):
     "Compute `accumulate_input_grads` of (outer, groups, 1): neighbours in memory are channels."
     found = 0
     for o in range(x.shape[0]):
         xs = x[o].reshape(-1)
         gs = gx[o].reshape(-1)
+        if step:
+            of_row = levels[o].reshape(-1)
+            for g in range(xs.size):
+                of_row[g] = dac_level(xs[g], r[g], step, top)
         clips = np.int32(0)
         for g in range(xs.size):
             v = xs[g]
@@ -79,7 +84,7 @@ def _list_marked(xs, gs, clipped, at, where, found, sums):
 
 
 @compiled(REORDERED)
-def _accumulate_input_blocks(x, r, gx, first, where, sums):
+def _accumulate_input_blocks(x, r, gx, first, where, sums, levels, step, top, tie):
     "Compute `accumulate_input_grads`, a thousand numbers at a time."
     found = 0
     clipped = np.zeros(1024, np.uint8)
@@ -88,6 +93,9 @@ def _accumulate_input_blocks(x, r, gx, first, where, sums):
             for start in range(0, x.shape[2], 1024):
                 xs = x[o, g, start : start + 1024]
                 gs = gx[o, g, start : start + 1024]
+                if step:
+                    of_block = levels[o, g, start : start + 1024]
+                    dac_of_one_range(xs, r[g], step, top, tie, of_block)
                 sums[0, g] += _dot_and_mark(xs, gs, r[g], clipped) / r[g]
                 at = first + (o * x.shape[1] + g) * x.shape[2] + start
                 found = _list_marked(xs, gs, clipped, at, where, found, sums[:, g])
@@ -95,15 +103,16 @@ def _accumulate_input_blocks(x, r, gx, first, where, sums):
 
 
 @compiled(REORDERED)
-def accumulate_input_grads(x, r, gx, first, where, sums):
+def accumulate_input_grads(x, r, gx, first, where, sums, levels, step, top, tie):
     """Add to `sums` (3, groups) those of term 2, of term 3 and the number of clipped inputs, and
     list the positions of these in `where`.
 
     Sets their gradient in `gx` to 0. Returns how many. Arrays (outer, groups, inner) that begin at
-    position `first` of the whole. Term 3's sum is that of inputs with one copy."""
+    position `first` of the whole. Term 3's sum is that of inputs with one copy. `levels` becomes
+    the DAC's output, whose numbers are from `dac_numbers`; a step of 0: nobody wants it."""
     if x.shape[2] == 1:
-        return _accumulate_input_rows(x, r, gx, first, where, sums)
-    return _accumulate_input_blocks(x, r, gx, first, where, sums)
+        return _accumulate_input_rows(x, r, gx, first, where, sums, levels, step, top)
+    return _accumulate_input_blocks(x, r, gx, first, where, sums, levels, step, top, tie)
 
 
 @compiled(REORDERED)

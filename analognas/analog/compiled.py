@@ -111,6 +111,13 @@ def as_groups_view(
     inner = x.numel() // max(outer * groups, 1)
     return as_flat(x).reshape(outer, groups, inner)
 
+
+def numpy_type(dtype: torch.dtype) -> type:
+    "Return NumPy's type of single or double precision."
+    if dtype == torch.float32:
+        return np.float32
+    return np.float64
+
 # %% ../../nbs/analog/12_compiled.ipynb #9ddc11a4
 _kept = threading.local()
 

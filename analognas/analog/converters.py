@@ -22,6 +22,7 @@ from analognas.analog.compiled import (
     compiled,
     group_parts,
     has_cpu_kernel,
+    numpy_type,
     run_parts,
     split_range,
     workspace,
@@ -134,7 +135,7 @@ def _dac_torch(x: Tensor, r: Tensor | None, c: ConverterConfig) -> Tensor:
 
 # %% ../../nbs/analog/40_converters.ipynb #cc594311
 @compiled()
-def _level(v, r, step, top):
+def dac_level(v, r, step, top):
     "Return the level of one activation."
     v = np.rint(v / r / step) * step
     if v < -top:
@@ -148,8 +149,8 @@ _RUN = 256  # numbers of which one near a tie makes the loop divide all
 
 
 @compiled()
-def _dac_of_one_range(x, r, step, top, tie, out):
-    """Compute `dac` of flat arrays; `tie` is from `_dac_numbers`.
+def dac_of_one_range(x, r, step, top, tie, out):
+    """Compute `dac` of flat arrays; `tie` is from `dac_numbers`.
 
     The loop multiplies instead of dividing. Where that could round otherwise, it divides, too."""
     spacing = r * step
@@ -171,7 +172,7 @@ def _dac_of_one_range(x, r, step, top, tie, out):
             levels[i] = v
         if near:
             for i in range(run.size):
-                levels[i] = _level(run[i], r, step, top)
+                levels[i] = dac_level(run[i], r, step, top)
 
 
 @compiled()
@@ -182,11 +183,11 @@ def _dac_loop(x, r, step, top, tie, out):
             channels = x[o].reshape(-1)
             levels = out[o].reshape(-1)
             for g in range(channels.size):
-                levels[g] = _level(channels[g], r[g], step, top)
+                levels[g] = dac_level(channels[g], r[g], step, top)
         return
     for o in range(x.shape[0]):
         for g in range(x.shape[1]):
-            _dac_of_one_range(x[o, g], r[g], step, top, tie, out[o, g])
+            dac_of_one_range(x[o, g], r[g], step, top, tie, out[o, g])
 
 # %% ../../nbs/analog/40_converters.ipynb #2cefcc1e
 def dac(
@@ -196,7 +197,7 @@ def dac(
     reuse_buffer: bool = False,  # may the next call overwrite the result (`workspace`)?
 ) -> Tensor:  # levels, shares of the range, the shape of `x`
     "Return the levels that a tile's rows receive for the activations `x`."
-    if c.perfect or not c.inp_step or not has_cpu_kernel(x):
+    if not has_dac_loop(x, c):
         return _dac_torch(x, r, c)
     x = as_dense(x)
     if reuse_buffer:
@@ -206,7 +207,7 @@ def dac(
     ranges: np.ndarray = np.ones(1, numpy_type(x.dtype))
     if r is not None:
         ranges = r.detach().numpy()
-    numbers = _dac_numbers(r is not None, c, x.dtype)
+    numbers = dac_numbers(r is not None, c, x.dtype)
     run_parts(
         lambda part: _dac_loop(part[0], ranges, *numbers, part[1]),
         group_parts(ranges.size, x, out, least=2 * PART),
@@ -214,8 +215,13 @@ def dac(
     return out
 
 
+def has_dac_loop(x: Tensor, c: ConverterConfig) -> bool:
+    "Return whether a compiled loop computes the levels of these activations."
+    return not c.perfect and c.inp_step > 0 and has_cpu_kernel(x)
+
+
 @cache
-def _dac_numbers(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> tuple:
+def dac_numbers(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> tuple:
     """Return step, largest level, and how far from a whole number the loop of the DAC divides.
 
     Up to one step past the largest level, from where both clip, a product with the inverse (three
@@ -227,13 +233,6 @@ def _dac_numbers(has_range: bool, c: ConverterConfig, dtype: torch.dtype) -> tup
     if margin > 2**-6:
         tie = -1.0  # always
     return number(c.inp_step), number(top), number(tie)
-
-
-def numpy_type(dtype: torch.dtype) -> type:
-    "Return NumPy's type of single or double precision."
-    if dtype == torch.float32:
-        return np.float32
-    return np.float64
 
 # %% ../../nbs/analog/40_converters.ipynb #3f4bfa02
 def adc_codes(

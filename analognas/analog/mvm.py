@@ -123,26 +123,31 @@ def mvm_gradients(
     want_x, want_w, want_r = wanted
     passed = mask_saturated(gy, saturated)
     scaled = scaled_weights(w, scale)
-    levels = x  # their shape is enough for the input's gradient
-    if want_w:
-        levels = dac(x, r, c, reuse_buffer=True)
     # without it the range's gradient is cheaper, but for a DAC that clips within the range
     need_x = want_x or want_r and not full_range_passes(c, x.dtype)
-    new_gx, gw = op.backward(passed, levels, scaled, gx is None and need_x, want_w)
-    if gx is None:
-        gx = new_gx
-    if gw is not None:
-        gw.mul_(_per_output(output_scale(scale, r), w))
+    if gx is None and need_x:
+        gx, _ = op.backward(passed, x, scaled, True, False)
     gr = None
+    levels = None
     if want_r:
         if gx is not None:
             gx = _through_dac(gx, x, r, c)
-        stats, gx = clip_stats(x, r, gx, passed, scaled, tile, op)
+        wanted_dac = None
+        if want_w:
+            wanted_dac = c
+        stats, gx, levels = clip_stats(x, r, gx, passed, scaled, tile, op, wanted_dac)
         term_1 = _scale_term(gy, codes, scale, op, c)
         gr = range_gradient(term_1, stats, x, r, tile, op, c, rule)
     elif want_x:
         assert gx is not None
         gx = input_gradient(gx, x, r, c)
+    gw = None
+    if want_w:
+        if levels is None:
+            levels = dac(x, r, c, reuse_buffer=True)
+        _, gw = op.backward(passed, levels, scaled, False, True)
+        assert gw is not None
+        gw.mul_(_per_output(output_scale(scale, r), w))
     if not want_x:
         gx = None
     return gx, gw, gr

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/analog/55_range_gradient.ipynb #b7552e6a
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from analognas.analog.compiled import (
     compiled,
     group_parts,
     has_cpu_kernel,
+    numpy_type,
     run_parts,
     split_range,
     workspace,
@@ -29,6 +30,8 @@ from analognas.analog.compiled import (
 from analognas.analog.converters import (
     ConverterConfig,
     adc_values,
+    dac_numbers,
+    has_dac_loop,
     max_dac_level,
     normalize_input,
 )
@@ -218,25 +221,41 @@ def _pixels(gy: Tensor) -> Tensor:
     return gy.permute(0, 2, 3, 1)
 
 
-def _find_clipped(
-    x: Tensor, r: Tensor, gx: Tensor, groups: int
-) -> tuple[np.ndarray, list[np.ndarray]]:  # `accumulate_input_grads`'s sums; positions by parts
-    "List the clipped inputs; `gx`, in the layout of `x`, becomes 0 there."
+class _Inputs(NamedTuple):
+    "Hold what the first loop found."
+
+    sums: np.ndarray  # (3, groups)
+    where: list[np.ndarray]  # flat positions of clipped inputs, by parts
+    levels: Tensor | None  # the DAC's, valid until the next call; None if not wanted
+
+
+def _read_inputs(
+    x: Tensor, r: Tensor, gx: Tensor, groups: int, c: ConverterConfig | None
+) -> _Inputs:
+    "Read the inputs once; `gx`, in the layout of `x`, becomes 0 where they are clipped."
     ranges = r.numpy()
     buffer = as_flat(workspace(x, torch.int64))
-    parts = group_parts(groups, x, gx, least=2 * PART)
-    ends = np.cumsum([inputs.size for inputs, _ in parts])
+    levels = None
+    numbers = (numpy_type(x.dtype)(0),) * 3
+    arrays = (x, gx, gx)  # the last is not written
+    if c is not None:
+        levels = workspace(x, x.dtype)
+        numbers = dac_numbers(True, c, x.dtype)
+        arrays = (x, gx, levels)
+    parts = group_parts(groups, *arrays, least=2 * PART)
+    ends = np.cumsum([part[0].size for part in parts])
 
     def search(i: int) -> tuple[np.ndarray, np.ndarray]:
-        inputs, gradients = parts[i]
+        inputs, gradients, of_part = parts[i]
         first = ends[i] - inputs.size
         sums = np.zeros((3, groups))
         where = buffer[first : ends[i]]
-        found = accumulate_input_grads(inputs, ranges, gradients, first, where, sums)
+        settings = (first, where, sums, of_part, *numbers)
+        found = accumulate_input_grads(inputs, ranges, gradients, *settings)
         return sums, where[:found]
 
     sums, where = zip(*run_parts(search, range(len(parts))), strict=True)
-    return sum(sums), [*where]
+    return _Inputs(sum(sums), [*where], levels)
 
 
 def _sum_copies(
@@ -270,13 +289,20 @@ def _sum_copies(
 
 
 def _clip_stats_loops(
-    x: Tensor, r: Tensor, gx: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
-) -> ClipStats:
+    x: Tensor,
+    r: Tensor,
+    gx: Tensor,
+    gy: Tensor,
+    w: Tensor,
+    tile: TileKernel,
+    op: Op,
+    c: ConverterConfig | None,
+) -> tuple[ClipStats, Tensor | None]:
     "Compute the sums with compiled loops; `gx`, in the layout of `x`, becomes 0 where clipped."
-    sums, where = _find_clipped(x, r, gx, op.groups)
+    sums, where, levels = _read_inputs(x, r, gx, op.groups, c)
     if not op.copies_once:
         sums[1:] = _sum_copies(where, x, gy, w, tile, op)
-    return ClipStats(*torch.from_numpy(sums))
+    return ClipStats(*torch.from_numpy(sums)), levels
 
 
 def mask_clipped(gx: Tensor, s: Tensor) -> Tensor:
@@ -292,30 +318,44 @@ def clip_stats(
     w: Tensor,  # weights (outputs, C / groups, *kernel)
     tile: TileKernel,  # which of them are on the tile
     op: Op,
-) -> tuple[ClipStats, Tensor | None]:  # and `gx`, 0 where the input was clipped
-    "Return the sums for terms 2 to 4, and the gradient of the input."
+    c: ConverterConfig | None = None,  # the DAC whose levels are wanted, too
+) -> tuple[ClipStats, Tensor | None, Tensor | None]:
+    """Return the sums for terms 2 to 4; `gx`, 0 where the input was clipped; and the DAC's levels.
+
+    These are None where no loop reads the inputs, and valid until the next call."""
+    if c is not None and not has_dac_loop(x, c):
+        c = None
     if gx is None:
-        return _clip_stats_forward(x, r, gy, w, tile, op), None
+        stats, levels = _clip_stats_forward(x, r, gy, w, tile, op, c)
+        return stats, None, levels
     if has_cpu_kernel(x):
         gx = match_memory_format(gx, x)
-        return _clip_stats_loops(x, r, gx, gy, w, tile, op), gx
+        stats, levels = _clip_stats_loops(x, r, gx, gy, w, tile, op, c)
+        return stats, gx, levels
     s = normalize_input(x, r)
     dot = group_dot(gx, s, op.groups)
-    return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op)), mask_clipped(gx, s)
+    return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op)), mask_clipped(gx, s), None
 
 
 def _clip_stats_forward(
-    x: Tensor, r: Tensor, gy: Tensor, w: Tensor, tile: TileKernel, op: Op
-) -> ClipStats:
+    x: Tensor,
+    r: Tensor,
+    gy: Tensor,
+    w: Tensor,
+    tile: TileKernel,
+    op: Op,
+    c: ConverterConfig | None,
+) -> tuple[ClipStats, Tensor | None]:
     "Compute the sums without the inputs' gradient, which a network's first layer does not need."
     s = normalize_input(x, r)
     products = op.forward(s, w)
     if not has_cpu_kernel(x):
         dot = group_dot(gy, products, op.groups)
-        return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op))
+        return ClipStats(dot, *_clip_stats_torch(s, gy, w, tile, op)), None
     dot = _sum_products(match_memory_format(gy, products), products, op.groups, 1.0, math.inf)
-    _, where = _find_clipped(x, r, match_memory_format(s, x), op.groups)  # `s` is not needed again
-    return ClipStats(dot, *torch.from_numpy(_sum_copies(where, x, gy, w, tile, op)))
+    s = match_memory_format(s, x)  # not needed again
+    _, where, levels = _read_inputs(x, r, s, op.groups, c)
+    return ClipStats(dot, *torch.from_numpy(_sum_copies(where, x, gy, w, tile, op))), levels
 
 # %% ../../nbs/analog/55_range_gradient.ipynb #6c729dd1
 def full_range_passes(c: ConverterConfig, dtype: torch.dtype) -> bool:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compiled import REORDERED, compiled, has_cpu_kernel
+from .noise import normal_like
 from ..core.errors import aihwkit_imports
 
 with aihwkit_imports():
@@ -134,24 +135,29 @@ def _clip_loop(w, row, rows, col, cols, scale, sigma, fixed):
     for g in range(w.shape[0]):
         total = 0.0
         for i in range(rows):
-            for v in w[g, row + i, col : col + cols]:
-                total += np.float64(v / scale[g, i])
+            of_output = w[g, row + i, col : col + cols]
+            s = scale[g, i]  # read here: a loop over the output's weights is then vectorised
+            for j in range(cols):
+                total += np.float64(of_output[j] / s)
         mean = total / (rows * cols)
         squares = 0.0
         for i in range(rows):
-            for v in w[g, row + i, col : col + cols]:
-                squares += (np.float64(v / scale[g, i]) - mean) ** 2
+            of_output = w[g, row + i, col : col + cols]
+            s = scale[g, i]
+            for j in range(cols):
+                squares += (np.float64(of_output[j] / s) - mean) ** 2
         std = np.sqrt(squares / (rows * cols - 1))
         bound = w.dtype.type(min(sigma * std, fixed))
         for i in range(rows):
             of_output = w[g, row + i, col : col + cols]
+            s = scale[g, i]
             for j in range(cols):
-                v = of_output[j] / scale[g, i]
+                v = of_output[j] / s
                 if v < -bound:
                     v = -bound
                 if v > bound:
                     v = bound
-                of_output[j] = v * scale[g, i]
+                of_output[j] = v * s
 
 
 def _has_clip_loop(w: Tensor, b: TileBlock, clip: Any) -> bool:
@@ -223,12 +229,12 @@ def apply_weight_modifier(
 def _modification(w: Tensor, modifier: Any) -> Tensor:
     "Return what a modifier adds to the weights."
     if modifier.type == WeightModifierType.MULT_NORMAL:
-        return w * modifier.std_dev * torch.randn_like(w)
+        return normal_like(w).mul_(w * modifier.std_dev)
     top = modifier.assumed_wmax
     if modifier.rel_to_actual_wmax:
         top = w.abs().amax((1, 2), keepdim=True)
     if modifier.type == WeightModifierType.ADD_NORMAL:
-        return torch.randn_like(w).mul_(modifier.std_dev * top)
+        return normal_like(w).mul_(modifier.std_dev * top)
     return _rounded(w, top, modifier) - w
 
 

@@ -66,7 +66,10 @@ def test_functional_call_with_the_own_parameters_changes_nothing(name):
         assert largest_difference(want, subject.output(got)) < 1e-6
 
 
-WRAPPED = ["Linear", "Conv1d", "Conv2d", "LSTM", "EncoderLayer", "WeightReadAround", "TwoHeads"]
+WRAPPED = [
+    "Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LSTM", "EncoderLayer", "WeightReadAround",
+    "TwoHeads",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRAPPED)

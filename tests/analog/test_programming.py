@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from aihwkit.inference import PCMLikeNoiseModel
+from aihwkit.inference.converter.conductance import SingleDeviceConductanceConverter
 from aihwkit.nn.conversion import convert_to_analog
 from scipy import stats
 from torch import nn
@@ -232,3 +233,30 @@ def test_what_cannot_be_programmed_is_refused():
         drift(net, -1.0)
     with pytest.raises(ConfigError, match="t_inference must be"):
         drift(net, np.nan)
+
+
+def test_what_is_programmed_in_inference_mode_can_be_used_outside():
+    "A tensor that is made in inference mode takes part in no training."
+    net = to_analog(nn.Sequential(nn.Linear(6, 5))).eval()
+    with torch.inference_mode():
+        program(net)
+        drift(net, 3600.0)
+    assert not net[0].tile_states[0].weights.is_inference()
+    x = torch.randn(2, 6, requires_grad=True)
+    net(x).sum().backward()
+    assert bool(x.grad.any())
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -0.5])
+def test_equal_weights_on_single_devices_are_programmed_one_for_one(value):
+    "The converter scales by the spread of the weights, which is 0."
+    chip = create_rpu_config(prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0)
+    chip.noise_model.g_converter = SingleDeviceConductanceConverter(g_max=25.0)
+    digital = nn.Linear(6, 5, bias=False)
+    nn.init.constant_(digital.weight, value)
+    net = to_analog(nn.Sequential(digital), chip).eval()
+    program(net)
+    drift(net, 1.0)
+    held = net[0].tile_states[0].weights[0] * net[0].scale[0, 0]
+    assert held.shape == (5, 6)
+    assert torch.allclose(held, digital.weight.detach(), atol=1e-5)

@@ -41,7 +41,7 @@ def case(request):
     gx, _ = OP.backward(gy, x, w, True, False)
     r = torch.tensor([R], dtype=torch.float64)
     with by_torch() if request.param == "torch" else nullcontext():
-        stats, masked = clip_stats(x, r, gx.clone(), gy, w, TILE, OP)
+        stats, masked, _ = clip_stats(x, r, gx.clone(), gy, w, TILE, OP)
     return SimpleNamespace(x=x, w=w, gy=gy, gx=gx, r=r, stats=stats, masked=masked)
 
 
@@ -138,7 +138,7 @@ def test_sums_of_a_linear_layer_are_those_over_its_inputs(path, outputs, with_gx
     r = torch.tensor([R], dtype=torch.float64)
     with by_torch() if path == "torch" else nullcontext():
         given = gx.clone() if with_gx else None
-        stats, _ = clip_stats(x, r, given, gy, w, TileKernel(7, ()), LinearOp())
+        stats, _, _ = clip_stats(x, r, given, gy, w, TileKernel(7, ()), LinearOp())
     assert float(stats.dot) == pytest.approx(float((gx * x.clamp(-R, R) / R).sum()))
     assert float(stats.grad) == pytest.approx(float((x.sign() * gx).clamp(max=0)[clipped].sum()))
     assert float(stats.count) == int(clipped.sum())
@@ -171,8 +171,8 @@ def test_sums_are_the_same_without_the_inputs_gradient(path, layout, groups):
     r = torch.full((groups,), R, dtype=torch.float64)
     tile = TileKernel(3 // groups, (3, 2))
     with by_torch() if path == "torch" else nullcontext():
-        expected, _ = clip_stats(x, r, gx, gy, w, tile, op)
-        stats, masked = clip_stats(x, r, None, gy, w, tile, op)
+        expected, _, _ = clip_stats(x, r, gx, gy, w, tile, op)
+        stats, masked, _ = clip_stats(x, r, None, gy, w, tile, op)
     assert masked is None
     for name in ("dot", "grad", "count"):
         assert torch.allclose(getattr(stats, name), getattr(expected, name), rtol=1e-12)

@@ -1,6 +1,7 @@
 """Errors and checks: the base class, bounds, choices."""
 
 import importlib
+import json
 import math
 import pkgutil
 
@@ -20,6 +21,7 @@ from analognas.core import (
     check_number,
     dataset_info,
 )
+from analognas.core.errors import import_optional
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80), 2**80)
 
@@ -135,3 +137,11 @@ def test_every_error_class_has_the_base_class():
                 assert issubclass(value, AnalogNASError | Warning) or name == "SearchStopped", (
                     f"{info.name}.{name}"
                 )
+
+
+def test_a_module_that_is_not_there_names_the_command_that_installs_it():
+    assert import_optional("json", "none") is json
+    for module in ("no_such_module", "json.no_such_part"):
+        with pytest.raises(MissingExtraError, match=r"pip install \"analognas\[some\]\"") as error:
+            import_optional(module, "some")
+        assert isinstance(error.value.__cause__, ImportError)

@@ -181,3 +181,12 @@ def test_the_best_is_the_feasible_trial_with_the_highest_score(space):
     history = evaluated(space)
     assert history.best.score == max(trial.score for trial in history.trials.values())
     assert History(space, Constraints()).best is None
+
+
+def test_a_table_has_what_was_predicted_before_the_measurement(space):
+    history = evaluated(space, n=3)
+    first, second, _ = history.trials
+    for key, acc_1d in ((first, 71.5), (second, 62.5)):
+        history.predicted[key] = Prediction(acc_1d, 1.0, 0.5, False)
+    found = history.to_frame()["predicted_acc_1d"]
+    assert found[:2].tolist() == [71.5, 62.5] and np.isnan(found[2])

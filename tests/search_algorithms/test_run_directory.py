@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from analognas.core import ConfigError, FileFormatError
+from analognas.core import ConfigError, FileFormatError, storage
 from analognas.evaluators.base_evaluator import Prediction
 from analognas.search_algorithms.run_directory import (
     BASELINE,
@@ -181,3 +181,25 @@ def test_a_value_is_cut_beyond_60_characters(n, end):
     was = said.removeprefix("a was ").removesuffix(", now 1")
     assert len(was) == 60
     assert was.endswith(end)
+
+
+def test_of_several_damaged_evaluations_the_first_is_named(directory):
+    table = directory.evaluations
+    ids = table.add(SEARCH, 0, CONFIGS)
+    table.claim(ids, 3)
+    table.finish(ids, [Prediction(90.0, 1.0, 0.5, False)] * len(ids), [True] * len(ids), 0.1)
+    with closing(sqlite3.connect(table.path)) as db, db:
+        db.execute("update evaluation set acc_1d = 'low' where id = ?", [ids[0]])
+        db.execute("update evaluation set acc_1d = 'high' where id = ?", [ids[2]])
+    with pytest.raises(FileFormatError, match="'low'"):
+        read_evaluations(directory.path)
+
+
+def test_claims_are_renewed_from_the_first_one_on(directory, monkeypatch):
+    "Or another process would take an evaluation that lasts longer than a claim."
+    begun = []
+    monkeypatch.setattr(storage.Heartbeat, "start", lambda heartbeat: begun.append(heartbeat))
+    table = directory.evaluations
+    ids = table.add(SEARCH, 0, CONFIGS)
+    assert table.claim(ids, 2) and len(begun) == 1
+    assert table.claim(ids[:2], 2) == [] and len(begun) == 1
