@@ -251,6 +251,12 @@ def add_bench(subparsers) -> None:
         "anew; the record of the package if left out",
     )
     bench.add_argument(
+        "--plan",
+        help="baselines: train as this plan of `collect` says, with 20 programmings; a short "
+        "training if left out",
+    )
+    bench.add_argument("--device", default="cpu", help="baselines: where to train, such as cuda")
+    bench.add_argument(
         "--train",
         action="store_true",
         help="mapping, with --root: repeat the hardware-aware training, too",

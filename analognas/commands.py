@@ -318,16 +318,21 @@ def bench_cosearch(args: Namespace) -> dict[str, Any]:
 
 
 def bench_baselines(args: Namespace) -> dict[str, Any]:
-    "Train and drift winners of searches and ResNets of their size."
+    "Train and drift winners of searches and ordinary networks of their size."
     from analognas.bench import baselines
     from analognas.datasets.load import load_dataset
     from analognas.evaluators.xgboost import XGBoostEvaluator
+    from analognas.training.protocol import check_device
 
     seeds = 1 if args.seeds is None else args.seeds
     check_number("seeds", seeds, low=1, integer=True)
+    check_device(args.device)
+    protocol = baselines.protocol_of_plan(args.dataset, args.plan, args.device)
     data = load_dataset(args.dataset, args.root)
     store = args.store or Path("labels/baselines.sqlite")
-    table = baselines.bench_baselines(data, XGBoostEvaluator(), store, seeds=range(seeds))
+    table = baselines.bench_baselines(
+        data, XGBoostEvaluator(), store, protocol, seeds=range(seeds), device=args.device
+    )
     return {"rows": table.drop(columns="drift").to_dict("records")}
 
 

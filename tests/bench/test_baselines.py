@@ -3,24 +3,24 @@
 from functools import partial
 
 import pytest
+import torch
 
 from analognas.bench import baselines
-from analognas.core import ConfigError
+from analognas.core import ConfigError, dataset_info
+from analognas.training.plans import PLANS
 
 
 def test_bench_baselines_prints_a_row_for_each_network(
     bench_json, monkeypatch, tmp_path, short_protocol
 ):
-    small = partial(
-        baselines.bench_baselines, protocol=short_protocol, limits=(20_000,), progress=False
-    )
-    monkeypatch.setattr(baselines, "bench_baselines", small)
+    monkeypatch.setattr(baselines, "BASELINE_PROTOCOL", short_protocol)
+    monkeypatch.setattr(baselines, "OTHERWISE", baselines.OTHERWISE._replace(limits=(20_000,)))
     brief = partial(baselines.EAOptimizer, nb_iter=2, population_size=20)
     monkeypatch.setattr(baselines, "EAOptimizer", brief)
     rows = bench_json(
         "baselines", "--dataset", "digits", "--store", str(tmp_path / "baselines.sqlite")
     )["rows"]
-    assert [row["name"] for row in rows] == ["winner", "ResNet-20", "ResNet-32"]
+    assert [row["name"] for row in rows] == ["winner", "ResNet-8", "MobileNet"]
     for row in rows:
         assert row.keys() >= {"limit", "parameters", "seed", "acc_1d", "avm", "std_1d", "seconds"}
         assert row["parameters"] <= 28_000
@@ -35,10 +35,40 @@ def test_results_table_says_why_when_no_network_was_measured():
         baselines.results_table(None, Store())
 
 
-@pytest.mark.parametrize("width, blocks", [(16, 3), (7, 5), (1, 3)])
-def test_resnet_width_finds_the_width_that_a_size_came_from(width, blocks):
-    size = baselines.count_parameters(baselines.bench_network(width, blocks))
-    assert baselines.resnet_width(size, blocks) == width
+@pytest.mark.parametrize("kind", baselines.KINDS)
+@pytest.mark.parametrize("width", [1, 7, 16])
+def test_a_width_is_found_from_the_size_that_it_gives(kind, width):
+    size = baselines.count_parameters(baselines.KINDS[kind](width, 3, 10))
+    assert baselines.fitting_width(kind, size) == width
+    assert baselines.fitting_width(kind, size + 1) == width
+
+
+@pytest.mark.parametrize("kind", baselines.KINDS)
+@pytest.mark.parametrize("name", ["CIFAR-10", "KWS", "VWW"])
+def test_networks_of_every_kind_take_the_inputs_of_every_task(kind, name):
+    info = dataset_info(name)
+    network = baselines.KINDS[kind](4, info.input_dim[0], info.classes)
+    assert network(torch.zeros(2, *info.input_dim)).shape == (2, info.classes)
+
+
+def test_published_sizes():
+    "ResNet-20 and -32 (He et al., 2016, table 6), and MLPerf Tiny's DS-CNN."
+    size = {
+        name: baselines.count_parameters(make(16, 3, 10)) for name, make in baselines.KINDS.items()
+    }
+    assert round(size["ResNet-20"] / 1e6, 2) == 0.27 and round(size["ResNet-32"] / 1e6, 2) == 0.47
+    # 10 x 4 x 64, four times 9 x 64 + 64 x 64, batch normalisation, and a linear layer
+    expected = 2560 + 4 * (576 + 4096) + 9 * 128 + 65 * 12
+    assert baselines.count_parameters(baselines.ds_cnn(64, 1, 12)) == expected
+
+
+def test_a_plan_is_measured_on_the_test_part_and_twenty_times():
+    plan = PLANS["KWS"]["cpu"].protocol
+    protocol = baselines.protocol_of_plan("KWS", "cpu")
+    assert (protocol.validation, protocol.n_rep, protocol.epochs) == (0.0, 20, plan.epochs)
+    assert baselines.protocol_of_plan("KWS", None) is baselines.BASELINE_PROTOCOL
+    with pytest.raises(ConfigError, match="brief"):
+        baselines.protocol_of_plan("KWS", "long")
 
 
 def test_save_baselines_writes_what_load_baselines_reads(tmp_path):
