@@ -72,6 +72,9 @@ def make_executor(
     return {"executor": stack.enter_context(pool)}
 
 
+DASK_TIMEOUT = "10s"  # for the first answer of a scheduler
+
+
 def dask_executor(
     address: str,  # of the scheduler: "tcp://10.0.0.1:8786"
     stack: contextlib.ExitStack,  # closes the client
@@ -79,7 +82,7 @@ def dask_executor(
     "Connect to a Dask cluster. Raises `ConfigError` if no scheduler is there."
     dask = import_optional("dask.distributed", "distributed")
     try:
-        client = stack.enter_context(dask.Client(address, timeout="10s"))
+        client = stack.enter_context(dask.Client(address, timeout=DASK_TIMEOUT))
     except (OSError, ValueError) as e:
         raise ConfigError(
             f"--executor dask:{address}: no Dask scheduler answers there ({e})."

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from distributed import Client, LocalCluster
 
+from analognas import commands
 from analognas.bench.record import PEERS
 from analognas.cli import INTERRUPTED, main
 from analognas.commands import BENCHES, MEASURED_BENCHES, result_lines
@@ -70,7 +71,10 @@ def test_run_search_finds_the_same_on_a_dask_cluster(serial, tmp_path):
         ("dask:tcp://127.0.0.1:9", "no Dask scheduler answers"),
     ],
 )
-def test_make_executor_refuses_before_anything_is_written(executor, message, tmp_path, capsys):
+def test_make_executor_refuses_before_anything_is_written(
+    executor, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(commands, "DASK_TIMEOUT", "1s")
     run_dir = tmp_path / "run"
     assert main(["search", "digits", "--run-dir", str(run_dir), "--executor", executor]) == 2
     assert message in capsys.readouterr().err

@@ -29,6 +29,7 @@ SLOW = {
     "bench/20_evaluators",
     "bench/30_baselines",
     "bench/50_scale",
+    "bench/55_kernels",
     "evaluators/22_low_fidelity",
     "evaluators/40_surrogate",
     "evaluators/80_pretrained",

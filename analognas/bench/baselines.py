@@ -52,11 +52,11 @@ RESNETS = {"ResNet-8": 1, "ResNet-20": 3, "ResNet-32": 5}
 MOBILENET = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2))
 
 
-def _convolution(inputs: int, outputs: int, kernel: Any, stride: int, padding: Any, groups: int = 1):
+def _convolution(
+    inputs: int, outputs: int, kernel: Any, stride: int, padding: Any, groups: int = 1
+):
     "Return a convolution without a bias, batch normalisation and ReLU."
-    convolution = nn.Conv2d(
-        inputs, outputs, kernel, stride, padding, groups=groups, bias=False
-    )
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
@@ -246,9 +246,7 @@ def bench_baselines(
     results.add([(task, seed) for seed, task in product(seeds, tasks)])
     total = len(tasks) * len(seeds)
     with tqdm(total=total, desc="networks", disable=not progress) as bar:
-        collector = Collector(
-            networks, data, results, create_rpu_config(), protocol, device=device
-        )
+        collector = Collector(networks, data, results, create_rpu_config(), protocol, device=device)
         collector.run(bar.update)
     return results_table(networks, results)
 

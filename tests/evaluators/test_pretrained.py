@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import kendalltau
 
 from analognas.evaluators.pretrained import (
-    MEASURED,
     NASBENCH201_ROWS,
     PRETRAINED,
     fit_pretrained,
@@ -21,14 +20,27 @@ def test_every_folder_of_weights_is_known():
     assert {p.name for p in WEIGHTS.iterdir() if p.is_dir()} == set(PRETRAINED)
 
 
-@pytest.mark.parametrize("name", MEASURED)
-def test_they_were_fitted_on_the_labels_that_ship(name):
-    about, labels = XGBoostEvaluator(WEIGHTS / name).about, load_label_set(name)
-    assert (about["label_set"], about["rows"]) == (name, len(labels))
-    assert (
-        about["facts"]["plan"] == labels.metadata["plan"]
-        and about["facts"]["hours"] == labels.metadata["hours"]
+def is_of(said, name):
+    "Does a record name this label set, its rows and how they were measured?"
+    labels = load_label_set(name)
+    facts = {key: labels.metadata[key] for key in ("protocol", "hours") if key in labels.metadata}
+    return (
+        (said["label_set"], said["rows"]) == (name, len(labels))
+        and facts
+        and facts.items() <= said["facts"].items()
     )
+
+
+@pytest.mark.parametrize(
+    "name, label_set, quick",
+    [("digits", "digits", []), ("KWS", "KWS-cpu", ["KWS"]), ("CIFAR-10", "CIFAR-10", [])],
+)
+def test_they_were_fitted_on_the_labels_that_ship(name, label_set, quick):
+    about = XGBoostEvaluator(WEIGHTS / name).about
+    assert is_of(about, label_set)
+    cheap = about.get("low_fidelity", [])
+    assert len(cheap) == len(quick)
+    assert all(is_of(said, of) for said, of in zip(cheap, quick, strict=True))
 
 
 def test_nasbench201_keeps_its_training_rows_apart():

@@ -27,7 +27,7 @@ def test_the_winner_is_trained_measured_and_kept(tmp_path):
     worker.search()
     assert space.stats([worker.best_config])["params"][0] <= 8_000
 
-    found = worker.train_best(protocol=Protocol(epochs=2, hwa_epochs=1, n_rep=3))
+    found = worker.train_best(protocol=Protocol(epochs=2, hwa_epochs=1, n_rep=3, max_train=400))
 
     written = json.loads((tmp_path / "run" / "measured.json").read_text())
     assert written["config"] == worker.best_config and written["protocol"]["epochs"] == 2
@@ -64,7 +64,7 @@ def test_the_same_seed_trains_the_same_network(tmp_path):
         )
         worker.search()
         return worker.train_best(
-            protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2), seed=3
+            protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, max_train=200), seed=3
         ).drift.acc
 
     assert np.array_equal(once("a"), once("b"))
