@@ -336,7 +336,8 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     table = baselines.bench_baselines(
         data, XGBoostEvaluator(), store, protocol, seeds=range(seeds), device=args.device
     )
-    return {"rows": table.drop(columns="drift").to_dict("records")}
+    rows = table.drop(columns="drift").to_dict("records")
+    return {"limits": baselines.limit_figures(table), "rows": rows}
 
 
 def bench_mapping(args: Namespace) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from analognas.core import (
     DRIFT_TIMES,
     ConfigError,
     DriftRecord,
+    check_choice,
     check_number,
     read_json,
     renamed,
@@ -111,7 +112,7 @@ class Opponents(NamedTuple):
 
 OPPONENTS = {
     "CIFAR-10": Opponents((100_000, 500_000), (*RESNETS, "MobileNet")),
-    "KWS": Opponents((25_000,), ("DS-CNN", "MobileNet")),
+    "KWS": Opponents((25_000,), ("DS-CNN", "MobileNet", "ResNet-8")),
     "VWW": Opponents((20_000,), ("MobileNet", "ResNet-8")),
 }
 OTHERWISE = Opponents((100_000,), ("ResNet-8", "MobileNet"))  # for another task
@@ -275,8 +276,30 @@ def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFra
         raise ConfigError(f"No network was measured. What failed: {'; '.join(errors[:3])}")
     return pd.DataFrame(rows)
 
+
+def limit_figures(
+    table: pd.DataFrame,  # from `results_table`
+) -> dict[str, dict[str, Any]]:  # limit -> means over trainings
+    """Return for each limit `winner_acc_1d` and `winner_avm`, the same of the best other network
+    (by 1-day accuracy), its name, and the number of trainings of each."""
+    found = {}
+    for limit, rows in table.groupby("limit"):
+        means = rows.groupby("name")[["acc_1d", "avm"]].mean()
+        if "winner" not in means.index or len(means) < 2:
+            continue  # not finished yet
+        best = means.drop("winner")["acc_1d"].idxmax()
+        found[str(limit)] = {
+            "winner_acc_1d": float(means.loc["winner", "acc_1d"]),
+            "best_baseline_acc_1d": float(means.loc[best, "acc_1d"]),
+            "winner_avm": float(means.loc["winner", "avm"]),
+            "best_baseline_avm": float(means.loc[best, "avm"]),
+            "best_baseline": best,
+            "seeds": int(rows.groupby("name")["seed"].nunique().min()),
+        }
+    return found
+
 # %% ../../nbs/bench/30_baselines.ipynb #5a1fe9b2
-SHIPPED_BASELINES = files("analognas.bench") / "baselines_CIFAR-10.json"
+SHIPPED = ("CIFAR-10", "KWS")  # comparisons in the package
 
 
 def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
@@ -286,11 +309,17 @@ def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
 
 
 def load_baselines(
-    # written by `save_baselines`; None: the comparison on CIFAR-10 in the package
+    # written by `save_baselines`; None: the comparison of that dataset in the package
     path: str | Path | None = None,
+    dataset: str = "CIFAR-10",
 ) -> pd.DataFrame:  # as `bench_baselines` returns it; `attrs` has the other facts
-    "Read a comparison."
-    facts = read_json(Path(str(SHIPPED_BASELINES)) if path is None else Path(path))
+    """Read a comparison.
+
+    Raises `ConfigError` for a dataset that the package has none of."""
+    if path is None:
+        name = check_choice("comparison", dataset, SHIPPED)
+        path = str(files("analognas.bench") / f"baselines_{name}.json")
+    facts = read_json(Path(path))
     rows = []
     for row in facts.pop("rows"):
         drift = DriftRecord(row["drift"]["t_inference"], np.array(row["drift"]["acc"]))

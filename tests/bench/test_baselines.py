@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 
@@ -17,9 +18,11 @@ def test_bench_baselines_prints_a_row_for_each_network(
     monkeypatch.setattr(baselines, "OTHERWISE", baselines.OTHERWISE._replace(limits=(20_000,)))
     brief = partial(baselines.EAOptimizer, nb_iter=2, population_size=20)
     monkeypatch.setattr(baselines, "EAOptimizer", brief)
-    rows = bench_json(
+    found = bench_json(
         "baselines", "--dataset", "digits", "--store", str(tmp_path / "baselines.sqlite")
-    )["rows"]
+    )
+    rows = found["rows"]
+    assert found["limits"]["20000"]["winner_acc_1d"] == rows[0]["acc_1d"]
     assert [row["name"] for row in rows] == ["winner", "ResNet-8", "MobileNet"]
     for row in rows:
         assert row.keys() >= {"limit", "parameters", "seed", "acc_1d", "avm", "std_1d", "seconds"}
@@ -77,3 +80,32 @@ def test_save_baselines_writes_what_load_baselines_reads(tmp_path):
     again = baselines.load_baselines(path)
     assert again.equals(table)
     assert again.attrs == {"winners": {"1": {}}}
+
+
+def test_the_figures_of_a_limit_are_means_over_trainings():
+    names = ["winner", "winner", "small", "small", "large", "large"]
+    table = pd.DataFrame(
+        {
+            "limit": 100,
+            "name": names,
+            "seed": [0, 1] * 3,
+            "acc_1d": [80.0, 82.0, 70.0, 71.0, 78.0, 79.0],
+            "avm": [1.0, 2.0, 0.0, 0.0, 4.0, 5.0],
+        }
+    )
+    assert baselines.limit_figures(table) == {
+        "100": {
+            "winner_acc_1d": 81.0,
+            "best_baseline_acc_1d": 78.5,
+            "winner_avm": 1.5,
+            "best_baseline_avm": 4.5,
+            "best_baseline": "large",
+            "seeds": 2,
+        }
+    }
+    assert baselines.limit_figures(table[:2]) == {}
+
+
+def test_a_comparison_that_the_package_lacks_is_named():
+    with pytest.raises(ConfigError, match="VWX"):
+        baselines.load_baselines(dataset="VWX")
