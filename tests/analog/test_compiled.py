@@ -184,3 +184,8 @@ def test_without_a_place_for_a_cache_loops_are_compiled_in_every_process(monkeyp
     assert loop(1) == 2
     assert "loop is compiled anew in every process" in caplog.text
     assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numpys_type_is_that_of_the_memory(dtype):
+    assert module.numpy_type(dtype) is torch.zeros(1, dtype=dtype).numpy().dtype.type

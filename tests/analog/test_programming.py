@@ -240,7 +240,9 @@ def test_what_is_programmed_in_inference_mode_can_be_used_outside():
     net = to_analog(nn.Sequential(nn.Linear(6, 5))).eval()
     with torch.inference_mode():
         program(net)
+        programmed = net[0].tile_states[0].weights
         drift(net, 3600.0)
+    assert not programmed.is_inference()
     assert not net[0].tile_states[0].weights.is_inference()
     x = torch.randn(2, 6, requires_grad=True)
     net(x).sum().backward()

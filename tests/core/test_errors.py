@@ -21,7 +21,7 @@ from analognas.core import (
     check_number,
     dataset_info,
 )
-from analognas.core.errors import import_optional
+from analognas.core.errors import aihwkit_imports, import_optional
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**80), 2**80)
 
@@ -145,3 +145,16 @@ def test_a_module_that_is_not_there_names_the_command_that_installs_it():
         with pytest.raises(MissingExtraError, match=r"pip install \"analognas\[some\]\"") as error:
             import_optional(module, "some")
         assert isinstance(error.value.__cause__, ImportError)
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (ModuleNotFoundError("No module", name="aihwkit.nn"), "is not installed: pip install"),
+        (ImportError("undefined symbol", name="aihwkit.simulator"), "does not load"),
+        (ModuleNotFoundError("No module", name="other"), "does not load"),
+    ],
+)
+def test_an_import_of_aihwkit_that_fails_names_the_remedy(error, said):
+    with pytest.raises(MissingExtraError, match=said), aihwkit_imports():
+        raise error
