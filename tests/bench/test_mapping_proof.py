@@ -141,18 +141,27 @@ def rows_list(record):
     return json.loads(json.dumps(record))["networks"]["tiny"]["rows"]
 
 
-def test_kept_weights_are_measured_alike(digits, made, tmp_path):
+@pytest.fixture
+def kept(made, tmp_path):
+    "A folder with all weights of a network, and the record."
     folder, record = made
-    digital = folder / "tiny_float.npz"
-    digital.write_bytes(save_weights(build("tiny"), tmp_path / "any.npz").read_bytes())
+    shutil.copytree(folder, tmp_path / "kept")
+    save_weights(build("tiny"), tmp_path / "kept" / "tiny_float.npz")
+    return tmp_path / "kept", record
+
+
+def test_kept_weights_are_measured_alike(digits, kept, tmp_path):
+    folder, record = kept
     again = measure(digits, tmp_path / "again", folder, train=False)
     assert rows_list(again) == rows_list(record)
 
 
-def test_weights_of_one_entry_are_measured_on_another_chip(digits, made, tmp_path):
-    folder, record = made
+def test_weights_of_one_entry_are_measured_on_another_chip(digits, kept, tmp_path):
+    folder, record = kept
     coarse = replace(QUICK, chip=HardwareConfig(dac_bits=2, adc_bits=2), network="tiny", n_front=0)
-    found = measure_proof(digits, tmp_path, False, {"coarse": coarse}, shipped=folder, build=build)
+    found = measure_proof(
+        digits, tmp_path / "coarse", False, {"coarse": coarse}, shipped=folder, build=build
+    )
     network = found["networks"]["coarse"]
     assert network["chip"]["adc_bits"] == 2
     acc = {row["name"]: np.mean(row["acc"]) for row in network["rows"]}
