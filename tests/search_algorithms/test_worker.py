@@ -509,6 +509,7 @@ class Bar:
 
     def __init__(self, total, **options):
         self.total, self.options, self.n, self.texts = total, options, 0, []
+        self.steps = []
         Bar.last = self
 
     def __enter__(self):
@@ -519,6 +520,7 @@ class Bar:
 
     def update(self, n):
         self.n += n
+        self.steps.append(n)
 
     def set_postfix(self, best):
         self.texts.append(best)
@@ -541,6 +543,7 @@ def test_the_bar_counts_searches_without_a_baseline_too(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_module, "tqdm", Bar)
     worker = search(tmp_path / "run", runs=1, baseline=False)
     assert Bar.last.n == worker.optimizer.budget
+    assert Bar.last.steps[-1] < worker.optimizer.budget / 2  # it grew while the search ran
 
 
 def test_the_bar_shows_the_best_accuracy_after_each_run(bar):
