@@ -230,19 +230,8 @@ def _add_how_to_run(collect) -> None:
 BENCH_MINUTES = "all takes about a quarter of an hour on two idle cores, half of it for scale"
 
 
-def add_bench(subparsers) -> None:
-    "Add the arguments of `analognas bench`."
-    bench = subparsers.add_parser(
-        "bench", help="time this toolkit against its peers", epilog=BENCH_MINUTES, **FORMATS
-    )
-    bench.add_argument("what", help=f"one of {', '.join(BENCHES)}")
-    bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    bench.add_argument(
-        "--out",
-        type=Path,
-        help="all: keep the result of each bench in this JSON file as soon as it is there; if the "
-        "file exists, run only the benches that it lacks",
-    )
+def _add_trainings(bench) -> None:
+    "Add what the benches take that train, or keep their results."
     bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
     bench.add_argument(
         "--root",
@@ -275,6 +264,22 @@ def add_bench(subparsers) -> None:
             "network (1)"
         ),
     )
+
+
+def add_bench(subparsers) -> None:
+    "Add the arguments of `analognas bench`."
+    bench = subparsers.add_parser(
+        "bench", help="time this toolkit against its peers", epilog=BENCH_MINUTES, **FORMATS
+    )
+    bench.add_argument("what", help=f"one of {', '.join(BENCHES)}")
+    bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    bench.add_argument(
+        "--out",
+        type=Path,
+        help="all: keep the result of each bench in this JSON file as soon as it is there; if the "
+        "file exists, run only the benches that it lacks",
+    )
+    _add_trainings(bench)
     bench.set_defaults(call=run_bench)
 
 # %% ../nbs/40_cli.ipynb #c0ede4d9
