@@ -128,6 +128,19 @@ VWW_CPU = replace(
 VWW_FULL = replace(
     BY_CPU, epochs=24, hwa_epochs=5, batch_size=128, hwa_batch_size=128, lr=0.2, hwa_lr=0.04
 )
+VWW_QUICK = replace(
+    VWW_CPU,
+    epochs=8,
+    hwa_epochs=2,
+    batch_size=128,
+    hwa_batch_size=128,
+    lr=0.2,
+    hwa_lr=0.04,
+    max_train=5000,
+    n_rep=10,
+    resolution=24,
+    augment=Augment(crop=2, flip=True),
+)
 KWS_QUICK = replace(SMALL, lr=0.1, hwa_lr=0.05, max_train=2000, max_test=464)
 CIFAR_QUICK = replace(
     SMALL,
@@ -171,6 +184,9 @@ PLANS: dict[str, dict[str, CollectionPlan]] = {
         ),
         "cpu": CollectionPlan(
             VWW_CPU, n=60, repeats=8, min_params=2_000, max_params=20_000, max_macs=6e7
+        ),
+        "quick": CollectionPlan(
+            VWW_QUICK, n=60, repeats=8, min_params=2_000, max_params=20_000, max_macs=6e7
         ),
     },
 }
