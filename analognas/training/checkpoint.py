@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core import ConfigError, write_atomic
+from ..core import ConfigError, StoreUnavailableError, write_atomic
 from ..core.files import check_stored, read_bounded
 
 # %% ../../nbs/training/15_checkpoint.ipynb #798c84d1
@@ -121,14 +121,26 @@ class Checkpoint:
         self.write()
 
     def write(self, **values: Any) -> None:
-        "Write the file anew, with these values."
+        """Write the file anew, with these values.
+
+        Raises `StoreUnavailableError` if it cannot be written; the file keeps what it had."""
         self.state |= values
         if self.path is not None:
-            buffer = io.BytesIO()
-            torch.save(self.state | {"seconds": self.seconds}, buffer)
-            write_atomic(self.path, buffer.getvalue())
+            self._save(self.path)
         if self.after_epoch is not None:
             self.after_epoch()
+
+    def _save(self, path: Path) -> None:
+        "Write the file; whatever the disk refuses is no fault of the network that is measured."
+        buffer = io.BytesIO()
+        torch.save(self.state | {"seconds": self.seconds}, buffer)
+        try:
+            write_atomic(path, buffer.getvalue())
+        except OSError as e:
+            raise StoreUnavailableError(
+                f"The checkpoint {path} cannot be written: {e.strerror}. Mend that, then run the "
+                "same again: it continues."
+            ) from e
 
     def drop(self) -> None:
         "Delete the file: its measurement is finished."

@@ -23,7 +23,13 @@ import torch
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
-from ..core import ConfigError, HardwareConfig, check_number, renamed
+from analognas.core import (
+    ConfigError,
+    HardwareConfig,
+    StoreUnavailableError,
+    check_number,
+    renamed,
+)
 from ..core.processes import Terminated
 from ..datasets.base import Dataset
 from ..search_spaces.config_space import ConfigSpace
@@ -74,14 +80,19 @@ class _Job:
         )
 
 
-def _take_part(job: _Job, epochs: Any) -> None:
-    "Run a collector in this process; `epochs` is a counter that all of them share."
+def _take_part(job: _Job, epochs: Any, unwritten: Any) -> None:
+    """Run a collector in this process.
+
+    All of them share `epochs`, a counter, and `unwritten`, a queue of messages about what could
+    not be written."""
     torch.set_num_threads(1)
     collector = job.collector()
     try:
         collector.run()
     except KeyboardInterrupt:
         pass
+    except StoreUnavailableError as e:
+        unwritten.put(str(e))
     finally:
         with epochs.get_lock():
             epochs.value += collector.epochs
@@ -90,12 +101,14 @@ def _take_part(job: _Job, epochs: Any) -> None:
 def _run_processes(job: _Job, processes: int, watch: Callable[[], Any], tally: Tally) -> None:
     """Run processes until all have ended, calling `watch` now and then.
 
-    The tally gets the epochs they finished, also after Ctrl-C."""
+    The tally gets the epochs they finished, also after Ctrl-C. Raises `StoreUnavailableError` if
+    one of them could not write."""
     # A fork of a process that has threads, as torch has, may wait for ever.
     context = multiprocessing.get_context("spawn")
     epochs = context.Value("q", 0)
+    unwritten = context.SimpleQueue()
     workers = [
-        context.Process(target=_take_part, args=(job, epochs), daemon=True)
+        context.Process(target=_take_part, args=(job, epochs, unwritten), daemon=True)
         for _ in range(processes)
     ]
     _start(workers)
@@ -112,6 +125,8 @@ def _run_processes(job: _Job, processes: int, watch: Callable[[], Any], tally: T
             worker.join()  # after Ctrl-C, which reaches all of them
         tally.epochs += epochs.value
     _warn_of_deaths([worker.exitcode for worker in workers])
+    if not unwritten.empty():
+        raise StoreUnavailableError(unwritten.get())
 
 
 def _start(workers: list) -> None:

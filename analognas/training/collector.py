@@ -22,6 +22,7 @@ from torch import nn
 from ..analog.convert import to_analog
 from ..analog.measure import accuracy
 from ..analog.programming import program, reset_programming
+from ..core import StoreUnavailableError
 from ..core.storage import Heartbeat
 from ..datasets.base import Dataset
 from ..search_spaces.scopes import TRAINING
@@ -193,7 +194,7 @@ class Collector:
                     device=self.device,
                     checkpoint=checkpoint,
                 )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StoreUnavailableError):
             # The checkpoint stays. This process lives on, so nobody would take the task over.
             self.store.release(task_id)
             raise

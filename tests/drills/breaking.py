@@ -80,11 +80,11 @@ def sigterm(ground, outcome, times):
     _signal(ground, outcome, times, signal.SIGTERM, 143)
 
 
-@drill("full disk", 2)
+@drill("full disk", 6)
 def full_disk(ground, outcome, times):
     for kind in ground.kinds:
         for i in range(times):
-            with disks.small_disk(ground, kind, 100_000 + 60_000 * i) as (place, job, enlarge):
+            with disks.small_disk(ground, kind, 100_000 + 20_000 * i) as (place, job, enlarge):
                 victim = place.run(job)
                 outcome.times += 1
                 # a finished measurement that could not be written is measured again

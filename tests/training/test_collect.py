@@ -15,7 +15,7 @@ import quick_collection
 import torch
 from quick_collection import PLAN, N, run, small_space, some_digits
 
-from analognas.core import ConfigError
+from analognas.core import ConfigError, StoreUnavailableError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training import collect as module
 from analognas.training import collector, plans
@@ -290,3 +290,19 @@ def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
     assert len(table[names].drop_duplicates()) == 2
     assert table.loc[[0, 2, 3], "acc_digital"].nunique() > 1
     assert table.loc[[0, 2, 3], names].drop_duplicates().shape[0] == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_checkpoint_that_cannot_be_written_is_no_fault_of_the_network(tmp_path, data, processes):
+    plan, drop = replace(PLAN, n=3), ["seconds", "part"]
+    call = {"plan": plan, "processes": processes, "progress": False}
+    unbroken = module.collect(small_space(), data, tmp_path / "whole.sqlite", plan, progress=False)
+    path = tmp_path / "s.sqlite"
+    obstacle = collector.checkpoint_folder(path)
+    obstacle.write_text("a file where the folder should be")
+    with pytest.raises(StoreUnavailableError, match="checkpoint .* cannot be written: "):
+        module.collect(small_space(), data, path, **call)
+    assert LabelStore(path).counts() == {"open": 3, "claimed": 0, "done": 0, "failed": 0}
+    obstacle.unlink()
+    again = module.collect(small_space(), data, path, **call)
+    assert label_table(again).drop(columns=drop).equals(label_table(unbroken).drop(columns=drop))
