@@ -232,19 +232,23 @@ BENCH_MINUTES = "all takes about a quarter of an hour on two idle cores, half of
 
 def _add_trainings(bench) -> None:
     "Add what the benches take that train, or keep their results."
-    bench.add_argument("--dataset", default="CIFAR-10", help="baselines: what to train and test on")
+    bench.add_argument(
+        "--dataset", default="CIFAR-10", help="baselines, winners: what to train and test on"
+    )
     bench.add_argument(
         "--root",
         type=Path,
-        help="baselines: where the dataset's files are; mapping: where CIFAR-10 is, to measure "
+        help="baselines, winners: where the dataset's files are; mapping: where CIFAR-10 is, to measure "
         "anew; the record of the package if left out",
     )
     bench.add_argument(
         "--plan",
         help="baselines: train as this plan of `collect` says, with 20 programmings; a short "
-        "training if left out",
+        "training if left out; winners: the plan of the evaluator's labels if left out",
     )
-    bench.add_argument("--device", default="cpu", help="baselines: where to train, such as cuda")
+    bench.add_argument(
+        "--device", default="cpu", help="baselines, winners: where to train, such as cuda"
+    )
     bench.add_argument(
         "--train",
         action="store_true",
@@ -253,7 +257,7 @@ def _add_trainings(bench) -> None:
     bench.add_argument(
         "--store",
         type=Path,
-        help="baselines, search: results, made or continued; labels/BENCH.sqlite if left out; "
+        help="baselines, search, winners: results, made or continued; under labels/ if left out; "
         "mapping: a folder, labels/mapping if left out",
     )
     bench.add_argument(
@@ -261,7 +265,7 @@ def _add_trainings(bench) -> None:
         type=int,
         help=(
             "search: runs of each optimizer (100 if left out); baselines: trainings of each "
-            "network (1)"
+            "network (1); winners: runs (10)"
         ),
     )
 

@@ -340,6 +340,26 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     return {"limits": baselines.limit_figures(table), "rows": rows}
 
 
+def bench_winners(args: Namespace) -> dict[str, Any]:
+    "Measure the winners of searches and of random searches."
+    from analognas.bench import winners
+    from analognas.datasets.load import load_dataset
+    from analognas.evaluators.xgboost import XGBoostEvaluator
+    from analognas.training.protocol import check_device
+
+    runs = 10 if args.seeds is None else args.seeds
+    check_number("seeds", runs, low=1, integer=True)
+    check_device(args.device)
+    protocol = winners.protocol_of_labels(args.dataset, args.plan)
+    data = load_dataset(args.dataset, args.root)
+    store = args.store or Path(f"labels/winners-{args.dataset}.sqlite")
+    table = winners.bench_winners(
+        data, XGBoostEvaluator(), store, protocol, runs, device=args.device
+    )
+    rows = table.drop(columns="config").to_dict("records")
+    return winners.winners_figures(table) | {"rows": rows}
+
+
 def bench_mapping(args: Namespace) -> dict[str, Any]:
     "Print what mappings to analog and int8 recover, from a record or measured anew."
     from analognas.bench import mapping_proof
@@ -356,6 +376,7 @@ BENCHES: dict[str, Callable[[Namespace], dict[str, Any]]] = {
     "scale": bench_scale,
     "kernels": bench_kernels,
     "baselines": bench_baselines,
+    "winners": bench_winners,
     "cosearch": bench_cosearch,
     "mapping": bench_mapping,
 }
