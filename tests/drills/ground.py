@@ -120,6 +120,17 @@ class Place:
             return keys
         return [json.dumps(json.loads(key)) for key in keys]
 
+    def errors(self):
+        "Return why tasks of a collection failed."
+        if self.kind == "search" or not self.database.exists():
+            return []
+        try:
+            with closing(sqlite3.connect(self.database, timeout=60)) as db:
+                found = db.execute("select result from task where state = 'failed'").fetchall()
+        except sqlite3.OperationalError:  # its table is not made yet
+            return []
+        return [json.loads(result)["error"] for (result,) in found]
+
     def noted(self, word):
         "Return what processes noted after a word: `ask` or `done`."
         if not self.log.exists():
@@ -145,8 +156,9 @@ class Place:
         victim = self.run(job, **options)
         outcome.expect(victim.status == 0, f"status {victim.status}: {victim.message[-300:]}")
         if victim.status == 0:
-            same = self.result().equals((unbroken or self.ground.unbroken(self.kind)).result())
-            outcome.expect(same, "another result than unbroken")
+            wanted = (unbroken or self.ground.unbroken(self.kind)).result()
+            other = difference(self.result(), wanted)
+            outcome.expect(not other, f"another result than unbroken: {other}")
             self.check(outcome)
 
     def result(self):
@@ -157,6 +169,16 @@ class Place:
             table = pd.read_sql("select config, seed, state, result from task order by id", db)
         table["result"] = [_without_time(text) for text in table["result"]]
         return table
+
+
+def difference(found, wanted):
+    "Return in which rows two tables differ, as text; empty if they are equal."
+    if found.equals(wanted):
+        return ""
+    if found.shape != wanted.shape or list(found) != list(wanted):
+        return f"{found.shape[0]} rows, not {wanted.shape[0]}, or other columns"
+    rows = (found.astype(str) != wanted.astype(str)).any(axis=1)
+    return f"{found[rows].to_dict('records')[:2]}, not {wanted[rows].to_dict('records')[:2]}"
 
 
 def _without_time(text):

@@ -125,7 +125,7 @@ def search(folder, log, executor=None, **options):
     return 0
 
 
-def collection(folder, log):
+def collection(folder, log, reopen=False):
     "Run a collection of tiny networks that are really trained, or continue it."
     quick_collection = importlib.import_module("quick_collection")
     collector = importlib.import_module("analognas.training.collector")
@@ -142,7 +142,7 @@ def collection(folder, log):
 
     collector.train_and_measure = noted
     collector.Collector.measure = measured
-    quick_collection.run(f"{folder}/labels.sqlite")
+    quick_collection.run(f"{folder}/labels.sqlite", reopen)
     return 0
 
 

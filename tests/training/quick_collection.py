@@ -37,8 +37,8 @@ def some_digits():
     )
 
 
-def run(path):
-    return collect(small_space(), some_digits(), path, PLAN, progress=False)
+def run(path, reopen=False):
+    return collect(small_space(), some_digits(), path, PLAN, progress=False, reopen=reopen)
 
 
 if __name__ == "__main__":
