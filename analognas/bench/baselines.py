@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
@@ -121,6 +122,13 @@ OTHERWISE = Opponents((100_000,), ("ResNet-8", "MobileNet"))  # for another task
 def count_parameters(network: nn.Module) -> int:
     "Return the number of parameters."
     return sum(p.numel() for p in network.parameters())
+
+
+def count_macs(network: nn.Module, input_dim: Sequence[int]) -> int:
+    "Return the multiply-accumulates for one input, as PyTorch counts them."
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.zeros(1, *input_dim))
+    return counter.get_total_flops() // 2
 
 
 def fitting_width(
@@ -258,10 +266,12 @@ def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFra
     rows = []
     for description, seed, result, seconds in results.rows():
         drift = DriftRecord(result["t_inference"], np.array(result["acc"]))
+        network = networks.build_network(description)
         row = {
             "limit": description["limit"],
             "name": description["name"],
-            "parameters": count_parameters(networks.build_network(description)),
+            "parameters": count_parameters(network),
+            "macs": count_macs(network, networks.space.info.input_dim),
             "seed": seed,
             "acc_digital": result["acc_digital"],
             "acc_1d": drift.acc_1d,

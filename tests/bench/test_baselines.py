@@ -65,6 +65,21 @@ def test_published_sizes():
     assert baselines.count_parameters(baselines.ds_cnn(64, 1, 12)) == expected
 
 
+def test_published_work():
+    "ResNet-20 at 32 x 32, layer by layer, and MLPerf Tiny's DS-CNN (2.7 million MACs, Banbury et al., 2021)."
+    stages = [(16, 16, 32), (16, 32, 16), (32, 64, 8)]  # channels in and out, and size
+    expected = 27 * 16 * 32**2 + 64 * 10
+    for inputs, outputs, size in stages:
+        first = 9 * inputs * outputs
+        expected += (first + 5 * 9 * outputs**2) * size**2
+        if inputs != outputs:  # a 1 x 1 convolution in the shortcut
+            expected += inputs * outputs * size**2
+    resnet = baselines.KINDS["ResNet-20"](16, 3, 10)
+    assert baselines.count_macs(resnet, (3, 32, 32)) == expected
+    ds_cnn = baselines.ds_cnn(64, 1, 12)
+    assert baselines.count_macs(ds_cnn, (1, 49, 10)) / 1e6 == pytest.approx(2.7, abs=0.1)
+
+
 def test_a_plan_is_measured_on_the_test_part_and_twenty_times():
     plan = PLANS["KWS"]["cpu"].protocol
     protocol = baselines.protocol_of_plan("KWS", "cpu")
