@@ -20,6 +20,7 @@ from typing import Any
 
 from .core import DATASETS, ConfigError, check_choice, check_number, import_optional
 from .core.claims import STALE_SECONDS
+from .core.errors import shown
 
 # %% ../nbs/35_commands.ipynb #ce1db045
 NASBENCH201_NAME = "nasbench201"
@@ -39,6 +40,7 @@ def make_space(name: str):
 
 # %% ../nbs/35_commands.ipynb #60cf483b
 EXECUTORS = ("threads", "processes", "dask")
+MAX_WORKERS = 1024  # threads or processes
 
 
 def make_executor(
@@ -62,13 +64,16 @@ def make_executor(
         return {}
     if check_choice("executor", kind, EXECUTORS) == "dask":
         return dask_executor(detail, stack)
-    if not detail.isdecimal() or int(detail) < 1:
-        raise ConfigError(f"--executor must say how many: {kind}:4; got {text!r}.")
+    count = int(detail) if detail.isdecimal() and len(detail) < 9 else 0
+    if not 1 <= count <= MAX_WORKERS:
+        raise ConfigError(
+            f"--executor must say how many, 1 to {MAX_WORKERS}: {kind}:4; got {shown(text)}."
+        )
     if kind == "threads":
-        return {"executor": stack.enter_context(ThreadPoolExecutor(int(detail)))}
+        return {"executor": stack.enter_context(ThreadPoolExecutor(count))}
     from analognas.search_algorithms.isolated import IsolatedExecutor
 
-    pool = IsolatedExecutor(int(detail), time_limit, memory_limit)
+    pool = IsolatedExecutor(count, time_limit, memory_limit)
     return {"executor": stack.enter_context(pool)}
 
 

@@ -67,6 +67,8 @@ def test_run_search_finds_the_same_on_a_dask_cluster(serial, tmp_path):
     [
         ("processes", "must say how many"),
         ("threads:0", "must say how many"),
+        ("threads:1000000000", "1 to 1024"),
+        ("processes:" + 5001 * "9", "1 to 1024"),
         ("gpu:2", "'threads', 'processes', 'dask'"),
         ("dask:tcp://127.0.0.1:9", "no Dask scheduler answers"),
     ],
@@ -110,6 +112,19 @@ def test_run_collect_refuses_bad_options_before_it_makes_a_store(
     assert main(["collect", "digits", "--store", str(path), *options]) == 2
     assert message in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_run_collect_tries_failed_ones_again_when_it_is_told_to(tmp_path, capsys):
+    path = tmp_path / "s.sqlite"
+    command = ["collect", "digits", "-n", "3", "--minutes", "0", "--store", str(path)]
+    assert main(command) == 0
+    task_id, *_ = LabelStore(path).claim()
+    LabelStore(path).finish(task_id, {"error": "the machine was switched off"}, 1.0, "failed")
+    capsys.readouterr()
+    assert main(command) == 1  # something failed
+    assert "4 open, 0 claimed, 0 done, 1 failed" in capsys.readouterr().out
+    assert main([*command, "--reopen"]) == 0
+    assert "5 open, 0 claimed, 0 done, 0 failed" in capsys.readouterr().out
 
 
 def test_run_collect_does_not_mix_plans_in_a_store(tmp_path):
@@ -272,7 +287,7 @@ def test_run_bench_takes_out_for_all_only(tmp_path, capsys):
 
 
 def test_bench_all_says_what_is_from_the_record(everything):
-    assert everything["recorded"] == ["search", "baselines", "cosearch", "mapping"]
+    assert everything["recorded"] == ["search", "baselines", "winners", "cosearch", "mapping"]
     assert everything["search"]["regret"]["bo"].keys() >= {"50", "100", "200"}
     assert everything["baselines"]["rows"][0].keys() >= {"limit", "name", "acc_1d", "avm"}
     assert everything["mapping"].keys() >= {"resnet8_recovered", "resnet20_analog_share"}

@@ -1,16 +1,19 @@
 """The lessons come with the package and never overwrite what somebody wrote; the server is really started."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from jupyter_server.serverapp import ServerApp
 
 from analognas import lab
 from analognas.core import ConfigError
 from analognas.lab import PAGE, copy_lessons, find_lessons
+from analognas.page import is_loopback
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,6 +86,22 @@ def test_the_command_hands_options_on_and_executes_no_module_of_the_current_fold
     assert copied.endswith("lessons copied to lessons.")
     assert version.startswith("4.")
     assert not list(tmp_path.glob("executed_*"))
+
+
+@pytest.mark.parametrize("voila", [False, True])
+def test_the_server_is_reached_from_this_machine_only_and_asks_for_a_token(
+    tmp_path, monkeypatch, voila
+):
+    "No option opens it, and without one Jupyter listens on loopback and makes a token."
+    commands = []
+    monkeypatch.setattr(lab, "run_server", lambda command, *_: commands.append(command) or 0)
+    monkeypatch.setattr(lab, "import_optional", lambda *_: None)
+    lab.open_lab(tmp_path, page=voila)
+    opened = re.compile(r"--?.*(ip|token|password|allow|origin|host).*=")
+    assert not [option for option in commands[0] if opened.match(option)]
+    server = ServerApp()
+    assert is_loopback(server.ip)
+    assert server.identity_provider_class(parent=server).token
 
 
 def test_the_page_is_the_packages_and_starts_in_an_empty_folder(tmp_path, monkeypatch):

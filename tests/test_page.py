@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -58,9 +59,20 @@ def answer(address, **headers):
         return e.code, "", {}, address
 
 
+def listens_to(port):
+    "Return the addresses at which somebody listens, by the system's table."
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    found = [line.split()[1].split(":") for line in lines if line.split()[3] == "0A"]
+    return {
+        ".".join(str(byte) for byte in reversed(bytes.fromhex(address)))
+        for address, at in found
+        if int(at, 16) == port
+    }
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/net/tcp")
 def test_a_page_of_voila(tmp_path):
-    pytest.importorskip("voila")
     (tmp_path / "shown.ipynb").write_text(json.dumps(NOTEBOOK), encoding="utf-8")
     command = [sys.executable, "-P", "-m", "analognas.page", str(tmp_path / "shown.ipynb")]
     options = ["--no-browser", "--port=8877", "--Page.max_kernels=1", f"--Page.folder={tmp_path}"]
@@ -68,6 +80,7 @@ def test_a_page_of_voila(tmp_path):
     try:
         address = next(found for line in server.stderr if (found := re.search(r"http\S+", line)))[0]
         assert "token=" in address
+        assert listens_to(8877) == {"127.0.0.1"}
         assert "/login" in answer(address.partition("?")[0])[3]
         assert answer(address, Host="elsewhere.example")[0] == 403
         status, text, headers, _ = answer(address)

@@ -110,7 +110,7 @@ def test_installs_once_and_again_when_something_changed(checkout):
     assert "2.9 GB" in first.stderr or "wheels" in first.stderr  # what is going to be downloaded
     assert (
         checkout.notes.read_text()
-        == "install -c .constraints.txt -e .[aihwkit,audio,bench,bo,browser,dev,distributed,lessons,moo]\n"
+        == "install -c .constraints.txt -e .[aihwkit,audio,bench,bo,browser,dev,distributed,lab,lessons,moo]\n"
     )
 
     again = checkout.run()

@@ -60,6 +60,13 @@ def _packaged_baselines() -> dict[str, Any]:
     return found.pop("CIFAR-10") | found
 
 
+def _packaged_winners() -> dict[str, Any]:
+    "Return the figures of measured winners, by dataset."
+    from analognas.bench.winners import SHIPPED, load_winners, winners_figures
+
+    return {name: winners_figures(load_winners(name)) for name in SHIPPED}
+
+
 def packaged_records() -> dict[str, Any]:
     """Return the package's records of the benches that take hours.
 
@@ -69,6 +76,7 @@ def packaged_records() -> dict[str, Any]:
     found = {
         "search": load_search_bench(),
         "baselines": _packaged_baselines(),
+        "winners": _packaged_winners(),
         "cosearch": load_cosearch_bench(),
         "mapping": summarize_proof(load_proof()),
     }

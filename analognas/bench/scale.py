@@ -47,6 +47,7 @@ def local_cluster(n: int) -> Iterator[Any]:
     options = {
         "threads_per_worker": 1,
         "processes": True,
+        "host": "127.0.0.1",  # nobody else on the network is asked in
         "dashboard_address": "127.0.0.1:0",
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,

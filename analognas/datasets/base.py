@@ -228,16 +228,20 @@ def decoded(
     return found
 
 
-def _seen(files: Sequence[Path]) -> list[tuple[str, int, int]]:
-    "Return name, size and time of each file; -1 for one that is not there."
+def _seen(files: Sequence[Path]) -> list[tuple[str, int, int, int]]:
+    """Return place, size and times of each file; -1 for one that is not there.
+
+    The time of modification can be set, as `cp -p` and `tar` do; the other, of the last change of
+    the file's entry on its disk (of its creation on Windows), cannot."""
     seen = []
     for file in files:
         try:
             stat = os.stat(file)
         except OSError:
-            seen.append((str(file), -1, -1))
+            seen.append((os.path.abspath(file), -1, -1, -1))
         else:
-            seen.append((str(file), stat.st_size, stat.st_mtime_ns))
+            times = (stat.st_mtime_ns, stat.st_ctime_ns)
+            seen.append((os.path.abspath(file), stat.st_size, *times))
     return seen
 
 

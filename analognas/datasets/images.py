@@ -8,10 +8,12 @@ __all__ = ['load_folder']
 # %% ../../nbs/datasets/20_images.ipynb #4cc9e424
 import hashlib
 import itertools
+import logging
 import math
 import os
 import stat
 import struct
+import tempfile
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -54,7 +56,8 @@ def read_image(
     mode = {1: "L", 3: "RGB"}[channels]
     try:
         with _opened(file) as image:
-            sized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
+            of_bytes = _as_bytes(image).convert(mode)
+            sized = of_bytes.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(sized)
     except DECODING_ERRORS as e:  # truncated, broken, too large, or no image
         raise FileFormatError(f"{file} cannot be read as an image: {e}.") from e
@@ -76,6 +79,16 @@ DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+def _as_bytes(image: Image.Image) -> Image.Image:
+    """Return an image with at most 8 bits a channel.
+
+    Pillow reads grey of 16 bits as whole numbers, and would clip them at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    grey = np.asarray(image).astype(np.int64)
+    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # 65,535 becomes 255
 
 
 def _opened(file: Path) -> Image.Image:
@@ -246,8 +259,24 @@ def download(url: str, checksum: str, path: Path) -> Path:
                 f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was "
                 "kept."
             )
-        write_atomic(path, raw)
+        return _kept(path, raw)
     return path
+
+
+def _kept(path: Path, raw: bytes) -> Path:
+    "Write a download, in a new temporary folder if its place cannot be written; return where."
+    try:
+        return write_atomic(path, raw)
+    except OSError as e:
+        spare = Path(tempfile.mkdtemp(prefix="analognas-")) / path.name
+        logging.getLogger("analognas").warning(
+            "%s cannot be written (%s): what was downloaded is kept in %s. ANALOGNAS_CACHE names "
+            "another folder.",
+            path,
+            e.strerror or e,
+            spare,
+        )
+        return write_atomic(spare, raw)
 
 
 def load_cifar10(

@@ -90,14 +90,15 @@ def _label_text(evaluator: SurrogateEvaluator) -> str:
     text = (
         f"Predicted from {about['rows']:,} labels measured on {about['space']['dataset']['name']}"
     )
-    plan = about["facts"].get("plan", {}).get("protocol")
-    if plan is None:
+    facts = about["facts"]
+    protocol = facts.get("protocol") or facts.get("plan", {}).get("protocol")
+    if protocol is None:  # a published table
         return text
-    epochs = plan["epochs"] + plan["hwa_epochs"]
-    inputs = plan["max_train"] or about["facts"]["n_train"]
+    epochs = protocol["epochs"] + protocol["hwa_epochs"]
+    inputs = protocol["max_train"] or facts["n_train"]
     return (
-        f"{text} after {epochs} epochs of training on {inputs:,} inputs: good for comparing, no "
-        "final accuracies"
+        f"{text} after {epochs} epochs of training on {inputs:,} inputs: the percentages are those "
+        "of such a training"
     )
 
 # %% ../../nbs/widgets/12_evaluator_context.ipynb #2bbfa730

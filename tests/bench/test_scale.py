@@ -21,6 +21,14 @@ def test_bench_scale_prints_speedup_and_loses_nothing(bench_json, monkeypatch, s
     assert result["same_answers_after_kill"] == 1
 
 
+def test_the_cluster_is_reached_from_this_machine_only():
+    with scale.local_cluster(1) as client:
+        info = client.scheduler_info()
+        addresses = [client.scheduler.address, *info["workers"]]
+        assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+        assert "127.0.0.1" in client.dashboard_link
+
+
 DURATIONS = st.lists(st.integers(1, 50), min_size=1, max_size=12)
 
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +204,34 @@ def test_the_cache_follows_files_and_parameters(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "analognas"):
         assert str(decoded("demo", [file], {"size": 1}, decode)["words"][0]) == "three"
     assert "damaged" in caplog.text and len(calls) == 4
+
+
+def test_another_file_of_the_same_size_and_time_is_decoded(tmp_path):
+    "As `cp -p`, `tar` and `rsync` leave it."
+    file = tmp_path / "a"
+    file.write_text("one")
+
+    def decode():
+        return {"words": np.array([file.read_text()])}
+
+    first = decoded("demo", [file], {}, decode)
+    stat = os.stat(file)
+    (tmp_path / "other").write_text("two")
+    os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.replace(tmp_path / "other", file)
+    again = decoded("demo", [file], {}, decode)
+    assert [str(found["words"][0]) for found in (first, again)] == ["one", "two"]
+    assert str(first["content"]) != str(again["content"])
+
+
+def test_one_relative_name_in_two_folders_is_two_files(tmp_path, monkeypatch):
+    found = []
+    for text in ("one", "two"):
+        (tmp_path / text).mkdir()
+        monkeypatch.chdir(tmp_path / text)
+        Path("a").write_text(text)
+        os.utime("a", ns=(10**18, 10**18))
+        found.append(
+            decoded("demo", [Path("a")], {}, lambda: {"w": np.array([Path("a").read_text()])})
+        )
+    assert [str(arrays["w"][0]) for arrays in found] == ["one", "two"]

@@ -269,6 +269,28 @@ def test_a_picture_that_cannot_be_read_is_named_or_skipped(tmp_path, odd):
         assert len(load_dataset(info, root, on_error="skip").x_train) == 8
 
 
+DEPTHS = {
+    "1 bit": (Image.new("1", (2, 1)), [0, 255]),
+    "grey, 8 bits": (Image.fromarray(np.array([[3, 200]], np.uint8)), [3, 200]),
+    "grey, 16 bits": (Image.fromarray(np.array([[3 * 257, 200 * 257]], np.uint16)), [3, 200]),
+    "grey, 16 bits, rounded": (Image.fromarray(np.array([[128, 65_535]], np.uint16)), [0, 255]),
+    "grey with alpha": (Image.fromarray(np.array([[3, 200]], np.uint8)).convert("LA"), [3, 200]),
+    "palette": (Image.fromarray(np.array([[3, 200]], np.uint8)).convert("P"), [3, 200]),
+    "colours": (Image.fromarray(np.array([[3, 200]], np.uint8)).convert("RGB"), [3, 200]),
+    "alpha": (Image.fromarray(np.array([[3, 200]], np.uint8)).convert("RGBA"), [3, 200]),
+}
+DEPTHS["1 bit"][0].putpixel((1, 0), 255)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_right_whatever_the_depth_of_the_file(tmp_path, depth, channels):
+    image, expected = DEPTHS[depth]
+    image.save(tmp_path / "a.png")
+    pixels = images.read_image(tmp_path / "a.png", (channels, 1, 2))
+    assert pixels.tolist() == [[expected]] * channels
+
+
 def test_what_programs_leave_in_folders_is_ignored(tmp_path):
     root = folder(tmp_path / "mine")
     (root / "train" / ".ipynb_checkpoints").mkdir()
@@ -283,6 +305,22 @@ def test_a_home_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch, ca
     root = folder(tmp_path / "mine")
     assert len(load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root).x_train) == 8
     assert "cannot be written" in caplog.text
+
+
+def test_a_download_that_cannot_be_kept_in_its_place_is_kept_elsewhere(
+    tmp_path, monkeypatch, caplog
+):
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    archive.write_bytes(packed(binary_files()))
+    monkeypatch.setattr(images, "CIFAR10_URL", archive.as_uri())
+    monkeypatch.setattr(images, "CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(images.tempfile, "tempdir", str(tmp_path))
+    assert len(load_dataset("CIFAR-10", download=True).x_train) == 50
+    (kept,) = tmp_path.glob("analognas-*/cifar-10-binary.tar.gz")
+    assert kept.read_bytes() == archive.read_bytes()
+    assert f"what was downloaded is kept in {kept}" in caplog.text
 
 
 def test_any_flipped_byte_of_cifar10s_archive_is_noticed(tmp_path):

@@ -184,3 +184,19 @@ def test_names():
     )
     values = np.array([share(f"{i:08x}") for i in range(4000)])
     assert abs(values.mean() - 0.5) < 0.02 and abs((values < 0.2).mean() - 0.2) < 0.02
+
+
+def test_what_programs_leave_in_folders_is_ignored_and_a_dangling_link_is_named(tmp_path):
+    root = speech(tmp_path / "s", CLASSES)
+    whole = load_dataset("KWS", root)
+    (root / "yes" / "._x.wav").write_bytes(b"\0\5\x16\7")
+    (root / "yes" / ".ipynb_checkpoints").mkdir()
+    write(root / "yes" / ".ipynb_checkpoints" / "a_nohash_1.wav", noise())
+    same = load_dataset("KWS", root)
+    assert len(same.y_train) == len(whole.y_train) and len(same.y_test) == len(whole.y_test)
+    (root / "yes" / "g_nohash_0.wav").symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(FileFormatError, match="g_nohash_0"):
+        load_dataset("KWS", root)
+    with pytest.warns(UserWarning, match="1 of 193 files skipped"):
+        skipped = load_dataset("KWS", root, on_error="skip")
+    assert len(skipped.y_train) + len(skipped.y_test) == len(whole.y_train) + len(whole.y_test)

@@ -9,6 +9,7 @@ from analognas.core import ConfigError, DatasetInfo, check_number
 from analognas.core.errors import MAX_COUNT, shown
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.halving import MultiFidelityEvaluator, SuccessiveHalving
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.registry import OPTIMIZERS, find_optimizer
 from analognas.search_algorithms.worker import Worker
@@ -64,6 +65,12 @@ def test_every_optimizer_refuses_huge_settings(name):
         if setting in kind.__init__.__annotations__:
             with pytest.raises(ConfigError, match="1,000,000"):
                 kind(EVALUATOR, **{setting: 10**9})
+
+
+@pytest.mark.parametrize("setting", ["nb_start", "eta"])
+def test_successive_halving_refuses_huge_settings(setting):
+    with pytest.raises(ConfigError, match=setting):
+        SuccessiveHalving(MultiFidelityEvaluator([EVALUATOR, EVALUATOR]), **{setting: 10**9})
 
 
 def test_a_product_of_allowed_numbers_is_refused_where_it_is_too_large():

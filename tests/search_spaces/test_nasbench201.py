@@ -204,6 +204,13 @@ def test_noise_ceiling(published, cache):
         assert kendalltau(a, b)[0] == pytest.approx(tau, abs=0.03)
 
 
+def test_a_cache_that_cannot_be_written_costs_no_table(published, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "file" / "cache"))
+    assert len(load_table()) == 15_625
+    assert "cannot be written" in caplog.text
+
+
 def test_cache_serves_without_the_package(published, cache, monkeypatch):
     first = load_table()
     assert [f.name for f in cache.parent.iterdir()] == [cache.name]

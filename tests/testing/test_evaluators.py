@@ -45,6 +45,9 @@ class TestXGBoostOnCells(TestXGBoostOnDigits):
 
 @pytest.mark.filterwarnings("ignore::analognas.evaluators.surrogate.DatasetMismatchWarning")
 class TestXGBoostBorrowing(TestXGBoostOnDigits):
+    def make(self):
+        return XGBoostEvaluator(WEIGHTS / "digits")
+
     def make_space(self):
         return ConfigSpace("VWW")
 

@@ -42,6 +42,7 @@ def test_add_hyperparameter_text(type, text, said):
         ("categorical", "1 to 3", "values listed"),
         ("discrete", "1 to 5 step 0", "above 0"),
         ("discrete", "3, 3", "none twice"),
+        ("discrete", "1 to 1000000000", "1,000,000"),
     ),
 )
 def test_add_hyperparameter_text_refuses_bad_values(type, text, said):

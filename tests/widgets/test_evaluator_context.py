@@ -3,7 +3,7 @@
 import numpy as np
 
 from analognas.evaluators.base_evaluator import ParamsEvaluator
-from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.testing import FunctionEvaluator
 from analognas.widgets.evaluator_context import N_REFERENCE, estimate, find_context
@@ -36,7 +36,7 @@ def test_the_given_evaluator_is_not_changed():
 
 
 def test_labels_of_another_dataset_are_said_to_be_borrowed(recwarn):
-    context = find_context(ConfigSpace("VWW"), XGBoostEvaluator())
+    context = find_context(ConfigSpace("VWW"), XGBoostEvaluator(WEIGHTS / "digits"))
     assert not context.reliable
     assert context.source.startswith("Borrowed: the evaluator was fitted without labels of VWW")
     assert not recwarn.list  # a warning of a thread would appear under any cell

@@ -11,7 +11,7 @@ from ipywidgets import FloatLogSlider
 from ipywidgets.widgets.widget import _instances as live_widgets
 
 from analognas.core import ConfigError, DatasetInfo
-from analognas.evaluators.xgboost import XGBoostEvaluator
+from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.hyperparameter import Hyperparameter
 from analognas.search_spaces.nasbench201 import NASBench201Space
@@ -244,13 +244,14 @@ def test_space_without_an_evaluator_is_drawn():
     panel.close()
 
 
-def test_predictions_from_labels_of_another_dataset_are_called_borrowed(panel):
+def test_predictions_from_labels_of_another_dataset_are_called_borrowed():
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # in words, not as a warning under some other cell
-        panel.controls["dataset"].value = "VWW"
+        panel = SpaceExplorer(ConfigSpace("VWW"), XGBoostEvaluator(WEIGHTS / "digits"))
         assert panel.wait(WAIT)
     assert status(panel).startswith("Borrowed: the evaluator was fitted without labels of VWW.")
     assert "Borrowed" in panel.view.alt
+    panel.close()
 
 
 def test_predictions_outside_the_fitted_range_are_called_a_guess(panel):
