@@ -24,7 +24,6 @@ from analognas.search_algorithms.pareto import (
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.testing.optimizers import OptimizerConformance
 
 THREE = ("acc_1d", "avm", "std_1d")
 
@@ -135,11 +134,6 @@ def test_a_front_shows_units(truth):
     for shown in (repr(front), front._repr_html_()):
         assert "acc_1d (%)" in shown and "latency (s)" in shown and "Pareto front" in shown
     assert isinstance(front, ParetoFront) and list(front.table)[:2] == ["acc_1d (%)", "latency (s)"]
-
-
-class TestNSGA2(OptimizerConformance):
-    def make(self, evaluator, constraints, k_std):
-        return NSGA2(evaluator, ("acc_1d", "avm"), 40, 10, constraints=constraints, k_std=k_std)
 
 
 def test_it_finds_more_than_random_search(truth):

@@ -1,4 +1,4 @@
-"The search guided by a predictor."
+"The search guided by a predictor; tests/testing/test_optimizers.py has its conformance suite."
 
 import numpy as np
 import pytest
@@ -17,19 +17,6 @@ from analognas.search_algorithms.predictor_guided import (
 )
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.testing.optimizers import OptimizerConformance
-
-
-class TestPredictorGuided(OptimizerConformance):
-    problems = (
-        "resnet",
-        "custom",
-    )  # the cells, a pool of 15,625, come below: here they would take a minute
-
-    def make(self, evaluator, constraints, k_std):
-        return PredictorGuided(
-            evaluator, 40, nb_start=15, batch_size=10, constraints=constraints, k_std=k_std
-        )
 
 
 def test_it_beats_random_search():

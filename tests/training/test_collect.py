@@ -295,14 +295,13 @@ def test_repeats_train_the_first_architectures_three_times(tmp_path, data):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_checkpoint_that_cannot_be_written_is_no_fault_of_the_network(tmp_path, data, processes):
     plan, drop = replace(PLAN, n=3), ["seconds", "part"]
-    call = {"plan": plan, "processes": processes, "progress": False}
     unbroken = module.collect(small_space(), data, tmp_path / "whole.sqlite", plan, progress=False)
     path = tmp_path / "s.sqlite"
     obstacle = collector.checkpoint_folder(path)
     obstacle.write_text("a file where the folder should be")
     with pytest.raises(StoreUnavailableError, match="checkpoint .* cannot be written: "):
-        module.collect(small_space(), data, path, **call)
+        module.collect(small_space(), data, path, plan, progress=False, processes=processes)
     assert LabelStore(path).counts() == {"open": 3, "claimed": 0, "done": 0, "failed": 0}
     obstacle.unlink()
-    again = module.collect(small_space(), data, path, **call)
+    again = module.collect(small_space(), data, path, plan, progress=False)
     assert label_table(again).drop(columns=drop).equals(label_table(unbroken).drop(columns=drop))
