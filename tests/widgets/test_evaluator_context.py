@@ -1,6 +1,7 @@
 """What a panel says of its predictions: from which labels they are, whether they are borrowed, what is out of range."""
 
 import numpy as np
+import pytest
 
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
@@ -40,6 +41,17 @@ def test_labels_of_another_dataset_are_said_to_be_borrowed(recwarn):
     assert not context.reliable
     assert context.source.startswith("Borrowed: the evaluator was fitted without labels of VWW")
     assert not recwarn.list  # a warning of a thread would appear under any cell
+
+
+@pytest.mark.parametrize(
+    "dataset, said",
+    [
+        ("CIFAR-10", "after 8 epochs of training on 3,000"),
+        ("KWS", "after 48 epochs of training on 3,663"),
+    ],
+)
+def test_it_is_said_how_the_labels_were_trained(dataset, said):
+    assert said in find_context(ConfigSpace(dataset)).source
 
 
 def test_an_evaluator_that_does_not_fit_gives_its_reason_and_no_number():
