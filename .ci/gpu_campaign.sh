@@ -18,10 +18,17 @@ if command -v nvidia-cuda-mps-control > /dev/null; then  # kernels of several pr
     nvidia-cuda-mps-control -d
     trap 'echo quit | timeout 10 nvidia-cuda-mps-control || true' EXIT
 fi
+pids=() status=0
 for what in "$@"; do
     IFS=: read -r name plan processes <<< "$what"
     timeout -s INT -k 20 $((end - SECONDS - 20)) python3 .ci/gpu_campaign.py "$name" "$plan" "$processes" &
+    pids+=($!)
 done
-wait
+for pid in "${pids[@]}"; do
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" = 0 ] || [ "$code" = 124 ] || status=$code  # 124: the time was up, as planned
+done
 rm -rf "$OUT"/*.checkpoints "$OUT"/*-wal "$OUT"/*-shm
 ls -l "$OUT"
+exit "$status"
