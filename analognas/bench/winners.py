@@ -55,7 +55,12 @@ def find_winners(
     return found
 
 # %% ../../nbs/bench/32_winners.ipynb #928eceb7
-LABELLED_BY = {"digits": "quick", "KWS": "cpu", "CIFAR-10": "quick"}  # dataset to plan
+LABELLED_BY = {
+    "digits": "quick",
+    "KWS": "cpu",
+    "CIFAR-10": "quick",
+    "VWW": "quick",
+}  # dataset to plan
 
 
 def protocol_of_labels(

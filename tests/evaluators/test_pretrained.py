@@ -33,7 +33,12 @@ def is_of(said, name):
 
 @pytest.mark.parametrize(
     "name, label_set, quick",
-    [("digits", "digits", []), ("KWS", "KWS-cpu", ["KWS"]), ("CIFAR-10", "CIFAR-10", [])],
+    [
+        ("digits", "digits", []),
+        ("KWS", "KWS-cpu", ["KWS"]),
+        ("CIFAR-10", "CIFAR-10", []),
+        ("VWW", "VWW", []),
+    ],
 )
 def test_they_were_fitted_on_the_labels_that_ship(name, label_set, quick):
     about = XGBoostEvaluator(WEIGHTS / name).about
