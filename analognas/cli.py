@@ -238,8 +238,8 @@ def _add_trainings(bench) -> None:
     bench.add_argument(
         "--root",
         type=Path,
-        help="baselines, winners: where the dataset's files are; mapping: where CIFAR-10 is, to measure "
-        "anew; the record of the package if left out",
+        help="baselines, winners: where the dataset's files are; mapping: where CIFAR-10 is, to "
+        "measure anew; the record of the package if left out",
     )
     bench.add_argument(
         "--plan",

@@ -136,8 +136,9 @@ def signed_rank_p(
 def winners_figures(
     table: pd.DataFrame,  # from `bench_winners`
 ) -> dict[str, Any]:
-    """Return means, their difference and its p-value, predicted and measured, of the 1-day accuracy;
-    and the mean and largest error of the predictions of searches, percentage points."""
+    """Return means of the 1-day accuracy, predicted and measured, their difference and its p-value.
+
+    `mean_error` and `largest_error` are of the predictions of searches, percentage points."""
     found: dict[str, Any] = {"runs": int(table["run"].nunique())}
     for kind, column in (("predicted", "predicted_acc_1d"), ("measured", "acc_1d")):
         pairs = table.pivot(index="run", columns="method", values=column).dropna()

@@ -8,15 +8,18 @@ __all__ = []
 # %% ../../nbs/datasets/15_archives.ipynb #f407e663
 import gzip
 import http.client
+import logging
 import tarfile
+import tempfile
 import time
 import urllib.request
 import zlib
 from collections.abc import Sequence
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-from ..core import FileFormatError
+from ..core import FileFormatError, write_atomic
 
 # %% ../../nbs/datasets/15_archives.ipynb #152d4a32
 GZIP = b"\x1f\x8b"  # the first bytes of a gzipped file
@@ -100,3 +103,33 @@ def fetch(url: str) -> bytes:
             f"{url} cannot be fetched: {e}. Fetch it otherwise and name its folder: root=..."
         ) from e
     return bytes(raw)
+
+
+def download(url: str, checksum: str, path: Path) -> Path:
+    "Fetch a file unless it is there; raises `FileFormatError` if its MD5 is wrong."
+    if not path.is_file():
+        raw = fetch(url)
+        got = md5(raw, usedforsecurity=False).hexdigest()
+        if got != checksum:
+            raise FileFormatError(
+                f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was "
+                "kept."
+            )
+        return _kept(path, raw)
+    return path
+
+
+def _kept(path: Path, raw: bytes) -> Path:
+    "Write a download, in a new temporary folder if its place cannot be written; return where."
+    try:
+        return write_atomic(path, raw)
+    except OSError as e:
+        spare = Path(tempfile.mkdtemp(prefix="analognas-")) / path.name
+        logging.getLogger("analognas").warning(
+            "%s cannot be written (%s): what was downloaded is kept in %s. ANALOGNAS_CACHE names "
+            "another folder.",
+            path,
+            e.strerror or e,
+            spare,
+        )
+        return write_atomic(spare, raw)

@@ -8,16 +8,13 @@ __all__ = ['load_folder']
 # %% ../../nbs/datasets/20_images.ipynb #4cc9e424
 import hashlib
 import itertools
-import logging
 import math
 import os
 import stat
 import struct
-import tempfile
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +28,10 @@ from analognas.core import (
     FileFormatError,
     cache_dir,
     read_json,
-    write_atomic,
 )
 from ..core.errors import shown
 from ..core.files import read_bounded
-from .archives import archive_members, fetch
+from .archives import archive_members, download
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/datasets/20_images.ipynb #35cfd293
@@ -249,36 +245,6 @@ def _cifar10_bytes(root: Path) -> tuple[list[Path], dict[str, bytes]] | None:
     return [archive], archive_members(archive, wanted, MAX_FILE, 2 * len(wanted) * MAX_FILE)
 
 # %% ../../nbs/datasets/20_images.ipynb #fdb734bf
-def download(url: str, checksum: str, path: Path) -> Path:
-    "Fetch a file unless it is there; raises `FileFormatError` if its MD5 is wrong."
-    if not path.is_file():
-        raw = fetch(url)
-        got = md5(raw, usedforsecurity=False).hexdigest()
-        if got != checksum:
-            raise FileFormatError(
-                f"{url} gave {len(raw)} bytes with MD5 {got}; expected {checksum}. Nothing was "
-                "kept."
-            )
-        return _kept(path, raw)
-    return path
-
-
-def _kept(path: Path, raw: bytes) -> Path:
-    "Write a download, in a new temporary folder if its place cannot be written; return where."
-    try:
-        return write_atomic(path, raw)
-    except OSError as e:
-        spare = Path(tempfile.mkdtemp(prefix="analognas-")) / path.name
-        logging.getLogger("analognas").warning(
-            "%s cannot be written (%s): what was downloaded is kept in %s. ANALOGNAS_CACHE names "
-            "another folder.",
-            path,
-            e.strerror or e,
-            spare,
-        )
-        return write_atomic(spare, raw)
-
-
 def load_cifar10(
     root: str | Path | None, download_it: bool = False, on_error: str = "raise"
 ) -> Dataset:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from analognas.core import ConfigError, DatasetInfo, FileFormatError
-from analognas.datasets import images
+from analognas.datasets import archives, images
 from analognas.datasets.load import load_dataset
 
 RNG = np.random.default_rng(0)
@@ -316,7 +316,7 @@ def test_a_download_that_cannot_be_kept_in_its_place_is_kept_elsewhere(
     monkeypatch.setattr(images, "CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ANALOGNAS_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(images.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(archives.tempfile, "tempdir", str(tmp_path))
     assert len(load_dataset("CIFAR-10", download=True).x_train) == 50
     (kept,) = tmp_path.glob("analognas-*/cifar-10-binary.tar.gz")
     assert kept.read_bytes() == archive.read_bytes()
