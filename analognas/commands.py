@@ -67,7 +67,7 @@ def make_executor(
     count = int(detail) if detail.isdecimal() and len(detail) < 9 else 0
     if not 1 <= count <= MAX_WORKERS:
         raise ConfigError(
-            f"--executor must say how many, 1 to {MAX_WORKERS}: {kind}:4; got {shown(text)}."
+            f"--executor must say how many: {kind}:4, at most {MAX_WORKERS}; got {shown(text)}."
         )
     if kind == "threads":
         return {"executor": stack.enter_context(ThreadPoolExecutor(count))}
