@@ -260,12 +260,27 @@ def bench_baselines(
     return results_table(networks, results)
 
 
+def result_columns(
+    result: Mapping[str, Any],  # of a store's row
+    seconds: float,
+) -> dict[str, Any]:
+    "Return what a row of results has of a measurement: accuracies, their spread, time and drift."
+    drift = DriftRecord(result["t_inference"], np.array(result["acc"]))
+    return {
+        "acc_digital": result["acc_digital"],
+        "acc_1d": drift.acc_1d,
+        "avm": drift.avm,
+        "std_1d": drift.std_1d,
+        "seconds": seconds,
+        "drift": drift,
+    }
+
+
 def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFrame:
     """Return the finished networks of a store, one row each: accuracies in percent, their spread
     over repeats in percentage points."""
     rows = []
     for description, seed, result, seconds in results.rows():
-        drift = DriftRecord(result["t_inference"], np.array(result["acc"]))
         network = networks.build_network(description)
         row = {
             "limit": description["limit"],
@@ -273,14 +288,8 @@ def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFra
             "parameters": count_parameters(network),
             "macs": count_macs(network, networks.space.info.input_dim),
             "seed": seed,
-            "acc_digital": result["acc_digital"],
-            "acc_1d": drift.acc_1d,
-            "avm": drift.avm,
-            "std_1d": drift.std_1d,
-            "seconds": seconds,
-            "drift": drift,
         }
-        rows.append(row)
+        rows.append(row | result_columns(result, seconds))
     if not rows:
         errors = [result["error"] for _, _, result, _ in results.rows("failed")]
         raise ConfigError(f"No network was measured. What failed: {'; '.join(errors[:3])}")

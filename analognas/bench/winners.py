@@ -17,8 +17,8 @@ from scipy.stats import wilcoxon
 from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
-from .baselines import ComparedNetworks
-from ..core import ConfigError, DriftRecord, check_choice, read_json, write_json
+from .baselines import ComparedNetworks, result_columns
+from ..core import ConfigError, check_choice, read_json, write_json
 from ..datasets.base import Dataset
 from ..evaluators.base_evaluator import Evaluator
 from ..search_algorithms.ea_optimized import EAOptimizer
@@ -104,24 +104,18 @@ def winners_table(results: LabelStore) -> pd.DataFrame:
     "Return the finished winners of a store, one row each; raise `ConfigError` if there is none."
     rows = []
     for winner, seed, result, seconds in results.rows():
-        drift = DriftRecord(result["t_inference"], np.array(result["acc"]))
         row = {
             "method": winner["method"],
             "run": winner["run"],
             "seed": seed,
             **{f"predicted_{label}": value for label, value in winner["predicted"].items()},
-            "acc_digital": result["acc_digital"],
-            "acc_1d": drift.acc_1d,
-            "avm": drift.avm,
-            "std_1d": drift.std_1d,
-            "seconds": seconds,
-            "config": winner["config"],
         }
-        rows.append(row)
+        rows.append(row | result_columns(result, seconds) | {"config": winner["config"]})
     if not rows:
         errors = [result["error"] for _, _, result, _ in results.rows("failed")]
         raise ConfigError(f"No winner was measured. What failed: {'; '.join(errors[:3])}")
-    return pd.DataFrame(rows).sort_values(["run", "method"], ignore_index=True)
+    table = pd.DataFrame(rows).drop(columns="drift")
+    return table.sort_values(["run", "method"], ignore_index=True)
 
 # %% ../../nbs/bench/32_winners.ipynb #626b7ab2
 def signed_rank_p(
