@@ -44,6 +44,18 @@ SLOW = {
 } | {name(p) for p in NOTEBOOKS if p.parent.name == "tutorials"}
 
 
+def tracebacks(nb) -> list[str]:
+    "What threads printed of errors that no cell raised, a panel's, say."
+    outputs = (o for cell in nb.cells if cell.cell_type == "code" for o in cell.outputs)
+    texts = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    return [text for text in texts if "Traceback (most recent call last)" in text]
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=name(p)) for p in NOTEBOOKS])
+def test_saved_outputs_show_no_error_of_a_thread(path):
+    assert tracebacks(nbformat.read(path, as_version=4)) == []
+
+
 def test_the_notebooks_are_found():
     assert len(NOTEBOOKS) > 20
 
@@ -62,3 +74,4 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
         monkeypatch.setattr(local_provisioner, "launch_kernel", ForkedKernel)
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert tracebacks(nb) == []

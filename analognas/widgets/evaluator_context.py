@@ -91,8 +91,8 @@ def _label_text(evaluator: SurrogateEvaluator) -> str:
         f"Predicted from {about['rows']:,} labels measured on {about['space']['dataset']['name']}"
     )
     facts = about["facts"]
-    protocol = facts.get("protocol") or facts.get("plan", {}).get("protocol")
-    if protocol is None:  # a published table
+    protocol = _collected_protocol(facts)
+    if protocol is None:
         return text
     epochs = protocol["epochs"] + protocol["hwa_epochs"]
     inputs = protocol["max_train"] or facts["n_train"]
@@ -100,6 +100,19 @@ def _label_text(evaluator: SurrogateEvaluator) -> str:
         f"{text} after {epochs} epochs of training on {inputs:,} inputs: the percentages are those "
         "of such a training"
     )
+
+
+def _collected_protocol(facts: Mapping) -> Mapping | None:
+    """Return the fields of the protocol in a label set's metadata.
+
+    None: `collect` did not write them; a published table's protocol is a sentence, and one's own
+    labels may hold anything."""
+    plan = facts.get("plan")
+    for place in (facts, plan if isinstance(plan, Mapping) else {}):
+        protocol = place.get("protocol")
+        if isinstance(protocol, Mapping) and {"epochs", "hwa_epochs", "max_train"} <= {*protocol}:
+            return protocol if protocol["max_train"] or "n_train" in facts else None
+    return None
 
 # %% ../../nbs/widgets/12_evaluator_context.ipynb #2bbfa730
 @dataclass(frozen=True)

@@ -49,18 +49,24 @@ def test_status_of_an_answer(panel):
 
 
 @pytest.mark.parametrize(
-    "error, text",
+    "error, text, traceback",
     [
-        (ConfigError("T_AVM must be at least 0."), "T_AVM must be at least 0."),
-        (RuntimeError("no such file"), "RuntimeError: no such file"),
+        (ConfigError("T_AVM must be at least 0."), "T_AVM must be at least 0.", []),
+        (
+            RuntimeError("no such file"),
+            "RuntimeError: no such file",
+            ["Echo: RuntimeError('no such file')"],
+        ),
     ],
 )
-def test_errors_of_views_are_shown_as_status(panel, error, text):
+def test_errors_of_views_are_shown_as_status(panel, unexpected, error, text, traceback):
     panel.error = error
     panel.refresh()
     assert panel.wait(30)
     assert panel.status == text
     assert panel.status_is_error
+    assert unexpected == traceback
+    unexpected.clear()
 
 
 def test_a_closed_panel_is_not_waited_for():

@@ -6,7 +6,9 @@ import pytest
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.testing import FunctionEvaluator
+from analognas.training.labels import LabelSet, load_label_set
 from analognas.widgets.evaluator_context import N_REFERENCE, estimate, find_context
 
 SPACE = ConfigSpace("digits")
@@ -52,6 +54,30 @@ def test_labels_of_another_dataset_are_said_to_be_borrowed(recwarn):
 )
 def test_it_is_said_how_the_labels_were_trained(dataset, said):
     assert said in find_context(ConfigSpace(dataset)).source
+
+
+def test_a_published_table_is_named_without_a_training():
+    context = find_context(NASBench201Space())
+    assert context.source == "Predicted from 1,000 labels measured on CIFAR-10."
+    assert len(context.reference) > 0
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"plan": "quick"},
+        {"protocol": "twelve epochs"},
+        {"protocol": {"epochs": 3}},
+        {"protocol": {"epochs": 3, "hwa_epochs": 1, "max_train": 0}},
+        {"protocol": None, "plan": {"protocol": []}},
+    ],
+)
+def test_labels_of_ones_own_may_say_anything_of_their_training(metadata):
+    labels = load_label_set("digits").take(range(60))
+    own = LabelSet("mine", labels.table, labels.hyperparameters, metadata)
+    evaluator = XGBoostEvaluator().fit(own, ConfigSpace("digits"))
+    assert find_context(SPACE, evaluator).source == "Predicted from 60 labels measured on digits."
 
 
 def test_an_evaluator_that_does_not_fit_gives_its_reason_and_no_number():

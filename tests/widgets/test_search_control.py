@@ -111,7 +111,7 @@ def test_stop_before_the_worker_is_made_evaluates_nothing(control, tmp_path):
     assert control.run_dir is None and control.error is None
 
 
-def test_the_reason_of_a_failure_is_kept_until_the_next_search(control, tmp_path):
+def test_the_reason_of_a_failure_is_kept_until_the_next_search(control, tmp_path, unexpected):
     "Ten failures in a row are the evaluator's fault, not the architectures'."
 
     def fail(configs, space):
@@ -120,6 +120,8 @@ def test_the_reason_of_a_failure_is_kept_until_the_next_search(control, tmp_path
     control.start(maker(tmp_path, FunctionEvaluator(fail, measured=True), n=30))
     control.join(WAIT)
     assert "a bug" in str(control.error)
+    assert [text for text in unexpected if "a bug" in text] == unexpected != []
+    unexpected.clear()
     control.clear()
     assert control.error is None
 
