@@ -261,6 +261,14 @@ def _add_trainings(bench) -> None:
         "mapping: a folder, labels/mapping if left out",
     )
     bench.add_argument(
+        "--limit",
+        type=int,
+        action="append",
+        metavar="PARAMETERS",
+        help="baselines: largest number of parameters; may be given several times; those of the "
+        "dataset's comparison if left out",
+    )
+    bench.add_argument(
         "--seeds",
         type=int,
         help=(

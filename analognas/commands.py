@@ -338,11 +338,13 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     protocol = baselines.protocol_of_plan(args.dataset, args.plan, args.device)
     data = load_dataset(args.dataset, args.root)
     store = args.store or Path("labels/baselines.sqlite")
+    evaluator = XGBoostEvaluator()
     table = baselines.bench_baselines(
-        data, XGBoostEvaluator(), store, protocol, seeds=range(seeds), device=args.device
+        data, evaluator, store, protocol, args.limit, range(seeds), device=args.device
     )
     rows = table.drop(columns="drift").to_dict("records")
-    return {"limits": baselines.limit_figures(table), "rows": rows}
+    limits = baselines.limit_figures(table)
+    return {"limits": limits, "pairs": table.attrs["pairs"], "rows": rows}
 
 
 def bench_winners(args: Namespace) -> dict[str, Any]:

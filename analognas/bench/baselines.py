@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/bench/30_baselines.ipynb #ffbe79d1
 import json
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from .analog import bench_network
+from .paired import paired_table, right_of_kept
 from analognas.core import (
     DRIFT_TIMES,
     ConfigError,
@@ -241,9 +243,10 @@ def bench_baselines(
     progress: bool = True,
     device: str = "cpu",  # "cuda", say
 ) -> pd.DataFrame:
-    """Train and measure all networks.
+    """Train and measure all networks, and count which test examples each gets right.
 
-    Return one row for each network and seed, with a `DriftRecord` in the column `drift`."""
+    Return one row for each network and seed, with a `DriftRecord` in the column `drift`; in `attrs`
+    are `pairs`, from `paired_table`."""
     space = ConfigSpace(data.info)
     opponents = OPPONENTS.get(data.info.name, OTHERWISE)
     if limits is not None:
@@ -255,9 +258,32 @@ def bench_baselines(
     results.add([(task, seed) for seed, task in product(seeds, tasks)])
     total = len(tasks) * len(seeds)
     with tqdm(total=total, desc="networks", disable=not progress) as bar:
-        collector = Collector(networks, data, results, create_rpu_config(), protocol, device=device)
+        chip = create_rpu_config()
+        collector = Collector(networks, data, results, chip, protocol, device, keep=True)
         collector.run(bar.update)
-    return results_table(networks, results)
+    table = results_table(networks, results)
+    table.attrs["pairs"] = pair_networks(collector, protocol, progress).to_dict("records")
+    return table
+
+
+def pair_networks(
+    collector: Collector,  # with its store, in which networks are kept
+    protocol: Protocol,  # of the measurements
+    progress: bool = True,
+) -> pd.DataFrame:  # from `paired_table`
+    """Compare the kept networks of a store example by example.
+
+    A network that cannot be read again is left out, with a line in the log."""
+    right = {}
+    rows = collector.store.rows()
+    for description, seed, result, _ in tqdm(rows, desc="pairing", disable=not progress):
+        key = (description["limit"], description["name"], seed)
+        try:
+            right[key] = right_of_kept(collector, description, seed, result["acc"])
+        except ConfigError as e:
+            which = f"{key[1]} of at most {key[0]:,} parameters, seed {seed}"
+            logging.getLogger("analognas").warning("%s is not paired with others. %s", which, e)
+    return paired_table(right, protocol.t_inference, protocol.n_rep)
 
 
 def result_columns(

@@ -122,6 +122,7 @@ class Collector:
     epochs: int = 0  # finished so far
     parent: int | None = None  # the process that waits for this one; without it, it ends
     max_macs: float = float("inf")  # the smallest network that could not be ended in time
+    keep: bool = False  # keep trained networks, as the checkpoints of finished measurements?
 
     def __post_init__(self):
         if not varies_data(self.space):
@@ -203,17 +204,23 @@ class Collector:
             self.store.finish(task_id, error, time.perf_counter() - start, "failed")
         else:
             self.store.finish(task_id, found.to_dict(), found.seconds)
+            if self.keep:
+                return
         finally:
             self.epochs += checkpoint.epochs
         checkpoint.drop()
 
     def checkpoint(self, task_id: int, config: dict, seed: int) -> Checkpoint:
-        "Return the checkpoint of a measurement; its file is named after what decides the result."
-        what = json.dumps([self.store.metadata, config, seed], sort_keys=True)
-        name = hashlib.sha256(what.encode()).hexdigest()[:24]
-        found = Checkpoint(checkpoint_folder(self.store.path) / f"{name}.pt")
+        "Return the checkpoint of a measurement."
+        found = Checkpoint(self.checkpoint_path(config, seed))
         found.after_epoch = lambda: self._after_epoch(task_id, found)
         return found
+
+    def checkpoint_path(self, config: dict, seed: int) -> Path:
+        "Return the file of a checkpoint; it is named after what decides the result."
+        what = json.dumps([self.store.metadata, config, seed], sort_keys=True)
+        name = hashlib.sha256(what.encode()).hexdigest()[:24]
+        return checkpoint_folder(self.store.path) / f"{name}.pt"
 
     def _seconds_needed(self, config: dict) -> float:
         "Estimate how long a measurement takes, seconds."
