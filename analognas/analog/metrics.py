@@ -126,15 +126,19 @@ class Accuracy(Metric):
     def __init__(self, k: int = 1):
         self.k = check_number("k", k, low=1, integer=True)
         name = "accuracy" if k == 1 else f"top{k}"
-        super().__init__(self._hits, name, "%", True, _percent)
+        super().__init__(self._sums, name, "%", True, _percent)
 
-    def _hits(self, outputs: Tensor, targets: Tensor) -> tuple:
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        "Return whether each example is right, shape (N,)."
+        return self._among_largest(outputs, targets) & outputs.amax(1).isfinite()
+
+    def _sums(self, outputs: Tensor, targets: Tensor) -> tuple:
         "Return the number of hits, of examples, and of targets that are no class."
         _check_classes(self.name, outputs, targets)
         classes = outputs.shape[1]
         if 1 < classes <= self.k:
             raise ConfigError(f"{self.name} of {classes} classes is always 100 %: choose less.")
-        hits = self._among_largest(outputs, targets.long()) & outputs.amax(1).isfinite()
+        hits = self.hits(outputs, targets.long())
         return hits.sum(), len(targets), _outside(targets, classes).sum()
 
     def if_clean(self, n_bad: Tensor) -> Tensor:
@@ -151,6 +155,26 @@ class Accuracy(Metric):
         lower_index = torch.arange(outputs.shape[1], device=outputs.device) < targets.unsqueeze(1)
         before = (outputs > own) | ((outputs == own) & lower_index)
         return before.sum(1) < self.k
+
+
+class AccuracyByExample(Accuracy):
+    "The accuracy, and which examples were right."
+
+    def reset(self) -> None:
+        "Forget all batches."
+        super().reset()
+        self._right: list[Tensor] = []
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        "Return whether each example is right, and keep it."
+        right = super().hits(outputs, targets)
+        self._right.append(right)
+        return right
+
+    @property
+    def right(self) -> Tensor:
+        "Return whether each example was right since the last reset, shape (N,), on the CPU."
+        return torch.cat(self._right).cpu()
 
 # %% ../../nbs/analog/95_metrics.ipynb #d2ebb4f3
 def _errors(name: str, outputs: Tensor, targets: Tensor) -> Tensor:

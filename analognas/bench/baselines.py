@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from .analog import bench_network
-from .paired import paired_table, right_of_kept
+from .paired import paired_table, read_counts
 from analognas.core import (
     DRIFT_TIMES,
     ConfigError,
@@ -262,24 +262,23 @@ def bench_baselines(
         collector = Collector(networks, data, results, chip, protocol, device, keep=True)
         collector.run(bar.update)
     table = results_table(networks, results)
-    table.attrs["pairs"] = pair_networks(collector, protocol, progress).to_dict("records")
+    table.attrs["pairs"] = pair_networks(collector, protocol).to_dict("records")
     return table
 
 
 def pair_networks(
-    collector: Collector,  # with its store, in which networks are kept
+    collector: Collector,  # with its store, which keeps checkpoints
     protocol: Protocol,  # of the measurements
-    progress: bool = True,
 ) -> pd.DataFrame:  # from `paired_table`
-    """Compare the kept networks of a store example by example.
+    """Compare the networks of a store example by example.
 
-    A network that cannot be read again is left out, with a line in the log."""
+    One whose checkpoint cannot be used is left out, with a line in the log."""
     right = {}
-    rows = collector.store.rows()
-    for description, seed, result, _ in tqdm(rows, desc="pairing", disable=not progress):
+    for description, seed, result, _ in collector.store.rows():
         key = (description["limit"], description["name"], seed)
         try:
-            right[key] = right_of_kept(collector, description, seed, result["acc"])
+            kept = collector.checkpoint_path(description, seed)
+            right[key] = read_counts(kept, result["acc"])
         except ConfigError as e:
             which = f"{key[1]} of at most {key[0]:,} parameters, seed {seed}"
             logging.getLogger("analognas").warning("%s is not paired with others. %s", which, e)

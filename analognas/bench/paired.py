@@ -5,100 +5,42 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/bench/28_paired.ipynb #63884f0f
-import io
+# %% ../../nbs/bench/28_paired.ipynb #fa229434
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import t as student_t
-from torch import Tensor, nn
 
-from ..analog.measure import stream_drift
-from ..analog.metrics import Accuracy
-from ..core import ConfigError, spawn_seeds, write_atomic
-from ..training.collector import Collector
-from ..training.protocol import Checkpoint, train_and_measure
+from ..core import ConfigError
+from ..training.checkpoint import read_state
 
-# %% ../../nbs/bench/28_paired.ipynb #51275f0a
-class ByExample(Accuracy):
-    "Accuracy that remembers which examples were right; `right` has them since the last reset."
+# %% ../../nbs/bench/28_paired.ipynb #bae48253
+def read_counts(
+    path: Path,  # the checkpoint of a finished measurement
+    acc: Sequence[Sequence[float]],  # its accuracies, percent, shape (programmings, times)
+) -> np.ndarray:  # shape (times, N), whole numbers up to the number of programmings
+    """Read for each time and test example in how many programmings it was right.
 
-    right: list[Tensor]
-
-    def reset(self) -> None:
-        "Forget all batches."
-        super().reset()
-        self.right = []
-
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
-        "Add one batch."
-        super().update(outputs, targets)
-        right = self._among_largest(outputs, targets.long()) & outputs.amax(1).isfinite()
-        self.right.append(right.cpu())
-
-
-def count_right(
-    model: nn.Module,  # an analog network
-    data: tuple[Tensor, Tensor],  # test inputs, and class indices (N,)
-    times: Sequence[float],  # seconds since programming, ascending
-    n_rep: int,  # programmings, at most 65,535
-    seed: int,  # of all noise
-) -> np.ndarray:  # shape (times, N), whole numbers up to `n_rep`
-    "Count for each time and example in how many programmings it was right."
-    metric = ByExample()
-    times = list(times)
-    right = np.zeros((len(times), len(data[1])), np.uint16)
-    for _, t, _ in stream_drift(model, data, times, n_rep, seed, metric=metric):
-        right[times.index(t)] += torch.cat(metric.right).numpy()
-    return right
-
-# %% ../../nbs/bench/28_paired.ipynb #fff1e4af
-def right_of_kept(
-    collector: Collector,  # which measured the network
-    config: dict,  # the task's
-    seed: int,  # the task's
-    acc: Sequence[Sequence[float]],  # the accuracies measured then, percent, (programmings, times)
-) -> np.ndarray:  # as from `count_right`
-    """Count what a kept network gets right, in the programmings of its measurement.
-
-    Raises `ConfigError` if it was not kept, or does not give the accuracies that it gave then."""
-    kept = collector.checkpoint_path(config, seed)
-    counted = kept.with_suffix(".npy")
-    if counted.exists():
-        return np.load(counted, allow_pickle=False)
-    if not kept.exists():
-        raise ConfigError(f"The trained network is gone: {kept} does not exist.")
-    protocol = collector.protocol
-    model = train_and_measure(
-        collector.space,
-        config,
-        collector.data,
-        protocol,
-        collector.rpu_config,
-        seed,
-        progress=False,
-        device=collector.device,
-        checkpoint=Checkpoint(kept),
-    ).model
-    noise = spawn_seeds(seed, 4)[-1]  # of the readings, as in `train_and_measure`
-    right = count_right(model, collector.data.test, protocol.t_inference, protocol.n_rep, noise)
-    again = 100 * right.mean(1) / protocol.n_rep
-    then = np.mean(acc, 0)
-    if not np.allclose(again, then, atol=1e-3):
+    Raises `ConfigError` if the checkpoint was not kept, or is not of this measurement."""
+    if not path.exists():
+        raise ConfigError(f"The checkpoint {path} is gone.")
+    try:
+        right = read_state(path)["right"].numpy()
+    except Exception as e:  # torch raises many kinds for a damaged file
+        raise ConfigError(f"The checkpoint {path} cannot be read ({e!r}).") from e
+    counted = 100 * right.mean(1) / len(acc)
+    measured = np.mean(acc, 0)
+    if counted.shape != measured.shape or not np.allclose(counted, measured, atol=1e-3):
         raise ConfigError(
-            f"The network kept in {kept} has accuracies of {again.round(2).tolist()} % now, and "
-            f"had {then.round(2).tolist()} % when it was measured, on another machine or by "
-            "another version."
+            f"The checkpoint {path} counts {counted.round(2).tolist()} % of the examples as right, "
+            f"and {measured.round(2).tolist()} % were measured: an earlier version began it."
         )
-    buffer = io.BytesIO()
-    np.save(buffer, right, allow_pickle=False)
-    write_atomic(counted, buffer.getvalue())
     return right
 
-# %% ../../nbs/bench/28_paired.ipynb #1361edeb
+# %% ../../nbs/bench/28_paired.ipynb #949fce1d
 class Difference(NamedTuple):
     "Hold a difference of accuracies and its interval, percentage points."
 
@@ -135,7 +77,7 @@ def paired_difference(
     half = float(student_t.ppf((1 + level) / 2, degrees)) * variance**0.5
     return Difference(mean, mean - half, mean + half)
 
-# %% ../../nbs/bench/28_paired.ipynb #7a3d64da
+# %% ../../nbs/bench/28_paired.ipynb #7b57d8ae
 def paired_table(
     right: Mapping[tuple[int, str, int], np.ndarray],  # (limit, network, seed): counts (times, N)
     times: Sequence[float],

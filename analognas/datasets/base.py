@@ -39,7 +39,8 @@ from ..core.files import write_cache
 class Dataset:
     """Hold inputs and labels, split into training and test.
 
-    Wrong shapes, labels or values raise `ConfigError`."""
+    Wrong shapes, labels or values raise `ConfigError`. Inputs are held contiguous, whatever their
+    memory format was: equal inputs get equal noise."""
 
     info: DatasetInfo  # name, input shape, number of classes
     x_train: Tensor  # (N, channels, height, width), float
@@ -55,6 +56,8 @@ class Dataset:
     def __post_init__(self):
         self._check_split("train", *self.train)
         self._check_split("test", *self.test)
+        for name in ("x_train", "x_test"):
+            object.__setattr__(self, name, getattr(self, name).contiguous())
         if self.groups is not None and self.groups.shape != self.y_train.shape:
             raise ConfigError(
                 f"{self.info.name}: groups must have one number for each of the "
@@ -105,8 +108,9 @@ def standardised(
     groups: np.ndarray | None = None,
 ) -> Dataset:
     "Return a `Dataset` whose channels are scaled by the statistics of the training set."
-    x_train = torch.from_numpy(train[0]).float()
-    x_test = torch.from_numpy(test[0]).float()
+    # sums over pixels depend in the last bit on their order in memory
+    x_train = torch.from_numpy(train[0]).contiguous().float()
+    x_test = torch.from_numpy(test[0]).contiguous().float()
     mean = x_train.mean((0, 2, 3), keepdim=True)
     std = x_train.std((0, 2, 3), keepdim=True).clamp(min=1e-6)
     return Dataset(

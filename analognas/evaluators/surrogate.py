@@ -20,6 +20,7 @@ import pandas as pd
 
 from analognas.core import (
     ConfigError,
+    DatasetInfo,
     FileFormatError,
     check_choice,
     read_json,
@@ -163,6 +164,11 @@ def _checked_labels(labels: LabelSet) -> LabelSet:
     return labels.take(range(len(labels)))
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #8dd9e3ba
+def _shape_text(info: DatasetInfo) -> str:
+    "Return a dataset's name and shape as text."
+    return f"{info.name} in {info.classes} classes, inputs {info.input_dim},"
+
+
 class SurrogateEvaluator(Evaluator):
     """Predict 1-day accuracy, AVM and 1-day standard deviation by a `RankModel`.
 
@@ -365,14 +371,20 @@ class SurrogateEvaluator(Evaluator):
         self._ignore(idle)
         if space.info != self._fitted.info and space.dataset not in self._warned:
             self._warned.add(space.dataset)  # a search binds several times
-            self._warn_of_dataset(space.dataset)
+            self._warn_of_dataset(space.info)
 
-    def _warn_of_dataset(self, dataset: str) -> None:
+    def _warn_of_dataset(self, info: DatasetInfo) -> None:
         "Warn that predictions for a dataset come from labels of another one."
+        dataset = info.name
+        asked = dataset
+        fitted = self._fitted.dataset
+        if asked == fitted:  # one dataset in two shapes
+            asked = _shape_text(info)
+            fitted = _shape_text(self._fitted.info)
         warnings.warn(
-            f"No evaluator has been fitted for {dataset} yet: borrowing the one fitted on "
-            f"{self.about['rows']} labels measured on {self._fitted.dataset}. Its ranking is a "
-            f"guess here and its percentages are those of {self._fitted.dataset}. To measure "
+            f"No evaluator has been fitted for {asked} yet: borrowing the one fitted on "
+            f"{self.about['rows']} labels measured on {fitted}. Its ranking is a "
+            f"guess here and its percentages are those of {fitted}. To measure "
             f"labels of {dataset} and learn from them: analognas collect {dataset} --root FOLDER "
             f"--export labels/{dataset}, then {type(self).__name__}()"
             f".fit(load_label_set({dataset!r}, 'labels'), space).",

@@ -36,6 +36,17 @@ def _check_state(state: dict) -> None:
         raise ValueError("its epoch is no whole number")
     if not isinstance(state["seconds"], float) or not isinstance(state["acc"], list):
         raise ValueError("its seconds or its accuracies are of the wrong kind")
+    if not isinstance(state.get("right", torch.zeros(0)), torch.Tensor):
+        raise ValueError("its counts of right examples are of the wrong kind")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    "Read a checkpoint's file. Raises an error of some kind for a damaged one."
+    raw = read_bounded(path, MAX_CHECKPOINT)
+    check_stored(raw, str(path))
+    state = torch.load(io.BytesIO(raw), weights_only=True, map_location="cpu")
+    _check_state(state)
+    return state
 
 # %% ../../nbs/training/15_checkpoint.ipynb #b18c839e
 class Checkpoint:
@@ -62,11 +73,8 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return
         try:
-            raw = read_bounded(self.path, MAX_CHECKPOINT)
-            check_stored(raw, str(self.path))
-            state = torch.load(io.BytesIO(raw), weights_only=True, map_location="cpu")
+            state = read_state(self.path)
             held = state["about"]
-            _check_state(state)
         except Exception as e:  # noqa: BLE001 - torch raises many kinds for a damaged file
             logging.getLogger("analognas").warning(
                 "The checkpoint %s cannot be read (%r): this measurement starts over.", self.path, e

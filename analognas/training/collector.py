@@ -122,7 +122,7 @@ class Collector:
     epochs: int = 0  # finished so far
     parent: int | None = None  # the process that waits for this one; without it, it ends
     max_macs: float = float("inf")  # the smallest network that could not be ended in time
-    keep: bool = False  # keep trained networks, as the checkpoints of finished measurements?
+    keep: bool = False  # keep the checkpoints of finished measurements, with the networks?
 
     def __post_init__(self):
         if not varies_data(self.space):

@@ -405,18 +405,24 @@ class _Run:
         return "analog" not in self.placement.kinds(layer_names(model)).values()
 
     def _read(self, analog: nn.Module, seed: int) -> DriftRecord:
-        "Measure the drift, repeat by repeat, without those that a killed process had measured."
+        """Measure the drift, repeat by repeat, without those that a killed process had measured.
+
+        Counts in how many repeats each test example is right."""
         from analognas.analog.measure import accuracy, stream_drift
+        from analognas.analog.metrics import AccuracyByExample
 
         times = self.protocol.t_inference
         if self._is_digital(analog):
             value = accuracy(analog, *self.data.test)
             return DriftRecord(times, np.full((self.protocol.n_rep, len(times)), value))
         rows = [list(row) for row in self.kept.state["acc"]]
+        right = self.kept.state.get("right", torch.zeros(len(times), 1, dtype=torch.int32))
+        metric = AccuracyByExample()
         stream = stream_drift(
-            analog, self.data.test, times, self.protocol.n_rep, seed, first=len(rows)
+            analog, self.data.test, times, self.protocol.n_rep, seed, first=len(rows), metric=metric
         )
         row: list[float] = []
+        hits: list[Tensor] = []
         with tqdm(
             total=self.protocol.n_rep * len(times),
             initial=len(rows) * len(times),
@@ -427,11 +433,14 @@ class _Run:
         ) as bar:
             for _, _, value in stream:
                 row.append(value)
+                hits.append(metric.right)
                 bar.update()
                 if len(row) == len(times):
                     rows.append(row)
+                    right = right + torch.stack(hits)
+                    self.kept.write(acc=rows, right=right)
                     row = []
-                    self.kept.write(acc=rows)
+                    hits = []
         return DriftRecord(times, np.array(rows))
 
 # %% ../../nbs/training/20_protocol.ipynb #2d470605

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from torch import nn
 
-from analognas.analog.metrics import METRICS, Metric, as_metric
+from analognas.analog.metrics import METRICS, AccuracyByExample, Metric, as_metric
 from analognas.core import ConfigError
 
 IGNORED = -100  # torch.nn.CrossEntropyLoss's ignore_index unless it is told otherwise
@@ -121,6 +121,23 @@ def test_an_example_whose_largest_output_is_not_finite_is_wrong(metric, bad):
     outputs = torch.eye(3)
     outputs[0, 0] = bad  # argmax takes it, and 0 is the label
     assert measured(metric, outputs, torch.arange(3)) == pytest.approx(200 / 3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_examples_that_are_right_are_remembered_in_their_order(seed):
+    generator = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(30, 4, generator=generator)
+    outputs[outputs > 1.5] = math.inf
+    targets = torch.randint(4, (30,), generator=generator)
+    metric = AccuracyByExample()
+    for _ in range(2):  # the second time what was before is forgotten
+        metric.reset()
+        for batch in torch.arange(30).split(7):
+            metric.update(outputs[batch], targets[batch])
+    rows = zip(outputs.tolist(), targets.tolist(), strict=True)
+    expected = [max(row) < math.inf and row.index(max(row)) == wanted for row, wanted in rows]
+    assert metric.right.tolist() == expected
+    assert metric.compute() == pytest.approx(100 * sum(expected) / 30)
 
 
 def test_minus_infinity_rules_a_class_out():

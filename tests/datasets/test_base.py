@@ -109,6 +109,24 @@ def test_visual_wake_words_from_an_image_folder(tmp_path):
     assert data.y_test.tolist() == [0, 0, 1, 1]
 
 
+def test_read_from_the_cache_or_from_pictures_data_are_equal_to_the_last_bit(tmp_path):
+    "In memory, too: the output noise of a chip goes by an element's place there."
+    root = pictures(tmp_path / "a")
+    fresh = load_vww(root, INFO)
+    cached = load_vww(root, INFO)
+    for one, other in zip((*fresh.train, *fresh.test), (*cached.train, *cached.test), strict=True):
+        assert torch.equal(one, other) and one.stride() == other.stride()
+        assert one.is_contiguous()
+
+
+def test_inputs_in_another_memory_format_are_the_same_data(tmp_path):
+    data = load_vww(pictures(tmp_path / "a"), INFO)
+    moved = data.x_test.to(memory_format=torch.channels_last)
+    other = replace(data, x_test=moved).x_test
+    assert not moved.is_contiguous() and other.is_contiguous()
+    assert torch.equal(other, data.x_test)
+
+
 def test_the_same_files_in_another_folder_are_the_same_data(tmp_path):
     first = load_vww(pictures(tmp_path / "a"), INFO)
     shutil.copytree(tmp_path / "a", tmp_path / "b")

@@ -15,7 +15,7 @@ import xgboost as xgb
 from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
-from analognas.core import ConfigError, FileFormatError
+from analognas.core import ConfigError, DatasetInfo, FileFormatError
 from analognas.evaluators.base_evaluator import IgnoredHyperparameterWarning
 from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.surrogate import DatasetMismatchWarning
@@ -204,6 +204,16 @@ def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
         fitted.bind(ConfigSpace("VWW"))
     with pytest.warns(DatasetMismatchWarning, match="No evaluator has been fitted for CIFAR-10"):
         copy.copy(fitted).bind(ConfigSpace())
+
+
+def test_one_dataset_in_two_shapes_is_told_apart(fitted):
+    small = DatasetInfo("digits", (1, 4, 4), 10)
+    mine, theirs = (f"digits in 10 classes, inputs {shape}," for shape in ((1, 4, 4), (1, 8, 8)))
+    with pytest.warns(DatasetMismatchWarning) as warned:
+        copy.copy(fitted).bind(ConfigSpace(small))
+    text = str(warned[0].message)
+    assert f"fitted for {mine} yet" in text and f"labels measured on {theirs}" in text
+    assert "analognas collect digits " in text
 
 
 def test_what_is_saved_is_what_is_loaded(fitted, folder):

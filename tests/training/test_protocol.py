@@ -387,6 +387,23 @@ def test_a_checkpoint_of_another_measurement_is_refused(data, tmp_path):
         measured(make, data, protocol=TINY, seed=4, progress=False, checkpoint=Checkpoint(path))
 
 
+@pytest.mark.parametrize("repeats", [0, 1, 2])
+def test_examples_are_counted_in_every_repeat_once(data, tmp_path, repeats):
+    "Also when the process was killed after the first or the second of them."
+    path = tmp_path / "c.pt"
+    options = {"protocol": replace(TINY, n_rep=3), "seed": 3, "progress": False}
+    if repeats:
+        kill = killed_after(STEPS - TINY.n_rep + repeats)
+        with pytest.raises(Killed):
+            measured(make, data, **options, checkpoint=Checkpoint(path, kill))
+        assert len(torch.load(path, weights_only=True)["acc"]) == repeats
+    found = measured(make, data, **options, checkpoint=Checkpoint(path))
+    right = torch.load(path, weights_only=True)["right"]
+    assert right.shape == (len(TINY.t_inference), len(data.y_test))
+    assert right.min() >= 0 and right.max() == 3
+    assert 100 * right.double().mean(1).numpy() / 3 == pytest.approx(found.drift.acc.mean(0))
+
+
 @pytest.mark.parametrize(
     "damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"no archive", lambda raw: b""]
 )

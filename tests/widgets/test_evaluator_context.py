@@ -8,7 +8,6 @@ from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.testing import FunctionEvaluator
-from analognas.training.labels import LabelSet, load_label_set
 from analognas.widgets.evaluator_context import N_REFERENCE, estimate, find_context
 
 SPACE = ConfigSpace("digits")
@@ -74,9 +73,9 @@ def test_a_published_table_is_named_without_a_training():
     ],
 )
 def test_labels_of_ones_own_may_say_anything_of_their_training(metadata):
-    labels = load_label_set("digits").take(range(60))
-    own = LabelSet("mine", labels.table, labels.hyperparameters, metadata)
-    evaluator = XGBoostEvaluator().fit(own, ConfigSpace("digits"))
+    evaluator = XGBoostEvaluator()
+    evaluator.bind(SPACE)
+    evaluator.about = evaluator.about | {"facts": metadata, "rows": 60}
     assert find_context(SPACE, evaluator).source == "Predicted from 60 labels measured on digits."
 
 
