@@ -236,7 +236,8 @@ def protocol_of_plan(
 def bench_baselines(
     data: Dataset,  # what to train and test on
     evaluator: Evaluator,  # whose winners are to be tested
-    store: str | Path,  # made if it is not there, continued if it is
+    # made if it is not there, continued if it is; trained networks are kept in a folder beside it
+    store: str | Path,
     protocol: Protocol = BASELINE_PROTOCOL,  # the same for all
     limits: Sequence[int] | None = None,  # parameters; None: those in `OPPONENTS`
     seeds: Sequence[int] = (0,),  # each network is trained once with each
@@ -343,7 +344,7 @@ def limit_figures(
     return found
 
 # %% ../../nbs/bench/30_baselines.ipynb #5a1fe9b2
-SHIPPED = ("CIFAR-10", "KWS", "VWW")  # comparisons in the package
+SHIPPED = ("CIFAR-10", "CIFAR-10-cpu", "KWS", "VWW")  # comparisons in the package
 
 
 def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
@@ -353,9 +354,9 @@ def save_baselines(table: pd.DataFrame, path: str | Path, **facts) -> Path:
 
 
 def load_baselines(
-    # written by `save_baselines`; None: the comparison of that dataset in the package
+    # written by `save_baselines`; None: a comparison in the package
     path: str | Path | None = None,
-    dataset: str = "CIFAR-10",
+    dataset: str = "CIFAR-10",  # which one: of a dataset, or of a dataset and a plan
 ) -> pd.DataFrame:  # as `bench_baselines` returns it; `attrs` has the other facts
     """Read a comparison.
 
