@@ -231,7 +231,7 @@ BENCH_MINUTES = "all takes about a quarter of an hour on two idle cores, half of
 
 
 def _add_trainings(bench) -> None:
-    "Add what the benches take that train, or keep their results."
+    "Add what is trained on which data, and where."
     bench.add_argument(
         "--dataset", default="CIFAR-10", help="baselines, winners: what to train and test on"
     )
@@ -254,6 +254,10 @@ def _add_trainings(bench) -> None:
         action="store_true",
         help="mapping, with --root: repeat the hardware-aware training, too",
     )
+
+
+def _add_extent(bench) -> None:
+    "Add how much is measured, and where the results are kept."
     bench.add_argument(
         "--store",
         type=Path,
@@ -292,6 +296,7 @@ def add_bench(subparsers) -> None:
         "file exists, run only the benches that it lacks",
     )
     _add_trainings(bench)
+    _add_extent(bench)
     bench.set_defaults(call=run_bench)
 
 # %% ../nbs/40_cli.ipynb #c0ede4d9
