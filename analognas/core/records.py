@@ -171,6 +171,11 @@ class DatasetInfo:
             ),
         )
 
+    @property
+    def shape_text(self) -> str:
+        "Return name, classes and shape of inputs as text."
+        return f"{self.name} in {self.classes} classes, inputs {self.input_dim}"
+
 
 DATASETS = {
     d.name: d

@@ -30,6 +30,15 @@ def out_of_range(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     return ((low - 1e-9 > X) | (high + 1e-9 < X)).any(axis=1)
 
 
+def joined_ranges(
+    first: Mapping[str, Sequence[float]],  # lowest and highest value of each feature
+    second: Mapping[str, Sequence[float]],  # of the same features
+) -> dict[str, list[float]]:
+    "Return the ranges that hold both."
+    pairs = {name: (*first[name], *second[name]) for name in first}
+    return {name: [min(ends), max(ends)] for name, ends in pairs.items()}
+
+
 def sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> np.ndarray:
     "Return features of n random architectures, shape (n, d), if possible within the ranges of X."
     if not n:

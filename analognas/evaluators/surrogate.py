@@ -164,11 +164,6 @@ def _checked_labels(labels: LabelSet) -> LabelSet:
     return labels.take(range(len(labels)))
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #8dd9e3ba
-def _shape_text(info: DatasetInfo) -> str:
-    "Return a dataset's name and shape as text."
-    return f"{info.name} in {info.classes} classes, inputs {info.input_dim},"
-
-
 class SurrogateEvaluator(Evaluator):
     """Predict 1-day accuracy, AVM and 1-day standard deviation by a `RankModel`.
 
@@ -294,30 +289,36 @@ class SurrogateEvaluator(Evaluator):
         more: LabelSet,  # further measured architectures of the same space
         labels: LabelSet | None = None,  # None: those that this evaluator was fitted to
         low_fidelity: Sequence[LabelSet] | None = None,  # None: those of this evaluator
+        # was `more` measured more thoroughly? This evaluator's labels are then of lower fidelity
+        higher_fidelity: bool = False,
     ) -> Self:
         """Return a new evaluator, fitted to the labels of this one and to further ones.
 
         Seed and settings are the same. Measured columns beside the targets are used only where
         `more` has them, too. Weights do not hold labels: an evaluator that was loaded needs
         them, or raises `ConfigError`."""
-        labels = labels or self._labels
-        low = self._low_fidelity if low_fidelity is None else low_fidelity
-        if labels is None or len(low) < len(self.about.get("low_fidelity", ())):
-            raise ConfigError(
-                f"This {type(self).__name__} was loaded, and weights do not hold labels: "
-                "refit(more, labels=load_label_set(...)), and low_fidelity=[...] if it had such."
-            )
-        if more.hyperparameters != labels.hyperparameters:
-            raise ConfigError(
-                f"Label set {more.name!r} describes architectures by {more.hyperparameters}; the "
-                f"evaluator was fitted on {labels.hyperparameters}."
-            )
+        labels, low = self.labels_to_refit(labels, low_fidelity)
+        fitted_to = labels.with_rows_of(more)
+        if higher_fidelity:
+            fitted_to = more
+            low = (labels, *low)
         tunable = self.learner.tunable
         chosen = {n: v for n, v in self.about["settings"].items() if n in tunable}
-        table = pd.concat([labels.table, more.table], ignore_index=True)
-        both = LabelSet(labels.name, table, labels.hyperparameters, labels.metadata)
         seed = self.about["seed"]
-        return type(self)().fit(both, self._fitted, None, None, seed, chosen, low)
+        return type(self)().fit(fitted_to, self._fitted, None, None, seed, chosen, low)
+
+    def labels_to_refit(
+        self, labels: LabelSet | None = None, low_fidelity: Sequence[LabelSet] | None = None
+    ) -> tuple[LabelSet, tuple[LabelSet, ...]]:
+        "Return what `refit` uses of its arguments and of this evaluator, or raise `ConfigError`."
+        labels = labels or self._labels
+        low = tuple(self._low_fidelity if low_fidelity is None else low_fidelity)
+        if labels is None or len(low) < len(self.about.get("low_fidelity", ())):
+            raise ConfigError(
+                f"This {type(self).__name__} was loaded, and weights do not hold labels: pass "
+                "labels=load_label_set(...), and low_fidelity=[...] if it had such."
+            )
+        return labels, low
 
     def _describe(
         self, labels: LabelSet, space: ConfigSpace, names: list[str], X: np.ndarray, seed: int
@@ -379,8 +380,8 @@ class SurrogateEvaluator(Evaluator):
         asked = dataset
         fitted = self._fitted.dataset
         if asked == fitted:  # one dataset in two shapes
-            asked = _shape_text(info)
-            fitted = _shape_text(self._fitted.info)
+            asked = f"{info.shape_text},"
+            fitted = f"{self._fitted.info.shape_text},"
         warnings.warn(
             f"No evaluator has been fitted for {asked} yet: borrowing the one fitted on "
             f"{self.about['rows']} labels measured on {fitted}. Its ranking is a "

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/search_algorithms/148_measured_search.ipynb #c993eafc
 import copy
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,10 @@ import pandas as pd
 
 from ..core import ConfigError, InfeasibleError
 from ..evaluators.base_evaluator import Evaluator
-from ..evaluators.surrogate import SurrogateEvaluator
+from ..evaluators.feature_ranges import joined_ranges
+from ..evaluators.low_fidelity import LowFidelity
+from ..evaluators.rank_model import ConfiguredRegressor
+from ..evaluators.surrogate import MIN_ROWS, SurrogateEvaluator
 from analognas.search_algorithms.base import (
     AskTellSearch,
     BudgetedOptimizer,
@@ -23,6 +27,7 @@ from analognas.search_algorithms.base import (
     check_count,
 )
 from .history import History, Trial
+from .random_search import RandomSearch
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
 from ..training.labels import TARGETS, LabelSet
@@ -39,6 +44,19 @@ def search_once(
     return [trial for trial in search.history.ranked() if trial.feasible]
 
 
+def new_networks(
+    trials: Sequence[Trial], known: set[str], n: int, space: ConfigSpace
+) -> list[Trial]:
+    "Return the first `n` trials of networks that are not known, and add these to `known`."
+    chosen: list[Trial] = []
+    for trial in trials:
+        network = space.evaluation_id(trial.config)
+        if len(chosen) < n and network not in known:
+            known.add(network)
+            chosen.append(trial)
+    return chosen
+
+
 def labels_of_trials(trials: Sequence[Trial], names: list[str]) -> LabelSet:
     "Return measured trials as labels; `names` are the hyperparameters that the labels have."
     rows = []
@@ -47,12 +65,42 @@ def labels_of_trials(trials: Sequence[Trial], names: list[str]) -> LabelSet:
         rows.append(only(trial.config, names) | measured)
     return LabelSet("measured in the search", pd.DataFrame(rows), names)
 
+
+def name_and_rows(labels: LabelSet) -> dict:
+    "Return what names a label set, as plain data."
+    return {"label_set": labels.name, "rows": len(labels)}
+
+
+COMPARED = ("epochs", "hwa_epochs", "max_train", "resolution")  # of two trainings
+
+
+def warn_of_fidelity(truth: Evaluator, labels: LabelSet) -> None:
+    "Warn if labels are known to come from another training than that of `truth`."
+    plan = labels.metadata.get("plan")
+    of_labels = (plan if isinstance(plan, dict) else labels.metadata).get("protocol")
+    own = getattr(truth, "protocol", None)
+    if own is None or not isinstance(of_labels, dict):
+        return
+    odd = [k for k in COMPARED if k in of_labels and of_labels[k] != getattr(own, k)]
+    if odd:
+        text = ", ".join(f"{k} {of_labels[k]} there and {getattr(own, k)} here" for k in odd)
+        warnings.warn(
+            f"Label set {labels.name!r} was not measured as `truth` measures ({text}), so one "
+            "surrogate mixes both. Pass it as low_fidelity=[...].",
+            stacklevel=4,
+        )
+
 # %% ../../nbs/search_algorithms/148_measured_search.ipynb #78f2c04e
+RANDOM_DRAWS = 64  # architectures of which random ones are chosen
+
+
 class MeasuredSearch(BudgetedOptimizer):
     """Measure the best predicted architectures, fit the surrogate again, and search again.
 
-    Raises `ConfigError` for a search without a surrogate, or with one whose labels are not known:
-    fit it, or pass the labels that it was fitted to, which should be measured as by `truth`."""
+    Where all labels are of lower fidelity, half of the first ten measurements are of random
+    architectures, and from then on the surrogate is fitted to measurements, with the help of the
+    labels. Raises `ConfigError` for a search without a surrogate, or with one whose labels are not
+    known, and warns of labels that `truth` would measure otherwise."""
 
     def __init__(
         self,
@@ -60,7 +108,10 @@ class MeasuredSearch(BudgetedOptimizer):
         search: Optimizer,  # on a surrogate; its limits and its score are those of the measurements
         nb_evaluations: int = 20,  # how many architectures to measure
         batch_size: int = 5,  # measured between two fits
-        labels: LabelSet | None = None,  # that the surrogate was fitted to; None: it has them
+        # that the surrogate was fitted to, measured as `truth` measures; None: it has them, or all
+        # its labels are in `low_fidelity`
+        labels: LabelSet | None = None,
+        low_fidelity: Sequence[LabelSet] = (),  # labels of its surrogate that were measured cheaply
     ):
         if not isinstance(search, Optimizer) or not isinstance(
             search.surrogate, SurrogateEvaluator
@@ -73,12 +124,20 @@ class MeasuredSearch(BudgetedOptimizer):
         super().__init__(truth, nb_evaluations, constraints=search.constraints, k_std=search.k_std)
         self.batch_size = check_count("batch_size", batch_size)
         self.search = search
+        self.low_fidelity = tuple(low_fidelity)
+        self.raises_fidelity = bool(low_fidelity) and labels is None
         known = search.surrogate.labels if labels is None else labels
+        if self.raises_fidelity:
+            known, *rest = self.low_fidelity
+            self.low_fidelity = tuple(rest)
         if known is None:
             raise ConfigError(
                 "The surrogate was loaded, and weights do not hold labels: pass the label set that "
-                "it was fitted to, labels=load_label_set(...)."
+                "it was fitted to, labels=load_label_set(...), or low_fidelity=[...] if `truth` "
+                "measures more thoroughly."
             )
+        if not self.raises_fidelity:
+            warn_of_fidelity(truth, known)
         self.labels: LabelSet = known
 
     @property
@@ -87,54 +146,93 @@ class MeasuredSearch(BudgetedOptimizer):
         return f"{self.search.label} with measurements"
 
     def settings(self) -> dict:
-        "Return the constructor's arguments as plain data; of the labels, name and rows."
+        "Return the constructor's arguments as plain data; of label sets, names and rows."
         values = super().settings() | {
             "search": {"optimizer": type(self.search).__name__, **self.search.settings()},
             "surrogate": type(self.search.surrogate).__name__,
-            "labels": {"label_set": self.labels.name, "rows": len(self.labels)},
+            "labels": name_and_rows(self.labels),
         }
         values.pop("truth")
+        values.pop("low_fidelity")
+        if self.raises_fidelity:
+            values["labels"]["higher_fidelity"] = True
+        if self.low_fidelity:
+            values["low_fidelity"] = [name_and_rows(cheap) for cheap in self.low_fidelity]
         return values
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposals:
         "Yield the best predicted configs, then those of the surrogate that knows them."
-        surrogate = self.search.surrogate
-        assert isinstance(surrogate, SurrogateEvaluator)  # for type checkers
+        surrogate = self._surrogate()
         surrogate.bind(history.space)  # pretrained weights are loaded
-        fitted = surrogate
+        self._check_labels(history.space)
         while self.remaining(history) > 0:
-            measured = [t for t in history.trials.values() if t.error is None]
-            if measured:
-                names = self.labels.hyperparameters
-                fitted = surrogate.refit(labels_of_trials(measured, names), self.labels)
-            seed = int(rng.integers(2**31))
-            batch = self._best_predicted(history, fitted, seed)
+            batch = self._choose(history, int(rng.integers(2**31)))
             if not batch:
                 return
             history.predicted |= {trial.key: trial.prediction for trial in batch}
             yield [trial.config for trial in batch]
 
+    def _surrogate(self) -> SurrogateEvaluator:
+        surrogate = self.search.surrogate
+        assert isinstance(surrogate, SurrogateEvaluator)  # for type checkers
+        return surrogate
+
+    def _check_labels(self, space: ConfigSpace) -> None:
+        "Raise `ConfigError`, before anything is measured, if the surrogate cannot be fitted again."
+        labels, cheap = self._surrogate().labels_to_refit(self.labels, self._cheap)
+        if self.raises_fidelity:
+            cheap = (labels, *cheap)
+        low = LowFidelity.of(space, cheap) if cheap else None
+        ConfiguredRegressor(self._surrogate().learner, low=low)
+
+    @property
+    def _cheap(self) -> tuple[LabelSet, ...] | None:
+        "Return the `low_fidelity` argument for `refit`: None means the surrogate's own."
+        return self.low_fidelity or None
+
+    def _choose(self, history: History, seed: int) -> list[Trial]:
+        "Return what to measure next, each predicted, of networks that were not measured yet."
+        space = history.space
+        wanted = min(self.batch_size, self.remaining(history))
+        known = {space.evaluation_id(trial.config) for trial in history.trials.values()}
+        measured = [t for t in history.trials.values() if t.error is None]
+        if self.raises_fidelity and len(measured) < MIN_ROWS:
+            best = self._best_predicted(history, self._surrogate(), seed)
+            chosen = new_networks(best, known, wanted // 2, space)
+            random = self._random(space, seed)
+            return chosen + new_networks(random, known, wanted - len(chosen), space)
+        fitted = self._refitted(measured) if measured else self._surrogate()
+        return new_networks(self._best_predicted(history, fitted, seed), known, wanted, space)
+
+    def _refitted(self, measured: Sequence[Trial]) -> SurrogateEvaluator:
+        "Return a surrogate that knows the measurements."
+        surrogate = self._surrogate()
+        more = labels_of_trials(measured, self.labels.hyperparameters)
+        higher = self.raises_fidelity
+        fitted = surrogate.refit(more, self.labels, self._cheap, higher_fidelity=higher)
+        if higher:  # what is chosen is going to be measured: the cheap labels' range is enough
+            ranges = joined_ranges(surrogate.about["features"], fitted.about["features"])
+            fitted.about["features"] = ranges
+        return fitted
+
     def _best_predicted(
         self, history: History, surrogate: SurrogateEvaluator, seed: int
     ) -> list[Trial]:
-        "Return the best predicted architectures, of networks that were not measured yet."
+        "Search on a surrogate; return the feasible trials, the best predicted first."
         optimizer = copy.copy(self.search)
         optimizer.surrogate = surrogate
-        space = history.space
-        known = {space.evaluation_id(trial.config) for trial in history.trials.values()}
-        wanted = min(self.batch_size, self.remaining(history))
-        chosen: list[Trial] = []
         try:
-            trials = search_once(optimizer, surrogate, space, seed)
+            return search_once(optimizer, surrogate, history.space, seed)
         except InfeasibleError:
             if not history.trials:
                 raise
             return []
-        for trial in trials:
-            network = space.evaluation_id(trial.config)
-            if network not in known:
-                known.add(network)
-                chosen.append(trial)
-            if len(chosen) == wanted:
-                break
-        return chosen
+
+    def _random(self, space: ConfigSpace, seed: int) -> list[Trial]:
+        "Return random architectures that are predicted to be feasible, in random order."
+        surrogate = self._surrogate()
+        options = {"constraints": self.constraints, "k_std": self.k_std}
+        search = RandomSearch(surrogate, RANDOM_DRAWS, **options)
+        trials = search_once(search, surrogate, space, seed)
+        order = np.random.default_rng(seed).permutation(len(trials))
+        return [trials[k] for k in order]

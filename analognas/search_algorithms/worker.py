@@ -7,7 +7,7 @@ __all__ = ['Worker']
 
 # %% ../../nbs/search_algorithms/150_worker.ipynb #a530febe
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Self
@@ -111,13 +111,15 @@ class Worker:
         truth: Evaluator | None = None,
         measurements: int = 20,  # with `truth`: how many, in each run
         batch_size: int = 5,  # with `truth`: measured between two fits of the surrogate
-        labels: LabelSet | None = None,  # that a loaded surrogate was fitted to
+        labels: LabelSet | None = None,  # of a loaded surrogate, measured as `truth` measures
+        low_fidelity: Sequence[LabelSet] = (),  # its labels that were measured more cheaply
     ):
         self.config_space = ConfigSpace() if cs is None else cs
         _check_kinds(self.config_space, executor)
         self.optimizer = make_optimizer(optimizer, evaluator)
         if truth is not None:
-            self.optimizer = MeasuredSearch(truth, self.optimizer, measurements, batch_size, labels)
+            options = (measurements, batch_size, labels, low_fidelity)
+            self.optimizer = MeasuredSearch(truth, self.optimizer, *options)
         self.runs = check_count("runs", runs)
         check_budget(self.optimizer, self.runs)
         self.seed = check_count("seed", seed, low=0, high=MAX_SEED)

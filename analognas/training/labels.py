@@ -99,6 +99,18 @@ class LabelSet:
         table = self.table.iloc[list(rows)].reset_index(drop=True)
         return LabelSet(self.name, table, self.hyperparameters, self.metadata)
 
+    def with_rows_of(self, more: "LabelSet") -> "LabelSet":
+        """Return this set with the rows of another one after its own.
+
+        Raises `ConfigError` if that one describes architectures by other hyperparameters."""
+        if more.hyperparameters != self.hyperparameters:
+            raise ConfigError(
+                f"Label set {more.name!r} describes architectures by {more.hyperparameters}; label "
+                f"set {self.name!r} by {self.hyperparameters}."
+            )
+        table = pd.concat([self.table, more.table], ignore_index=True)
+        return LabelSet(self.name, table, self.hyperparameters, self.metadata)
+
     def _repeats_a_target(self, values: np.ndarray) -> bool:
         "Return whether a column is one of the targets, but for rounding."
         return any(np.allclose(values, target, rtol=1e-4) for target in self.labels.T)
