@@ -91,7 +91,7 @@ def warn_of_fidelity(truth: Evaluator, labels: LabelSet) -> None:
         )
 
 # %% ../../nbs/search_algorithms/148_measured_search.ipynb #78f2c04e
-RANDOM_DRAWS = 64  # architectures of which random ones are chosen
+RANDOM_DRAWS = 500  # so many are drawn; few may be within the range of the labels
 
 
 class MeasuredSearch(BudgetedOptimizer):

@@ -1,6 +1,7 @@
 """A budget of measurements: what is measured, when the surrogate is fitted again, what a kill leaves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ import pytest
 from analognas.core import ConfigError
 from analognas.evaluators import rank_model
 from analognas.evaluators.base_evaluator import Evaluator, ParamsEvaluator
+from analognas.evaluators.measured import FAST_PROTOCOL
+from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.measured_search import MeasuredSearch
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.nasbench201 import NASBench201Space
+from analognas.training.labels import LabelSet
 
 SPACE = NASBench201Space()
 FAST = {"teachers": ["boosted_trees"], "boosted_rounds": 15, "unlabeled": 200}
@@ -162,3 +166,116 @@ def test_a_search_without_a_surrogate_or_its_labels_is_refused(surrogate, tmp_pa
     MeasuredSearch(Counting(), EAOptimizer(loaded), labels=surrogate.labels)
     with pytest.raises(ConfigError, match="batch_size"):
         MeasuredSearch(Counting(), EAOptimizer(surrogate), batch_size=0)
+
+
+# ---------------------------------------------------------------- labels of lower fidelity
+@pytest.fixture(scope="module")
+def upside_down():
+    "Cheap labels that rank accuracy the wrong way round, in another range."
+    table = nasbench201_labels().take(range(0, 1000, 5))
+    wrong = table.table.assign(acc_1d=60 - table.table.acc_1d / 2)[
+        [*table.hyperparameters, "acc_1d", "avm", "std_1d"]
+    ]
+    return LabelSet("cheap", wrong, table.hyperparameters)
+
+
+def dearer(path, cheap, truth, **arguments):
+    search = EAOptimizer(XGBoostEvaluator().fit(cheap, SPACE, settings=FAST), 2, 60)
+    return Worker(
+        SPACE, search, truth=truth, measurements=16, batch_size=4, run_dir=path, seed=5, runs=1,
+        progress=False, baseline=False, **{"low_fidelity": [cheap]} | arguments,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def raised(tmp_path_factory, fewer_trees, upside_down):
+    done = dearer(tmp_path_factory.mktemp("raised") / "r", upside_down, Counting())
+    done.search()
+    return done, done.results[0].history
+
+
+def test_half_of_the_start_is_random_and_the_rest_the_best_of_the_cheap_labels(raised, upside_down):
+    history = raised[1]
+    configs = history[SPACE.get_hyperparameters()].to_dict("records")
+    cheap = XGBoostEvaluator().fit(upside_down, SPACE, settings=FAST)
+    predicted = cheap.query_pop(configs[:12]).acc_1d
+    assert np.allclose(predicted, history.predicted_acc_1d[:12])
+    best, random = (predicted.reshape(3, 2, 2)[:, k].ravel() for k in (0, 1))
+    assert min(best) > np.median(upside_down.table.acc_1d)
+    assert min(best) > np.median(random)
+
+
+def test_then_a_surrogate_of_the_measurements_predicts_with_the_cheap_labels_help(
+    raised, upside_down
+):
+    history = raised[1]
+    names = SPACE.get_hyperparameters()
+    measured = LabelSet("m", history[:12][[*names, "acc_1d", "avm", "std_1d"]], names)
+    again = XGBoostEvaluator().fit(measured, SPACE, settings=FAST, low_fidelity=[upside_down])
+    configs = history[names].to_dict("records")[12:16]
+    expected = again.query_pop(configs).acc_1d
+    assert np.allclose(expected, history.predicted_acc_1d[12:16])
+
+
+def test_measurements_correct_labels_that_rank_the_wrong_way_round(raised):
+    accuracy = raised[1].acc_1d.to_numpy()
+    misled = accuracy[[0, 1, 4, 5, 8, 9]]
+    assert accuracy[12:].mean() > misled.mean() + 5
+
+
+@pytest.mark.parametrize("ends_after", [6, 13])
+def test_a_broken_search_of_higher_fidelity_goes_on_to_the_same_result(
+    tmp_path, raised, upside_down, ends_after
+):
+    truth = Counting(ends_after)
+    try:
+        dearer(tmp_path / "r", upside_down, truth).search()
+    except KeyboardInterrupt:
+        pass
+    rest = Counting()
+    resumed = dearer(tmp_path / "r", upside_down, rest)
+    resumed.search()
+    assert len(truth.asked + rest.asked) == 16
+    assert resumed.results[0].history.equals(raised[1])
+
+
+def test_the_settings_say_which_labels_are_of_lower_fidelity(raised, upside_down, surrogate):
+    truth = Counting()
+    raising = raised[0].optimizer.settings()
+    assert raising["labels"] == {"label_set": "cheap", "rows": 200, "higher_fidelity": True}
+    search = EAOptimizer(surrogate)
+    both = MeasuredSearch(truth, search, labels=surrogate.labels, low_fidelity=[upside_down])
+    assert both.settings()["low_fidelity"] == [{"label_set": "cheap", "rows": 200}]
+    assert "low_fidelity" not in MeasuredSearch(truth, search).settings()
+
+
+def test_labels_of_another_training_are_warned_of(surrogate):
+    truth = Counting()
+    truth.protocol = FAST_PROTOCOL
+    plan = {"protocol": {"epochs": 40, "hwa_epochs": FAST_PROTOCOL.hwa_epochs}}
+    for metadata in (plan, {"plan": plan}):
+        labels = replace(surrogate.labels, metadata=metadata)
+        with pytest.warns(UserWarning, match="epochs 40 there and 4 here.*low_fidelity="):
+            MeasuredSearch(truth, EAOptimizer(surrogate), labels=labels)
+    alike = replace(surrogate.labels, metadata={"protocol": {"epochs": FAST_PROTOCOL.epochs}})
+    MeasuredSearch(truth, EAOptimizer(surrogate), labels=alike)  # warnings are errors here
+    MeasuredSearch(truth, EAOptimizer(surrogate), low_fidelity=[labels])
+
+
+def test_nothing_is_measured_if_the_surrogate_could_not_be_fitted_again(
+    upside_down, surrogate, tmp_path
+):
+    few = upside_down.take(4 * [0, 1, 2, 3])
+    two = surrogate.refit(surrogate.labels.take(range(1)), low_fidelity=[upside_down])
+    loaded = XGBoostEvaluator(two.save(tmp_path / "w"))
+    layers = MLPEvaluator().fit(upside_down, SPACE)
+    for evaluator, arguments, text in (
+        (surrogate, {"low_fidelity": [few]}, "4 networks"),
+        (loaded, {"labels": surrogate.labels}, r"low_fidelity=\[...\] if it had such"),
+        (layers, {"low_fidelity": [upside_down]}, "does not learn from labels of lower fidelity"),
+    ):
+        truth = Counting()
+        search = MeasuredSearch(truth, EAOptimizer(evaluator, 2, 20), 4, **arguments)
+        with pytest.raises(ConfigError, match=text):
+            search.run(SPACE, 0)
+        assert not truth.asked
