@@ -273,6 +273,13 @@ def _add_extent(bench) -> None:
         "dataset's comparison if left out",
     )
     bench.add_argument(
+        "--measurements",
+        type=int,
+        default=0,
+        metavar="N",
+        help="baselines: compare the winner of a search that measures N networks, too",
+    )
+    bench.add_argument(
         "--seeds",
         type=int,
         help=(

@@ -339,8 +339,9 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     data = load_dataset(args.dataset, args.root)
     store = args.store or Path("labels/baselines.sqlite")
     evaluator = XGBoostEvaluator()
+    options = {"device": args.device, "measurements": args.measurements}
     table = baselines.bench_baselines(
-        data, evaluator, store, protocol, args.limit, range(seeds), device=args.device
+        data, evaluator, store, protocol, args.limit, range(seeds), **options
     )
     rows = table.drop(columns="drift").to_dict("records")
     limits = baselines.limit_figures(table)

@@ -18,7 +18,7 @@ FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?$", re.IGNORECASE)
 # The packages and modules of the simulation, which need aihwkit when they are imported.
 PHYSICS = re.compile(
-    r"analognas\.(?:analog\..+|bench\.(?:analog|baselines|winners|mapping.*|networks)"
+    r"analognas\.(?:analog\..+|bench\.(?:analog|baselines|measured_winner|winners|mapping.*|networks)"
     r"|search_algorithms\.placement.*|testing\.(?:layers|subjects|tensors)"
     r"|training\.(?:collect|collector|placements)"
     r"|widgets\.(?:compare|drift_explorer|drift_model|mapping_explorer|mapping_model))"

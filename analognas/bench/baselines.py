@@ -26,7 +26,8 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from .analog import bench_network
-from .paired import paired_table, read_counts
+from .measured_winner import find_measured_winner
+from .paired import WINNERS, paired_table, read_counts
 from analognas.core import (
     DRIFT_TIMES,
     ConfigError,
@@ -39,7 +40,7 @@ from analognas.core import (
     write_json,
 )
 from ..datasets.base import Dataset
-from ..evaluators.base_evaluator import Evaluator
+from ..evaluators.surrogate import SurrogateEvaluator
 from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
 from ..search_spaces.config_space import ConfigSpace
@@ -169,8 +170,13 @@ class ComparedNetworks:
         kind = KINDS[description["name"]]
         return kind(description["width"], info.input_dim[0], info.classes)
 
+    def with_winner(self, name: str, limit: int, config: Mapping) -> "ComparedNetworks":
+        "Return these and the winner of a search."
+        winner = {"name": name, "limit": limit, "config": dict(config)}
+        return replace(self, descriptions=[*self.descriptions, winner])
 
-def find_winner(space: ConfigSpace, evaluator: Evaluator, limit: int, seed: int) -> dict:
+
+def find_winner(space: ConfigSpace, evaluator: SurrogateEvaluator, limit: int, seed: int) -> dict:
     "Search under a limit on parameters, within the range of the evaluator's labels."
     constraints = Constraints(max_nb_param=limit / 1e6, T_AVM=10, allow_extrapolation=False)
     return EAOptimizer(evaluator, constraints=constraints).run(space, seed).best_config
@@ -188,7 +194,7 @@ def describe_opponents(
 
 
 def find_networks(
-    space: ConfigSpace, evaluator: Evaluator, opponents: Opponents, seed: int = 0
+    space: ConfigSpace, evaluator: SurrogateEvaluator, opponents: Opponents, seed: int = 0
 ) -> ComparedNetworks:
     "Search under each limit, and size the opponents like the winner."
     descriptions: list[dict] = []
@@ -235,7 +241,7 @@ def protocol_of_plan(
 
 def bench_baselines(
     data: Dataset,  # what to train and test on
-    evaluator: Evaluator,  # whose winners are to be tested
+    evaluator: SurrogateEvaluator,  # whose winners are to be tested
     # made if it is not there, continued if it is; trained networks are kept in a folder beside it
     store: str | Path,
     protocol: Protocol = BASELINE_PROTOCOL,  # the same for all
@@ -243,6 +249,8 @@ def bench_baselines(
     seeds: Sequence[int] = (0,),  # each network is trained once with each
     progress: bool = True,
     device: str = "cpu",  # "cuda", say
+    # above 0: compare winners of searches that measure so many networks, too
+    measurements: int = 0,
 ) -> pd.DataFrame:
     """Train and measure all networks, and count which test examples each gets right.
 
@@ -253,6 +261,10 @@ def bench_baselines(
     if limits is not None:
         opponents = opponents._replace(limits=tuple(limits))
     networks = find_networks(space, evaluator.bind(space), opponents)
+    if measurements:
+        for limit in opponents.limits:
+            search = find_measured_winner(data, evaluator, protocol, limit, measurements, store)
+            networks = networks.with_winner("measured winner", limit, search.best_config)
     facts = describe_measurements(space, data, protocol, "pcm", device)
     results = LabelStore(store, facts)
     tasks = [json.dumps(description) for description in networks.descriptions]
@@ -325,22 +337,24 @@ def results_table(networks: ComparedNetworks, results: LabelStore) -> pd.DataFra
 def limit_figures(
     table: pd.DataFrame,  # from `results_table`
 ) -> dict[str, dict[str, Any]]:  # limit -> means over trainings
-    """Return for each limit `winner_acc_1d` and `winner_avm`, the same of the best other network
-    (by 1-day accuracy), its name, and the number of trainings of each."""
+    """Return for each limit `winner_acc_1d` and `winner_avm`, the same of the best ordinary network
+    (by 1-day accuracy), its name, and the number of trainings of each.
+
+    With a search that measured, the same of its winner."""
     found = {}
     for limit, rows in table.groupby("limit"):
         means = rows.groupby("name")[["acc_1d", "avm"]].mean()
-        if "winner" not in means.index or len(means) < 2:
+        others = means.drop([*WINNERS], errors="ignore")
+        if "winner" not in means.index or others.empty:
             continue  # not finished yet
-        best = means.drop("winner")["acc_1d"].idxmax()
-        found[str(limit)] = {
-            "winner_acc_1d": float(means.loc["winner", "acc_1d"]),
-            "best_baseline_acc_1d": float(means.loc[best, "acc_1d"]),
-            "winner_avm": float(means.loc["winner", "avm"]),
-            "best_baseline_avm": float(means.loc[best, "avm"]),
-            "best_baseline": best,
-            "seeds": int(rows.groupby("name")["seed"].nunique().min()),
-        }
+        best = others["acc_1d"].idxmax()
+        figures: dict[str, Any] = {}
+        for name in (*WINNERS, best):
+            key = name.replace(" ", "_") if name in WINNERS else "best_baseline"
+            if name in means.index:
+                figures |= {f"{key}_{k}": float(v) for k, v in means.loc[name].items()}
+        seeds = int(rows.groupby("name")["seed"].nunique().min())
+        found[str(limit)] = {**figures, "best_baseline": best, "seeds": seeds}
     return found
 
 # %% ../../nbs/bench/30_baselines.ipynb #5a1fe9b2

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/bench/28_paired.ipynb #fa229434
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,25 +79,28 @@ def paired_difference(
     return Difference(mean, mean - half, mean + half)
 
 # %% ../../nbs/bench/28_paired.ipynb #7b57d8ae
+WINNERS = ("winner", "measured winner")  # of searches without and with measurements
+
+
 def paired_table(
     right: Mapping[tuple[int, str, int], np.ndarray],  # (limit, network, seed): counts (times, N)
     times: Sequence[float],
     n_rep: int,
 ) -> pd.DataFrame:
-    """Return the differences of each limit's "winner" and every other network at each time.
+    """Return the differences of each limit's winners and every other network at each time.
 
-    Columns: limit, network, t (seconds), mean, low, high (percentage points), seeds, examples."""
+    Columns: limit, winner, network, t (seconds), mean, low, high (percentage points), seeds,
+    examples."""
     rows: list[dict[str, Any]] = []
-    for limit, name in dict.fromkeys((limit, name) for limit, name, _ in right):
-        seeds = [
-            s for a, b, s in right if (a, b) == (limit, name) and (limit, "winner", s) in right
-        ]
-        if name == "winner" or not seeds:
+    networks = dict.fromkeys((limit, name) for limit, name, _ in right)
+    for winner, (limit, name) in product(WINNERS, networks):
+        seeds = [s for a, b, s in right if (a, b) == (limit, name) and (limit, winner, s) in right]
+        if name in WINNERS[: WINNERS.index(winner) + 1] or not seeds:
             continue
-        ours = np.stack([right[limit, "winner", s] for s in seeds]) / n_rep
+        ours = np.stack([right[limit, winner, s] for s in seeds]) / n_rep
         theirs = np.stack([right[limit, name, s] for s in seeds]) / n_rep
         for k, t in enumerate(times):
             found = paired_difference(ours[:, k], theirs[:, k])
-            row = {"limit": limit, "network": name, "t": t, **found._asdict()}
+            row = {"limit": limit, "winner": winner, "network": name, "t": t, **found._asdict()}
             rows.append(row | {"seeds": len(seeds), "examples": ours.shape[2]})
     return pd.DataFrame(rows)

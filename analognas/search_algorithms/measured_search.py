@@ -231,8 +231,7 @@ class MeasuredSearch(BudgetedOptimizer):
     def _random(self, space: ConfigSpace, seed: int) -> list[Trial]:
         "Return random architectures that are predicted to be feasible, in random order."
         surrogate = self._surrogate()
-        options = {"constraints": self.constraints, "k_std": self.k_std}
-        search = RandomSearch(surrogate, RANDOM_DRAWS, **options)
+        search = RandomSearch(surrogate, RANDOM_DRAWS, constraints=self.constraints)
         trials = search_once(search, surrogate, space, seed)
         order = np.random.default_rng(seed).permutation(len(trials))
         return [trials[k] for k in order]

@@ -1,13 +1,17 @@
 """`analognas bench baselines` at its smallest size, and its files."""
 
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 import pytest
 import torch
 
-from analognas.bench import baselines
-from analognas.core import ConfigError, dataset_info
+from analognas.bench import baselines, measured_winner
+from analognas.core import DAY, MONTH, ConfigError, dataset_info
 from analognas.training.plans import PLANS
 
 
@@ -27,6 +31,53 @@ def test_bench_baselines_prints_a_row_for_each_network(
     for row in rows:
         assert row.keys() >= {"limit", "parameters", "seed", "acc_1d", "avm", "std_1d", "seconds"}
         assert row["parameters"] <= 28_000
+
+
+def test_the_winner_of_a_search_that_measures_is_compared_too(
+    bench_json, monkeypatch, tmp_path, short_protocol
+):
+    monkeypatch.setattr(baselines, "BASELINE_PROTOCOL", short_protocol)
+    monkeypatch.setattr(baselines, "OTHERWISE", baselines.OTHERWISE._replace(limits=(20_000,)))
+    monkeypatch.setattr(baselines, "EAOptimizer", partial(baselines.EAOptimizer, nb_iter=2))
+    monkeypatch.setattr(measured_winner, "GENERATIONS", 2)
+    store = tmp_path / "baselines.sqlite"
+    options = ("--dataset", "digits", "--measurements", "3", "--store", str(store))
+    found = bench_json("baselines", *options)
+    with closing(sqlite3.connect(f"{store}.search-20000/evaluations.sqlite")) as run:
+        columns = "acc_1d, config"
+        measured = run.execute(f"select {columns} from evaluation where feasible").fetchall()
+    assert len(measured) == 3
+    names = [row["name"] for row in found["rows"]]
+    assert names == ["winner", "ResNet-8", "MobileNet", "measured winner"]
+    compared = [json.loads(c) for (c,) in rows_of(store)]
+    best = json.loads(max(measured)[1])
+    assert compared[-1] == {"name": "measured winner", "limit": 20_000, "config": best}
+    figures = found["limits"]["20000"]
+    assert figures["measured_winner_acc_1d"] == found["rows"][-1]["acc_1d"]
+    assert figures["best_baseline"] in ("ResNet-8", "MobileNet")
+    ours = {(pair["winner"], pair["network"]) for pair in found["pairs"]}
+    assert ours == {
+        ("winner", "ResNet-8"),
+        ("winner", "MobileNet"),
+        ("winner", "measured winner"),
+        ("measured winner", "ResNet-8"),
+        ("measured winner", "MobileNet"),
+    }
+
+
+def rows_of(store):
+    with closing(sqlite3.connect(store)) as file:
+        return file.execute("select config from task order by id").fetchall()
+
+
+def test_a_measurement_of_the_search_is_a_short_training_without_test_examples():
+    "By hand: 0.3 of 10 and 2 epochs, a tenth of the training part."
+    plan = baselines.protocol_of_plan("CIFAR-10", "cpu")
+    short = measured_winner.shorter(plan)
+    assert (plan.epochs, plan.hwa_epochs, plan.validation) == (10, 2, 0.0)
+    assert (short.epochs, short.hwa_epochs, short.validation) == (3, 1, 0.1)
+    rest = {"epochs": 3, "hwa_epochs": 1, "validation": 0.1, "n_rep": 5}
+    assert short == replace(plan, **rest, t_inference=(1.0, DAY, MONTH))
 
 
 def test_results_table_says_why_when_no_network_was_measured():

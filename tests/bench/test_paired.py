@@ -52,9 +52,9 @@ def test_only_trainings_that_both_have_are_paired():
         (900, "ResNet-8", 0): some[3],  # its winner is not measured yet
     }
     table = paired.paired_table(right, (1.0, DAY), 4)
-    assert table[["limit", "network", "t", "seeds"]].values.tolist() == [
-        [100, "ResNet-8", 1.0, 1],
-        [100, "ResNet-8", DAY, 1],
+    assert table[["limit", "winner", "network", "t", "seeds"]].values.tolist() == [
+        [100, "winner", "ResNet-8", 1.0, 1],
+        [100, "winner", "ResNet-8", DAY, 1],
     ]
     assert table["mean"].tolist() == pytest.approx((25 * (some[1] - some[2])).mean(1).tolist())
 
