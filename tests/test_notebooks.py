@@ -2,7 +2,7 @@
 forked, see `forked_kernels`.
 
 The lessons, a minute each, count as slow here: `make test-browser` runs every one of them in
-JupyterLab itself. So do notebooks that take more than a quarter of a minute."""
+JupyterLab itself. So do notebooks that take ten seconds or more."""
 
 import sys
 from pathlib import Path
@@ -25,22 +25,32 @@ def name(path: Path) -> str:
 
 SLOW = {
     "30_demo",
+    "bench/10_analog",
     "bench/12_networks",
     "bench/20_evaluators",
     "bench/30_baselines",
+    "bench/32_winners",
     "bench/50_scale",
     "bench/55_kernels",
     "evaluators/22_low_fidelity",
     "evaluators/40_surrogate",
     "evaluators/80_pretrained",
+    "plots/40_devices",
     "search_algorithms/100_halving",
     "search_algorithms/148_measured_search",
     "search_algorithms/150_worker",
+    "search_algorithms/30_random_search",
+    "search_algorithms/50_ea_optimized",
     "search_algorithms/70_bo",
     "search_algorithms/80_predictor_guided",
+    "search_algorithms/90_pareto",
     "search_algorithms/95_mobo",
+    "training/20_protocol",
+    "training/40_collect",
+    "widgets/38_drift_model",
     "widgets/40_drift_explorer",
     "widgets/50_compare",
+    "widgets/62_mapping_explorer",
 } | {name(p) for p in NOTEBOOKS if p.parent.name == "tutorials"}
 
 

@@ -223,15 +223,11 @@ def test_measurements_correct_labels_that_rank_the_wrong_way_round(raised):
     assert accuracy[12:].mean() > misled.mean() + 5
 
 
-@pytest.mark.parametrize("ends_after", [6, 13])
 def test_a_broken_search_of_higher_fidelity_goes_on_to_the_same_result(
-    tmp_path, raised, upside_down, ends_after
+    tmp_path, raised, upside_down
 ):
-    truth = Counting(ends_after)
-    try:
-        dearer(tmp_path / "r", upside_down, truth).search()
-    except KeyboardInterrupt:
-        pass
+    truth = Counting(ends_after=13)
+    dearer(tmp_path / "r", upside_down, truth).search()  # prints that it was interrupted
     rest = Counting()
     resumed = dearer(tmp_path / "r", upside_down, rest)
     resumed.search()
