@@ -16,13 +16,12 @@ import pandas as pd
 
 from ..cost.model import Chip, find_chip
 from ..search_spaces.config_space import ConfigSpace
-from ..search_spaces.families import RESNET_LIKE, CellFamily
+from ..search_spaces.families import CellFamily, ResNetFamily
 from ..search_spaces.nasbench201_cells import STAGES
 from ..search_spaces.network_modules import placed_layers
 from analognas.search_spaces.resnet_stats import (
     BASIC,
     BOTTLENECK,
-    STEM_KERNEL,
     group_stride,
     widen,
 )
@@ -97,10 +96,11 @@ def _resnet_blocks(
     config: Mapping,  # canonical
     input_dim: tuple[int, int, int],  # channels, height, width
     classes: int,
+    stem_kernel: int,
 ) -> list[_Block]:
     "Return the stem, the blocks of each group, and the classifier."
     channels, height, width = input_dim
-    blocks = [_stem(STEM_KERNEL, channels, int(config["out_channel0"]), height, width)]
+    blocks = [_stem(stem_kernel, channels, int(config["out_channel0"]), height, width)]
     for m in range(1, int(config["M"]) + 1):
         blocks += _resnet_group(config, m, blocks[-1])
     return [*blocks, _classifier(blocks[-1].c_out, classes)]
@@ -212,8 +212,8 @@ def _blocks(space: ConfigSpace, config: Mapping, layers: pd.DataFrame) -> list[_
     known = bool(space.static_metrics(space.columns([config])))
     if known and isinstance(space.family, CellFamily):
         return _cell_blocks(space.family.skeleton, *about)
-    if known and space.search_space == RESNET_LIKE:
-        return _resnet_blocks(config, *about)
+    if known and isinstance(space.family, ResNetFamily):
+        return _resnet_blocks(config, *about, space.family.stem_kernel)
     return list(_chain_blocks(layers))
 
 

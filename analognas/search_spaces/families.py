@@ -32,6 +32,7 @@ from analognas.search_spaces.nasbench201_features import (
 )
 from analognas.search_spaces.resnet_stats import (
     MAX_GROUPS,
+    STEM_KERNEL,
     resnet_layers,
     resnet_static_metrics,
     rounded_factors,
@@ -163,9 +164,17 @@ def _group_hyperparameters(m: int) -> list[Hyperparameter]:
 
 # %% ../../nbs/search_spaces/36_families.ipynb #fe787d26
 class ResNetFamily(NetworkFamily):
-    "Describe ResNet-like networks with the 22 hyperparameters of AnalogNAS."
+    """Describe ResNet-like networks with the 22 hyperparameters of AnalogNAS.
+
+    Its first convolution is 7 x 7, unless another odd size is asked for. Raises `ConfigError` for
+    an even one."""
 
     name = RESNET_LIKE
+
+    def __init__(self, stem_kernel: int = STEM_KERNEL):
+        self.stem_kernel = int(check_number("stem_kernel", stem_kernel, low=1, integer=True))
+        if self.stem_kernel % 2 == 0:
+            raise ConfigError(f"stem_kernel must be odd; got {stem_kernel}.")
 
     def hyperparameters(self) -> list[Hyperparameter]:
         "Return the hyperparameters with which a new space starts."
@@ -179,23 +188,27 @@ class ResNetFamily(NetworkFamily):
         # torch only where networks are built
         from analognas.search_spaces.resnet_macro_architecture import Network
 
-        return Network(config, input_dim, classes)
+        return Network(config, input_dim, classes, self.stem_kernel)
 
     def static_metrics(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> dict[str, np.ndarray]:
         "Return all numbers that follow from the hyperparameters, shape (n,) each."
-        return resnet_static_metrics(columns, input_dim, classes)
+        return resnet_static_metrics(columns, input_dim, classes, self.stem_kernel)
 
     def crossbar_layers(
         self, columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
     ) -> Iterator[LayerShape]:
         "Return the layers that go on crossbars, one kind at a time."
-        return resnet_layers(columns, input_dim, classes)
+        return resnet_layers(columns, input_dim, classes, self.stem_kernel)
 
     def same_networks(self, columns: Mapping[str, np.ndarray]) -> SameNetworks:
         "Return each network once, with the widening factors that its rounded widths have."
         return each_its_own(rounded_factors(columns))
+
+    def to_dict(self) -> dict[str, Any]:
+        "Return the settings as data for JSON: none for AnalogNAS's own networks."
+        return {} if self.stem_kernel == STEM_KERNEL else {"stem_kernel": self.stem_kernel}
 
 # %% ../../nbs/search_spaces/36_families.ipynb #b1964890
 NASBENCH201 = "nasbench201"

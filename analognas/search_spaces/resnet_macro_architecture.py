@@ -96,6 +96,7 @@ class Network(nn.Module):
         config: Mapping,  # the 22 hyperparameters; others are ignored
         input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width of one input
         classes: int = 10,
+        stem_kernel: int = STEM_KERNEL,  # odd
     ):
         super().__init__()
         check_names(config)
@@ -104,8 +105,8 @@ class Network(nn.Module):
         self.classes = classes
         M = _whole(config, "M")
         channels = _whole(config, "out_channel0")
-        kernel = STEM_KERNEL
-        stem = nn.Conv2d(input_dim[0], channels, kernel, padding=kernel // 2, bias=False)
+        padding = stem_kernel // 2
+        stem = nn.Conv2d(input_dim[0], channels, stem_kernel, padding=padding, bias=False)
         self.stem = nn.Sequential(stem, nn.BatchNorm2d(channels))
         self.groups = nn.Sequential()
         for m in range(1, M + 1):

@@ -24,7 +24,7 @@ HYPERPARAMETERS = (
     "M",
     *(f"{h}{m}" for h, m in itertools.product(PER_GROUP, range(1, MAX_GROUPS + 1))),
 )
-STEM_KERNEL = 7
+STEM_KERNEL = 7  # of AnalogNAS
 # values of convblock
 BASIC = 1
 BOTTLENECK = 2
@@ -150,7 +150,10 @@ NARROWEST = 1e-3  # widening factor: channels are divided by it
 
 
 def check_countable(
-    columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
+    columns: Mapping[str, np.ndarray],
+    input_dim: tuple[int, int, int],
+    classes: int,
+    stem_kernel: int = STEM_KERNEL,
 ) -> None:
     """Raise `ConfigError` for architectures whose numbers do not fit into 64 bits.
 
@@ -165,7 +168,7 @@ def check_countable(
     channels = _largest(columns, "out_channel0") / narrowest**MAX_GROUPS
     blocks = max(_largest(columns, f"R{m}") * _largest(columns, f"B{m}") for m in groups)
     pixels = float(input_dim[1]) * input_dim[2]
-    stem = float(input_dim[0]) * STEM_KERNEL**2
+    stem = float(input_dim[0]) * stem_kernel**2
     widest = max(channels, stem, float(classes))
     # A block has at most three convolutions of 3 x 3, a group a shortcut besides.
     convolutions = MAX_GROUPS * (3 * max(blocks, 1.0) + 1) + 2
@@ -181,14 +184,15 @@ def resnet_layers(
     columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
     input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
     classes: int = 10,
+    stem_kernel: int = STEM_KERNEL,
 ) -> Iterator[LayerShape]:  # "stem" first, "classifier" last
     """Yield every convolution and the classifier, kind by kind.
 
     Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
-    check_countable(columns, input_dim, classes)
+    check_countable(columns, input_dim, classes, stem_kernel)
     channels = _integers(columns, "out_channel0")
-    yield _conv("stem", input_dim[0], channels, STEM_KERNEL, input_dim[1] * input_dim[2])
+    yield _conv("stem", input_dim[0], channels, stem_kernel, input_dim[1] * input_dim[2])
     for m, g in enumerate(_groups(columns, input_dim), 1):
         name = f"group{m}"
         other_blocks = g.R - (g.R > 0)
@@ -207,12 +211,13 @@ def resnet_static_metrics(
     columns: Mapping[str, np.ndarray],  # the 22 hyperparameters of n architectures, shape (n,) each
     input_dim: tuple[int, int, int] = (3, 32, 32),  # channels, height, width
     classes: int = 10,
+    stem_kernel: int = STEM_KERNEL,
 ) -> dict[str, np.ndarray]:  # numbers, shape (n,); "params", "macs" and "depth" first
     """Return parameters, MACs, depth, blocks, branches, widths, layers and 512 x 512 tiles.
 
     Raises `ConfigError` if a hyperparameter is missing."""
     check_names(columns)
-    layers = _layer_metrics(columns, input_dim, classes)
+    layers = _layer_metrics(columns, input_dim, classes, stem_kernel)
     blocks = _block_metrics(columns, input_dim)
     return {
         "params": layers["params"],
@@ -224,12 +229,15 @@ def resnet_static_metrics(
 
 
 def _layer_metrics(
-    columns: Mapping[str, np.ndarray], input_dim: tuple[int, int, int], classes: int
+    columns: Mapping[str, np.ndarray],
+    input_dim: tuple[int, int, int],
+    classes: int,
+    stem_kernel: int,
 ) -> dict[str, np.ndarray]:
     "Return sums over layers; `layers` and `tiles` leave out the classifier."
     n = len(columns["M"])
     sums = {name: np.zeros(n, np.int64) for name in ("params", "macs", "layers", "tiles")}
-    for layer in resnet_layers(columns, input_dim, classes):
+    for layer in resnet_layers(columns, input_dim, classes, stem_kernel):
         sums["params"] += layer.params
         sums["macs"] += layer.macs
         if layer.name != "classifier":
