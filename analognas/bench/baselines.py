@@ -43,7 +43,9 @@ from ..datasets.base import Dataset
 from ..evaluators.surrogate import SurrogateEvaluator
 from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
+from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import ResNetFamily
 from ..training.collector import Collector
 from ..training.label_store import LabelStore
 from ..training.plans import describe_measurements, find_plan
@@ -157,7 +159,8 @@ def fitting_width(
 @dataclass(frozen=True)
 class ComparedNetworks:
     """Networks to compare, each described by plain data: {'name', 'limit', 'config'} for winners,
-    {'name', 'limit', 'width'} for those of `KINDS`."""
+    with 'family', its settings, unless the space has them; {'name', 'limit', 'width'} for `KINDS`.
+    """
 
     space: ConfigSpace  # builds the winners' networks
     descriptions: Sequence[Mapping]
@@ -165,14 +168,22 @@ class ComparedNetworks:
     def build_network(self, description: Mapping) -> nn.Module:
         "Build one of them."
         if "config" in description:
-            return self.space.build_network(description["config"])
+            return self._space_of(description).build_network(description["config"])
         info = self.space.info
         kind = KINDS[description["name"]]
         return kind(description["width"], info.input_dim[0], info.classes)
 
-    def with_winner(self, name: str, limit: int, config: Mapping) -> "ComparedNetworks":
-        "Return these and the winner of a search."
-        winner = {"name": name, "limit": limit, "config": dict(config)}
+    def _space_of(self, description: Mapping) -> ConfigSpace:
+        "Return the space in which a winner was found."
+        if "family" not in description:
+            return self.space
+        return ConfigSpace(self.space.info, ResNetFamily(**description["family"]))
+
+    def with_winner(self, worker: Worker, limit: int) -> "ComparedNetworks":
+        "Return these and the winner of a search that measures."
+        family = worker.config_space.family.to_dict()
+        found = {"config": worker.best_config, "family": family}
+        winner = {"name": WINNERS[1], "limit": limit, **found}
         return replace(self, descriptions=[*self.descriptions, winner])
 
 
@@ -264,7 +275,7 @@ def bench_baselines(
     if measurements:
         for limit in opponents.limits:
             search = find_measured_winner(data, evaluator, protocol, limit, measurements, store)
-            networks = networks.with_winner("measured winner", limit, search.best_config)
+            networks = networks.with_winner(search, limit)
     facts = describe_measurements(space, data, protocol, "pcm", device)
     results = LabelStore(store, facts)
     tasks = [json.dumps(description) for description in networks.descriptions]

@@ -18,6 +18,7 @@ from ..search_algorithms.constraints import Constraints
 from ..search_algorithms.ea_optimized import EAOptimizer
 from ..search_algorithms.worker import Worker
 from ..search_spaces.config_space import ConfigSpace
+from ..search_spaces.families import ResNetFamily
 from ..training.labels import LabelSet, load_label_set
 from ..training.plans import LABEL_TIMES, find_plan
 from ..training.protocol import Protocol
@@ -29,6 +30,7 @@ MAX_DEPTH = 12  # layers on the longest path
 BATCH = 4  # measured between two fits of the surrogate
 GENERATIONS = 20  # of each search on the surrogate
 POPULATION = 40
+STEM_KERNEL = 3  # of the searched networks
 
 
 def shorter(protocol: Protocol) -> Protocol:
@@ -64,7 +66,7 @@ def find_measured_winner(
     executor: Executor | None = None,  # where to measure; None: here
 ) -> Worker:  # after its search
     "Search with true evaluations; a second call goes on where the first was ended."
-    space = ConfigSpace(data.info)
+    space = ConfigSpace(data.info, ResNetFamily(STEM_KERNEL))
     evaluator.bind(space)
     limits: dict[str, float] = {"depth": MAX_DEPTH}
     if macs := find_plan(space.dataset)[1].max_macs:

@@ -30,6 +30,12 @@ def out_of_range(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     return ((low - 1e-9 > X) | (high + 1e-9 < X)).any(axis=1)
 
 
+def network_kind(space: ConfigSpace) -> str:
+    "Return dataset, shape of inputs and settings of the family as text."
+    settings = "".join(f", {name} {value}" for name, value in space.family.to_dict().items())
+    return f"{space.info.shape_text}{settings}"
+
+
 def joined_ranges(
     first: Mapping[str, Sequence[float]],  # lowest and highest value of each feature
     second: Mapping[str, Sequence[float]],  # of the same features

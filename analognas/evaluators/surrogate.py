@@ -20,7 +20,6 @@ import pandas as pd
 
 from analognas.core import (
     ConfigError,
-    DatasetInfo,
     FileFormatError,
     check_choice,
     read_json,
@@ -37,6 +36,7 @@ from ..core.files import read_bounded
 from .comparison import Candidate, compare_regressors
 from analognas.evaluators.feature_ranges import (
     features_of_names,
+    network_kind,
     out_of_range,
     sample_unlabeled,
     unvaried,
@@ -148,7 +148,7 @@ def _load_weights(
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #2e85301e
 class DatasetMismatchWarning(UserWarning):
-    "Warn that an evaluator predicts for a dataset that it was not fitted on."
+    "Warn that an evaluator predicts for a dataset, or for networks, that it was not fitted on."
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #d74571b7
 MIN_ROWS = 10  # five-fold cross-validation of fewer labels is meaningless
@@ -183,7 +183,7 @@ class SurrogateEvaluator(Evaluator):
         self._low_fidelity: Sequence[LabelSet] = ()
         # pretrained weights, chosen for the space last bound; None if fitted or named
         self._chosen: Path | None = None
-        self._warned: set[str] = set()  # datasets that were warned of
+        self._warned: set[str] = set()  # kinds of networks that were warned of
         if folder is not None:
             self._load(Path(folder))
 
@@ -289,8 +289,7 @@ class SurrogateEvaluator(Evaluator):
         more: LabelSet,  # further measured architectures of the same space
         labels: LabelSet | None = None,  # None: those that this evaluator was fitted to
         low_fidelity: Sequence[LabelSet] | None = None,  # None: those of this evaluator
-        # was `more` measured more thoroughly? This evaluator's labels are then of lower fidelity
-        higher_fidelity: bool = False,
+        higher_fidelity: bool = False,  # is `more`, of the bound space, dearer than these labels?
     ) -> Self:
         """Return a new evaluator, fitted to the labels of this one and to further ones.
 
@@ -298,14 +297,16 @@ class SurrogateEvaluator(Evaluator):
         `more` has them, too. Weights do not hold labels: an evaluator that was loaded needs
         them, or raises `ConfigError`."""
         labels, low = self.labels_to_refit(labels, low_fidelity)
+        space = self._fitted
         fitted_to = labels.with_rows_of(more)
         if higher_fidelity:
+            space = self._space_of_labels(None)
+            names = space.get_hyperparameters()
+            space = space.without([n for n in names if n not in more.hyperparameters])
             fitted_to = more
             low = (labels, *low)
-        tunable = self.learner.tunable
-        chosen = {n: v for n, v in self.about["settings"].items() if n in tunable}
-        seed = self.about["seed"]
-        return type(self)().fit(fitted_to, self._fitted, None, None, seed, chosen, low)
+        chosen = {n: v for n, v in self.about["settings"].items() if n in self.learner.tunable}
+        return type(self)().fit(fitted_to, space, None, None, self.about["seed"], chosen, low)
 
     def labels_to_refit(
         self, labels: LabelSet | None = None, low_fidelity: Sequence[LabelSet] | None = None
@@ -370,25 +371,25 @@ class SurrogateEvaluator(Evaluator):
                 f"{type(self).__name__}().fit(labels, space)."
             )
         self._ignore(idle)
-        if space.info != self._fitted.info and space.dataset not in self._warned:
-            self._warned.add(space.dataset)  # a search binds several times
-            self._warn_of_dataset(space.info)
+        kind = network_kind(space)
+        if kind != network_kind(self._fitted) and kind not in self._warned:
+            self._warned.add(kind)  # a search binds several times
+            self._warn_of_dataset(space)
 
-    def _warn_of_dataset(self, info: DatasetInfo) -> None:
+    def _warn_of_dataset(self, space: ConfigSpace) -> None:
         "Warn that predictions for a dataset come from labels of another one."
-        dataset = info.name
-        asked = dataset
+        asked = space.dataset
         fitted = self._fitted.dataset
-        if asked == fitted:  # one dataset in two shapes
-            asked = f"{info.shape_text},"
-            fitted = f"{self._fitted.info.shape_text},"
+        if asked == fitted:  # one dataset in two shapes, or other networks
+            asked = f"{network_kind(space)},"
+            fitted = network_kind(self._fitted)
         warnings.warn(
             f"No evaluator has been fitted for {asked} yet: borrowing the one fitted on "
             f"{self.about['rows']} labels measured on {fitted}. Its ranking is a "
             f"guess here and its percentages are those of {fitted}. To measure "
-            f"labels of {dataset} and learn from them: analognas collect {dataset} --root FOLDER "
-            f"--export labels/{dataset}, then {type(self).__name__}()"
-            f".fit(load_label_set({dataset!r}, 'labels'), space).",
+            f"labels of {space.dataset} and learn from them: analognas collect {space.dataset} "
+            f"--root FOLDER --export labels/{space.dataset}, then {type(self).__name__}()"
+            f".fit(load_label_set({space.dataset!r}, 'labels'), space).",
             DatasetMismatchWarning,
             stacklevel=4,
         )
@@ -444,7 +445,4 @@ class SurrogateEvaluator(Evaluator):
         self.about, self._model, self._fitted = _load_weights(folder, self.learner)
 
 # %% ../../nbs/evaluators/40_surrogate.ipynb #1d500601
-__getattr__ = renamed(
-    __name__,
-    {"BorrowedLabelsWarning": "DatasetMismatchWarning"},
-)
+__getattr__ = renamed(__name__, {"BorrowedLabelsWarning": "DatasetMismatchWarning"})

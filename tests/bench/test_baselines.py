@@ -12,6 +12,7 @@ import torch
 
 from analognas.bench import baselines, measured_winner
 from analognas.core import DAY, MONTH, ConfigError, dataset_info
+from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.plans import PLANS
 
 
@@ -51,7 +52,17 @@ def test_the_winner_of_a_search_that_measures_is_compared_too(
     assert names == ["winner", "ResNet-8", "MobileNet", "measured winner"]
     compared = [json.loads(c) for (c,) in rows_of(store)]
     best = json.loads(max(measured)[1])
-    assert compared[-1] == {"name": "measured winner", "limit": 20_000, "config": best}
+    assert compared[-1] == {
+        "name": "measured winner",
+        "limit": 20_000,
+        "config": best,
+        "family": {"stem_kernel": 3},
+    }
+    stem = (49 - 9) * best[
+        "out_channel0"
+    ]  # weights of a 7 x 7 convolution of one channel, and less
+    theirs = ConfigSpace("digits").stats([best])["params"][0]
+    assert found["rows"][-1]["parameters"] == theirs - stem
     figures = found["limits"]["20000"]
     assert figures["measured_winner_acc_1d"] == found["rows"][-1]["acc_1d"]
     assert figures["best_baseline"] in ("ResNet-8", "MobileNet")

@@ -21,6 +21,7 @@ from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.families import ResNetFamily
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.training.labels import TARGETS, LabelSet
 
@@ -238,6 +239,15 @@ def test_a_family_member_with_another_skeleton_comes_back_with_it(tmp_path):
     again = XGBoostEvaluator(evaluator.save(tmp_path / "small")).bind(space)
     assert np.array_equal(again.query_pop(configs).acc_1d, evaluator.query_pop(configs).acc_1d)
     assert not again.query_pop(made_up(space, 30).configs).extrapolated.any()
+
+
+def test_networks_of_another_kind_are_warned_of_once():
+    borrowed = XGBoostEvaluator()
+    space = ConfigSpace("CIFAR-10", ResNetFamily(stem_kernel=3))
+    with pytest.warns(DatasetMismatchWarning, match=r"inputs \(3, 32, 32\), stem_kernel 3, yet"):
+        borrowed.bind(space)
+    borrowed.bind(space)  # warnings are errors here
+    borrowed.bind(ConfigSpace("CIFAR-10"))
 
 
 def test_saving_over_old_weights_replaces_them(fitted, folder):

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analognas.bench.baselines import count_macs
 from analognas.core import ConfigError, FileFormatError
 from analognas.cost.model import hardware_cost
+from analognas.plots.blocks import architecture_data
 from analognas.search_spaces import families
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.families import (
@@ -196,6 +198,39 @@ def test_family_that_lacks_a_method_is_refused():
     half = type("Half", (), {"name": "half", "can_build": True})()
     with pytest.raises(ConfigError, match="it has no .*build.*crossbar_layers.*to_dict"):
         ConfigSpace("digits", half)
+
+
+# ---- another first convolution
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_another_stem_is_built_counted_and_comes_back(kernel):
+    "PyTorch counts the built network; the input keeps its height and width."
+    space = ConfigSpace("CIFAR-10", ResNetFamily(stem_kernel=kernel))
+    again = ConfigSpace.from_json(space.to_json())
+    for config in space.sample_arch_uniformly(200, kernel):
+        stats = {name: int(value[0]) for name, value in space.stats([config]).items()}
+        if stats["macs"] > 2e7:
+            continue
+        network = space.build_network(config)
+        assert network.stem[0].kernel_size == (kernel, kernel)
+        assert network.stem(torch.zeros(1, 3, 32, 32)).shape[2:] == (32, 32)
+        assert stats["params"] == sum(p.numel() for p in network.parameters())
+        assert stats["macs"] == count_macs(network, (3, 32, 32))
+        assert {name: int(v[0]) for name, v in again.stats([config]).items()} == stats
+        layers = {layer.name: layer for layer in space.crossbar_layers([config])}
+        assert layers["stem"].rows == 3 * kernel**2
+        assert (
+            architecture_data(space, config).params.iloc[0]
+            == (3 * kernel**2 + 2) * config["out_channel0"]
+        )
+
+
+def test_the_stem_of_analognas_is_not_written_and_an_even_one_refused():
+    assert ResNetFamily().to_dict() == {}
+    assert ConfigSpace("CIFAR-10", ResNetFamily(7)).to_dict() == ConfigSpace("CIFAR-10").to_dict()
+    with pytest.raises(ConfigError, match="stem_kernel must be odd; got 4"):
+        ResNetFamily(4)
 
 
 # ---- functions in place of a family
