@@ -8,9 +8,12 @@ __all__ = []
 # %% ../../nbs/bench/29_measured_winner.ipynb #77fe392f
 from concurrent.futures import Executor
 from dataclasses import replace
+from importlib.resources import files
 from math import ceil
 from pathlib import Path
+from typing import Any
 
+from ..core import read_json
 from ..datasets.base import Dataset
 from ..evaluators.measured import MeasuredEvaluator
 from ..evaluators.surrogate import SurrogateEvaluator
@@ -87,3 +90,11 @@ def find_measured_winner(
     )
     worker.search()
     return worker
+
+# %% ../../nbs/bench/29_measured_winner.ipynb #d8f1d6c0
+def load_measurements() -> dict[str, Any]:
+    """Read what searches with measurements found on CIFAR-10.
+
+    `searches` has a dict for each measured network, in order; `single` networks beside them, by the
+    same protocol."""
+    return read_json(Path(str(files("analognas.bench") / "measured_winner_CIFAR-10.json")))
