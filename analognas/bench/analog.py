@@ -35,7 +35,7 @@ with aihwkit_imports():
     from aihwkit.simulator.parameters.enums import RPUDataType
 
 # %% ../../nbs/bench/10_analog.ipynb #38326110
-class _Block(nn.Module):
+class ResNetBlock(nn.Module):
     "Compute a residual block, with a 1x1 shortcut where the shape changes."
 
     def __init__(self, inputs: int, outputs: int, stride: int):
@@ -77,7 +77,7 @@ def bench_network(
         outputs = width * 2**stage
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
-            layers.append(_Block(inputs, outputs, stride))
+            layers.append(ResNetBlock(inputs, outputs, stride))
             inputs = outputs
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes))
     return nn.Sequential(*layers, *head)
