@@ -179,12 +179,16 @@ class ComparedNetworks:
             return self.space
         return ConfigSpace(self.space.info, ResNetFamily(**description["family"]))
 
-    def with_winner(self, worker: Worker, limit: int) -> "ComparedNetworks":
-        "Return these and the winner of a search that measures."
-        family = worker.config_space.family.to_dict()
-        found = {"config": worker.best_config, "family": family}
-        winner = {"name": WINNERS[1], "limit": limit, **found}
-        return replace(self, descriptions=[*self.descriptions, winner])
+    def with_winner(self, worker: Worker, kinds: Sequence[str]) -> "ComparedNetworks":
+        """Return these, the winner of a search that measures, and networks of its size.
+
+        Their limit is that size."""
+        space = worker.config_space
+        found = {"config": worker.best_config, "family": space.family.to_dict()}
+        size = int(space.stats([worker.best_config])["params"][0])
+        winner = {"name": WINNERS[1], "limit": size, **found}
+        opponents = describe_opponents(self.space, kinds, size, size)
+        return replace(self, descriptions=[*self.descriptions, winner, *opponents])
 
 
 def find_winner(space: ConfigSpace, evaluator: SurrogateEvaluator, limit: int, seed: int) -> dict:
@@ -275,7 +279,7 @@ def bench_baselines(
     if measurements:
         for limit in opponents.limits:
             search = find_measured_winner(data, evaluator, protocol, limit, measurements, store)
-            networks = networks.with_winner(search, limit)
+            networks = networks.with_winner(search, opponents.kinds)
     facts = describe_measurements(space, data, protocol, "pcm", device)
     results = LabelStore(store, facts)
     tasks = [json.dumps(description) for description in networks.descriptions]
@@ -349,23 +353,23 @@ def limit_figures(
     table: pd.DataFrame,  # from `results_table`
 ) -> dict[str, dict[str, Any]]:  # limit -> means over trainings
     """Return for each limit `winner_acc_1d` and `winner_avm`, the same of the best ordinary network
-    (by 1-day accuracy), its name, and the number of trainings of each.
-
-    With a search that measured, the same of its winner."""
+    (by 1-day accuracy), its name, and the number of trainings of each."""
     found = {}
     for limit, rows in table.groupby("limit"):
         means = rows.groupby("name")[["acc_1d", "avm"]].mean()
-        others = means.drop([*WINNERS], errors="ignore")
-        if "winner" not in means.index or others.empty:
+        winner = means.loc[means.index.isin(WINNERS)]
+        others = means.drop(winner.index)
+        if winner.empty or others.empty:
             continue  # not finished yet
         best = others["acc_1d"].idxmax()
-        figures: dict[str, Any] = {}
-        for name in (*WINNERS, best):
-            key = name.replace(" ", "_") if name in WINNERS else "best_baseline"
-            if name in means.index:
-                figures |= {f"{key}_{k}": float(v) for k, v in means.loc[name].items()}
-        seeds = int(rows.groupby("name")["seed"].nunique().min())
-        found[str(limit)] = {**figures, "best_baseline": best, "seeds": seeds}
+        found[str(limit)] = {
+            "winner_acc_1d": float(winner["acc_1d"].iloc[0]),
+            "best_baseline_acc_1d": float(means.loc[best, "acc_1d"]),
+            "winner_avm": float(winner["avm"].iloc[0]),
+            "best_baseline_avm": float(means.loc[best, "avm"]),
+            "best_baseline": best,
+            "seeds": int(rows.groupby("name")["seed"].nunique().min()),
+        }
     return found
 
 # %% ../../nbs/bench/30_baselines.ipynb #5a1fe9b2

@@ -48,31 +48,27 @@ def test_the_winner_of_a_search_that_measures_is_compared_too(
         columns = "acc_1d, config"
         measured = run.execute(f"select {columns} from evaluation where feasible").fetchall()
     assert len(measured) == 3
-    names = [row["name"] for row in found["rows"]]
-    assert names == ["winner", "ResNet-8", "MobileNet", "measured winner"]
-    compared = [json.loads(c) for (c,) in rows_of(store)]
+    names = ["winner", "ResNet-8", "MobileNet", "measured winner", "ResNet-8", "MobileNet"]
+    assert [row["name"] for row in found["rows"]] == names
     best = json.loads(max(measured)[1])
-    assert compared[-1] == {
-        "name": "measured winner",
-        "limit": 20_000,
-        "config": best,
-        "family": {"stem_kernel": 3},
-    }
     stem = (49 - 9) * best[
         "out_channel0"
     ]  # weights of a 7 x 7 convolution of one channel, and less
-    theirs = ConfigSpace("digits").stats([best])["params"][0]
-    assert found["rows"][-1]["parameters"] == theirs - stem
-    figures = found["limits"]["20000"]
-    assert figures["measured_winner_acc_1d"] == found["rows"][-1]["acc_1d"]
-    assert figures["best_baseline"] in ("ResNet-8", "MobileNet")
-    ours = {(pair["winner"], pair["network"]) for pair in found["pairs"]}
+    size = int(ConfigSpace("digits").stats([best])["params"][0]) - stem
+    assert [row["limit"] for row in found["rows"]] == 3 * [20_000] + 3 * [size]
+    assert found["rows"][3]["parameters"] == size
+    assert found["rows"][4]["parameters"] == pytest.approx(size, rel=0.4)  # a width is whole
+    compared = [json.loads(c) for (c,) in rows_of(store)]
+    family = {"stem_kernel": 3}
+    expected = {"name": "measured winner", "limit": size, "config": best, "family": family}
+    assert compared[3] == expected
+    assert found["limits"][str(size)]["winner_acc_1d"] == found["rows"][3]["acc_1d"]
+    ours = {(pair["limit"], pair["winner"], pair["network"]) for pair in found["pairs"]}
     assert ours == {
-        ("winner", "ResNet-8"),
-        ("winner", "MobileNet"),
-        ("winner", "measured winner"),
-        ("measured winner", "ResNet-8"),
-        ("measured winner", "MobileNet"),
+        (20_000, "winner", "ResNet-8"),
+        (20_000, "winner", "MobileNet"),
+        (size, "measured winner", "ResNet-8"),
+        (size, "measured winner", "MobileNet"),
     }
 
 
