@@ -15,6 +15,7 @@ from matplotlib.ticker import EngFormatter
 
 from ..core import ConfigError, MissingExtraError
 from ..evaluators.base_evaluator import Evaluator
+from ..evaluators.feature_ranges import network_kind
 from ..evaluators.surrogate import SurrogateEvaluator
 from ..evaluators.xgboost import XGBoostEvaluator
 from ..search_spaces.config_space import ConfigSpace
@@ -49,7 +50,7 @@ def find_context(
     bound.warns_of_ignored = False  # `ignored_text` says it
     if isinstance(bound, SurrogateEvaluator):
         # `source` holds the same text; a warning from a thread could appear under any cell
-        bound._warned = {*bound._warned, space.dataset}
+        bound._warned = {*bound._warned, network_kind(space)}
     try:
         bound.bind(space)
     except (ConfigError, MissingExtraError) as e:
@@ -73,12 +74,16 @@ def _surrogate_context(space: ConfigSpace, evaluator: SurrogateEvaluator) -> Eva
     "Return the context of a fitted evaluator that is bound to the space."
     predicted = evaluator.query_pop(space.sample_arch_uniformly(N_REFERENCE, rng=0))
     columns = np.column_stack([getattr(predicted, target) for target in TARGETS])
-    labelled = evaluator.about["space"]["dataset"]["name"]
-    reliable = labelled == space.dataset
+    asked = network_kind(space)
+    labelled = network_kind(evaluator._fitted)
+    reliable = labelled == asked
     source = f"{_label_text(evaluator)}."
+    if evaluator._fitted.dataset != space.dataset:
+        asked = space.dataset
+        labelled = evaluator._fitted.dataset
     if not reliable:
         source = (
-            f"Borrowed: the evaluator was fitted without labels of {space.dataset}. {source} "
+            f"Borrowed: the evaluator was fitted without labels of {asked}. {source} "
             f"The ranking is a guess here, and the percentages are those of {labelled}."
         )
     return EvaluatorContext(evaluator, columns[~predicted.extrapolated], source, reliable)

@@ -118,7 +118,7 @@ def test_refitting_adds_rows_and_keeps_settings(tmp_path):
     assert (first.about["rows"], second.about["rows"]) == (30, 38)
     assert second.about["settings"] == first.about["settings"] and second.about["seed"] == 3
     loaded = XGBoostEvaluator(first.save(tmp_path / "w"))
-    with pytest.raises(ConfigError, match="weights do not hold labels: refit"):
+    with pytest.raises(ConfigError, match="weights do not hold labels: pass labels="):
         loaded.refit(more)
     asked = more.configs
     again = loaded.refit(more, labels)

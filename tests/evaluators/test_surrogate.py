@@ -209,11 +209,11 @@ def test_borrowing_is_said_aloud_and_its_own_dataset_is_silent(fitted):
 
 def test_one_dataset_in_two_shapes_is_told_apart(fitted):
     small = DatasetInfo("digits", (1, 4, 4), 10)
-    mine, theirs = (f"digits in 10 classes, inputs {shape}," for shape in ((1, 4, 4), (1, 8, 8)))
+    mine, theirs = (f"digits in 10 classes, inputs {shape}" for shape in ((1, 4, 4), (1, 8, 8)))
     with pytest.warns(DatasetMismatchWarning) as warned:
         copy.copy(fitted).bind(ConfigSpace(small))
     text = str(warned[0].message)
-    assert f"fitted for {mine} yet" in text and f"labels measured on {theirs}" in text
+    assert f"fitted for {mine}, yet" in text and f"labels measured on {theirs}." in text
     assert "analognas collect digits " in text
 
 

@@ -6,6 +6,7 @@ import pytest
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.evaluators.xgboost import WEIGHTS, XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.families import ResNetFamily
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.testing import FunctionEvaluator
 from analognas.widgets.evaluator_context import N_REFERENCE, estimate, find_context
@@ -42,6 +43,16 @@ def test_labels_of_another_dataset_are_said_to_be_borrowed(recwarn):
     assert not context.reliable
     assert context.source.startswith("Borrowed: the evaluator was fitted without labels of VWW")
     assert not recwarn.list  # a warning of a thread would appear under any cell
+
+
+def test_labels_of_other_networks_are_said_to_be_borrowed(recwarn):
+    context = find_context(ConfigSpace("digits", ResNetFamily(stem_kernel=3)))
+    assert not context.reliable
+    asked = "digits in 10 classes, inputs (1, 8, 8), stem_kernel 3"
+    assert context.source.startswith(
+        f"Borrowed: the evaluator was fitted without labels of {asked}."
+    )
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
