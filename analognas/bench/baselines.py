@@ -278,7 +278,9 @@ def bench_baselines(
     networks = find_networks(space, evaluator.bind(space), opponents)
     if measurements:
         for limit in opponents.limits:
-            search = find_measured_winner(data, evaluator, protocol, limit, measurements, store)
+            search = find_measured_winner(
+                data, evaluator, protocol, limit, measurements, store, device
+            )
             networks = networks.with_winner(search, opponents.kinds)
     facts = describe_measurements(space, data, protocol, "pcm", device)
     results = LabelStore(store, facts)

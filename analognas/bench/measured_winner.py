@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../../nbs/bench/29_measured_winner.ipynb #77fe392f
-from concurrent.futures import Executor
 from dataclasses import replace
 from importlib.resources import files
 from math import ceil
@@ -66,7 +65,7 @@ def find_measured_winner(
     limit: int,  # parameters
     measurements: int,
     store: str | Path,  # of the comparison; measurements are kept beside it
-    executor: Executor | None = None,  # where to measure; None: here
+    device: str = "cpu",  # where to measure, such as cuda
 ) -> Worker:  # after its search
     "Search with true evaluations; a second call goes on where the first was ended."
     space = ConfigSpace(data.info, ResNetFamily(STEM_KERNEL))
@@ -75,7 +74,8 @@ def find_measured_winner(
     if macs := find_plan(space.dataset)[1].max_macs:
         limits["macs"] = macs
     constraints = Constraints(limit / 1e6, 10, limits, allow_extrapolation=False)
-    truth = MeasuredEvaluator(data, shorter(protocol), f"{store}.measured", progress=False)
+    kept = f"{store}.measured"
+    truth = MeasuredEvaluator(data, shorter(protocol), kept, progress=False, device=device)
     worker = Worker(
         space,
         EAOptimizer(evaluator, GENERATIONS, POPULATION, constraints=constraints),
@@ -86,7 +86,6 @@ def find_measured_winner(
         batch_size=BATCH,
         low_fidelity=labels_of(evaluator),
         run_dir=f"{store}.search-{limit}",
-        executor=executor,
     )
     worker.search()
     return worker
