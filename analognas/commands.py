@@ -345,7 +345,7 @@ def bench_baselines(args: Namespace) -> dict[str, Any]:
     )
     rows = table.drop(columns="drift").to_dict("records")
     limits = baselines.limit_figures(table)
-    return {"limits": limits, "pairs": table.attrs["pairs"], "rows": rows}
+    return {"limits": limits, **table.attrs, "rows": rows}
 
 
 def bench_winners(args: Namespace) -> dict[str, Any]:

@@ -270,18 +270,18 @@ def bench_baselines(
     """Train and measure all networks, and count which test examples each gets right.
 
     Return one row for each network and seed, with a `DriftRecord` in the column `drift`; in `attrs`
-    are `pairs`, from `paired_table`."""
+    are `pairs`, from `paired_table`, and `searches`, the summaries of those that measured, with
+    random search beside them."""
     space = ConfigSpace(data.info)
     opponents = OPPONENTS.get(data.info.name, OTHERWISE)
     if limits is not None:
         opponents = opponents._replace(limits=tuple(limits))
     networks = find_networks(space, evaluator.bind(space), opponents)
-    if measurements:
-        for limit in opponents.limits:
-            search = find_measured_winner(
-                data, evaluator, protocol, limit, measurements, store, device
-            )
-            networks = networks.with_winner(search, opponents.kinds)
+    searches = []
+    for limit in opponents.limits if measurements else ():
+        search = find_measured_winner(data, evaluator, protocol, limit, measurements, store, device)
+        searches.append({"limit": limit, **search.summary()})
+        networks = networks.with_winner(search, opponents.kinds)
     facts = describe_measurements(space, data, protocol, "pcm", device)
     results = LabelStore(store, facts)
     tasks = [json.dumps(description) for description in networks.descriptions]
@@ -293,6 +293,7 @@ def bench_baselines(
         collector.run(bar.update)
     table = results_table(networks, results)
     table.attrs["pairs"] = pair_networks(collector, protocol).to_dict("records")
+    table.attrs["searches"] = searches
     return table
 
 

@@ -67,7 +67,9 @@ def find_measured_winner(
     store: str | Path,  # of the comparison; measurements are kept beside it
     device: str = "cpu",  # where to measure, such as cuda
 ) -> Worker:  # after its search
-    "Search with true evaluations; a second call goes on where the first was ended."
+    """Search with true evaluations, and measure as many random architectures under the same limits.
+
+    A second call goes on where the first was ended."""
     space = ConfigSpace(data.info, ResNetFamily(STEM_KERNEL))
     evaluator.bind(space)
     limits: dict[str, float] = {"depth": MAX_DEPTH}
@@ -80,7 +82,6 @@ def find_measured_winner(
         space,
         EAOptimizer(evaluator, GENERATIONS, POPULATION, constraints=constraints),
         runs=1,
-        baseline=False,
         truth=truth,
         measurements=measurements,
         batch_size=BATCH,

@@ -45,9 +45,10 @@ def test_the_winner_of_a_search_that_measures_is_compared_too(
     options = ("--dataset", "digits", "--measurements", "3", "--store", str(store))
     found = bench_json("baselines", *options)
     with closing(sqlite3.connect(f"{store}.search-20000/evaluations.sqlite")) as run:
-        columns = "acc_1d, config"
-        measured = run.execute(f"select {columns} from evaluation where feasible").fetchall()
-    assert len(measured) == 3
+        query = "select acc_1d, config from evaluation where feasible and method = ?"
+        measured = run.execute(query, ("search",)).fetchall()
+        random = run.execute(query, ("random",)).fetchall()
+    assert len(measured) == len(random) == 3
     names = ["winner", "ResNet-8", "MobileNet", "measured winner", "ResNet-8", "MobileNet"]
     assert [row["name"] for row in found["rows"]] == names
     best = json.loads(max(measured)[1])
@@ -63,6 +64,10 @@ def test_the_winner_of_a_search_that_measures_is_compared_too(
     expected = {"name": "measured winner", "limit": size, "config": best, "family": family}
     assert compared[3] == expected
     assert found["limits"][str(size)]["winner_acc_1d"] == found["rows"][3]["acc_1d"]
+    search = found["searches"][0]
+    assert (search["limit"], search["best_config"], search["runs"]) == (20_000, best, 1)
+    assert search["mean_best"] == max(measured)[0]
+    assert search["random_search_mean_best"] == max(random)[0]
     ours = {(pair["limit"], pair["winner"], pair["network"]) for pair in found["pairs"]}
     assert ours == {
         (20_000, "winner", "ResNet-8"),
