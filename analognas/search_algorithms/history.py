@@ -8,6 +8,7 @@ __all__ = ['Trial', 'History']
 # %% ../../nbs/search_algorithms/15_history.ipynb #78072a9f
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..search_spaces.configs import config_frame
 # %% ../../nbs/search_algorithms/15_history.ipynb #55205365
 START_ROUNDS = 100  # rounds of sampling after which a few architectures are enough
 MAX_DRAWS = 50_000  # draws before a search gives up on finding a single one
-LATER_BATCH = 2_048  # draws at a time after those rounds; many at once are checked faster
+BLOCK = 2_048  # largest number of draws that are checked at once
 
 
 def sample_satisfying(
@@ -38,25 +39,52 @@ def sample_satisfying(
     Raises `InfeasibleError` if none was found in `max_draws`."""
     found: list[dict] = []
     best: dict[str, float] = {}  # of each limited quantity
-    size = max(n, 32)
+    size = max(n, 32)  # of a round
     drawn = 0
+    rounds = 1  # at once
     while len(found) < n and drawn < max_draws:
-        batch = space.sample_arch_uniformly(size, rng)
+        left = START_ROUNDS - drawn // size
+        if left <= 0 and found:
+            break
+        if left <= 0:
+            size = BLOCK
+        rounds = min(rounds, max(left, 1), ceil((max_draws - drawn) / size))
+        batch, satisfied = _draw(space, n - len(found), constraints, rng, rounds, size)
         drawn += len(batch)
-        satisfied = constraints.satisfied_by_config(space, batch)
         found += [config for config, ok in zip(batch, satisfied, strict=True) if ok]
-        if drawn >= START_ROUNDS * max(n, 32):
-            size = LATER_BATCH
-            if found:
-                break
         if not found:
             best = _better(best, space, batch, constraints)
+        rounds = min(2 * rounds, max(BLOCK // size, 1))
     if found or not n:
         return found[:n]
     raise InfeasibleError(
         f"Only 0 of {drawn:,} random architectures respect the limits ({constraints})."
         + _nearest(best, constraints)
     )
+
+
+def _draw(
+    space: ConfigSpace,
+    n: int,  # how many are wanted
+    constraints: Constraints,
+    rng: np.random.Generator,
+    rounds: int,
+    size: int,  # of a round
+) -> tuple[list[dict], np.ndarray]:  # configs; which of them respect the static limits
+    """Draw rounds of configs up to the one with which enough are found.
+
+    All are checked at once, which is faster; `rng` does not notice."""
+    before = rng.bit_generator.state
+    batch = space.sample_arch_uniformly(rounds * size, rng)
+    satisfied = constraints.satisfied_by_config(space, batch)
+    enough = np.flatnonzero(np.cumsum(satisfied) >= n)
+    if not len(enough):
+        return batch, satisfied
+    used = ceil((enough[0] + 1) / size) * size
+    if used < len(batch):
+        rng.bit_generator.state = before
+        space.sample_arch_uniformly(used, rng)
+    return batch[:used], satisfied[:used]
 
 
 def _better(

@@ -31,6 +31,7 @@ from analognas.search_spaces.configs import (
     check_config,
     check_name,
     children_of,
+    configs_from_unit,
     count_architectures,
     encode_columns,
     feature_names,
@@ -294,8 +295,7 @@ class ConfigSpace:
 
     def from_unit(self, u: np.ndarray) -> dict:
         "Return the canonical config at a point of the unit cube, shape (len(self),)."
-        pairs = zip(self._hyperparameters.items(), u, strict=True)
-        return self.canonical({name: h.from_unit(x) for (name, h), x in pairs})
+        return configs_from_unit(self.hyperparameters, np.asarray(u, float)[None])[0]
 
     def sample_arch(self, rng: int | np.random.Generator | None = None) -> dict:
         "Draw a config: each hyperparameter uniform over its values, in canonical form."
@@ -309,8 +309,8 @@ class ConfigSpace:
         """Draw `n` configs, independent of each other.
 
         Uniform over hyperparameter values: each `M` is equally likely."""
-        rng = as_rng(rng)
-        return [self.sample_arch(rng) for _ in range(check_number("n", n, low=0, integer=True))]
+        shape = (check_number("n", n, low=0, integer=True), len(self))
+        return configs_from_unit(self.hyperparameters, as_rng(rng).random(shape))
 
     def columns(self, configs: Sequence[Mapping]) -> dict[str, np.ndarray]:
         """Return the canonical forms of n configs as one array per hyperparameter, shape (n,).

@@ -118,6 +118,39 @@ def canonical_config(hyperparameters: Sequence[Hyperparameter], config: Mapping)
     }
 
 
+def configs_from_unit(
+    hyperparameters: Sequence[Hyperparameter],
+    points: np.ndarray,  # of the unit cube, shape (n, hyperparameters)
+) -> list[dict]:  # n canonical configs
+    "Return the configs at n points, with what `Hyperparameter.from_unit` returns for each value."
+    levels: dict[str, Sequence] = {}  # by name, the values of which a config has one
+    chosen: dict[str, np.ndarray] = {}  # by name, which of them each config has
+    for h, u in zip(hyperparameters, points.T, strict=True):
+        levels[h.name], chosen[h.name] = _levels_at(h, u)
+    active: dict[str, np.ndarray] = {}
+    for h in parents_first(hyperparameters):
+        active[h.name] = np.ones(len(points), bool)
+        if h.condition is not None:
+            parent = h.condition[0]
+            met = np.array([h.is_active({parent: value}) for value in levels[parent]], bool)
+            active[h.name] = active[parent] & met[chosen[parent]]
+    columns = []
+    for name, values in levels.items():
+        choices = (*values, INACTIVE)
+        column = np.where(active[name], chosen[name], len(values))
+        columns.append([choices[i] for i in column.tolist()])
+    if not columns:
+        return [{} for _ in points]
+    return [dict(zip(levels, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _levels_at(h: Hyperparameter, u: np.ndarray) -> tuple[Sequence, np.ndarray]:
+    "Return values of a hyperparameter, and which of them is at each of n positions, shape (n,)."
+    if h.values is None or h.log:
+        return [h.from_unit(x) for x in u.tolist()], np.arange(len(u))
+    return h.values, np.minimum((u * len(h.values)).astype(int), len(h.values) - 1)
+
+
 def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> list[str]:
     "Return a text for every missing, extra or out-of-range value of a config."
     names = {h.name: None for h in hyperparameters}  # in order, and quick to look up

@@ -13,6 +13,7 @@ from scipy.stats import qmc
 
 from ..core import ConfigError, InfeasibleError, as_rng, check_choice, check_number
 from .config_space import ConfigSpace
+from .configs import configs_from_unit
 
 # %% ../../nbs/search_spaces/90_sample.ipynb #4e060f6f
 def latin_hypercube(
@@ -26,7 +27,7 @@ def latin_hypercube(
     Technometrics 21, 1979)."""
     check_number("n", n, low=0, integer=True)
     points = qmc.LatinHypercube(d=len(space), rng=as_rng(rng)).random(n)
-    return [space.from_unit(u) for u in points]
+    return configs_from_unit(space.hyperparameters, points)
 
 # %% ../../nbs/search_spaces/90_sample.ipynb #0fe15917
 METHODS = ("latin_hypercube", "uniform")

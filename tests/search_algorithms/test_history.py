@@ -9,6 +9,7 @@ from analognas.core import InfeasibleError
 from analognas.evaluators.base_evaluator import ParamsEvaluator, Prediction, Predictions
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.history import (
+    START_ROUNDS,
     History,
     Trial,
     rank_trials,
@@ -137,6 +138,31 @@ def test_sampling_is_repeatable(space):
     draws = [sample_satisfying(space, 7, constraints, np.random.default_rng(3)) for _ in range(2)]
     assert draws[0] == draws[1]
     assert space.stats(draws[0])["params"].max() <= 3e5
+
+
+def round_by_round(space, n, constraints, rng):
+    "Draw as `sample_satisfying`, each round by itself: what it found, and rounds."
+    size = max(n, 32)
+    found = []
+    for k in range(1, START_ROUNDS + 1):
+        for config in space.sample_arch_uniformly(size, rng):
+            found += [config] * int(constraints.satisfied_by_config(space, [config])[0])
+        if len(found) >= n:
+            return found[:n], k
+    return found, k
+
+
+@pytest.mark.parametrize(
+    "limit, rounds", [(None, [1]), (0.01, range(5, 40)), (0.0013, [START_ROUNDS])]
+)
+def test_rounds_that_are_checked_together_leave_what_single_ones_leave(space, limit, rounds):
+    "The same configs and the same generator: recorded searches are repeated to the last bit."
+    constraints = Constraints(max_nb_param=limit)
+    one, other = np.random.default_rng(5), np.random.default_rng(5)
+    expected, drawn = round_by_round(space, 9, constraints, one)
+    assert expected and drawn in rounds
+    assert sample_satisfying(space, 9, constraints, other) == expected
+    assert one.bit_generator.state == other.bit_generator.state
 
 
 def test_where_nothing_is_known_the_prediction_is_the_worst_possible():

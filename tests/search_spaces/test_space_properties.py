@@ -37,6 +37,15 @@ def test_a_config_comes_back_from_the_unit_cube(space, seed):
 
 
 @given(spaces(), SEEDS)
+def test_drawn_configs_have_the_value_at_each_position(space, seed):
+    points = np.random.default_rng(seed).random((4, len(space)))
+    for config, point in zip(space.sample_arch_uniformly(4, seed), points, strict=True):
+        values = zip(space.hyperparameters, point, strict=True)
+        expected = space.canonical({h.name: h.from_unit(u) for h, u in values})
+        assert repr(config) == repr(expected)  # 2 and 2.0 would be equal
+
+
+@given(spaces(), SEEDS)
 def test_a_row_of_features_belongs_to_one_architecture(space, seed):
     configs = space.sample_arch_uniformly(12, seed)
     rows = {row.tobytes(): space.key(c) for row, c in zip(space.encode(configs), configs)}
