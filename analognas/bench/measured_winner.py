@@ -95,6 +95,6 @@ def find_measured_winner(
 def load_measurements() -> dict[str, Any]:
     """Read what searches with measurements found on CIFAR-10.
 
-    `searches` has a dict for each measured network, in order; `single` networks beside them, by the
-    same protocol."""
+    `searches` has a dict for each measured network, in order, of searches and of random search;
+    `single` networks beside them, by the same protocol."""
     return read_json(Path(str(files("analognas.bench") / "measured_winner_CIFAR-10.json")))
