@@ -44,9 +44,9 @@ def sample_satisfying(
     rounds = 1  # at once
     while len(found) < n and drawn < max_draws:
         left = START_ROUNDS - drawn // size
-        if left <= 0 and found:
-            break
         if left <= 0:
+            if found:
+                break
             size = BLOCK
         rounds = min(rounds, max(left, 1), ceil((max_draws - drawn) / size))
         batch, satisfied = _draw(space, n - len(found), constraints, rng, rounds, size)
@@ -73,7 +73,7 @@ def _draw(
 ) -> tuple[list[dict], np.ndarray]:  # configs; which of them respect the static limits
     """Draw rounds of configs up to the one with which enough are found.
 
-    All are checked at once, which is faster; `rng` does not notice."""
+    All are checked at once, which is faster; `rng` is left where single rounds would leave it."""
     before = rng.bit_generator.state
     batch = space.sample_arch_uniformly(rounds * size, rng)
     satisfied = constraints.satisfied_by_config(space, batch)
