@@ -74,17 +74,17 @@ def _draw(
     """Draw rounds of configs up to the one with which enough are found.
 
     All are checked at once, which is faster; `rng` is left where single rounds would leave it."""
-    before = rng.bit_generator.state
-    batch = space.sample_arch_uniformly(rounds * size, rng)
+    batch: list[dict] = []
+    states = []  # of the generator, after each round
+    for _ in range(rounds):
+        batch += space.sample_arch_uniformly(size, rng)
+        states.append(rng.bit_generator.state)
     satisfied = constraints.satisfied_by_config(space, batch)
     enough = np.flatnonzero(np.cumsum(satisfied) >= n)
-    if not len(enough):
-        return batch, satisfied
-    used = ceil((enough[0] + 1) / size) * size
-    if used < len(batch):
-        rng.bit_generator.state = before
-        space.sample_arch_uniformly(used, rng)
-    return batch[:used], satisfied[:used]
+    if len(enough):
+        rounds = ceil((enough[0] + 1) / size)
+        rng.bit_generator.state = states[rounds - 1]
+    return batch[: rounds * size], satisfied[: rounds * size]
 
 
 def _better(
