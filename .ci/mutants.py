@@ -370,21 +370,25 @@ def skeleton(code: CodeType) -> tuple:
     return code.co_code, code.co_names, tuple(parts)
 
 
+def objects_of_type(kind: type) -> list:
+    "Return what of exactly one type is alive; `isinstance` would ask a dead weak proxy, which raises."
+    return [thing for thing in gc.get_objects() if type(thing) is kind]
+
+
 def functions_of(path: Path) -> dict[Key, list[FunctionType]]:
     "Return the functions of a module that exist in this process."
     found = defaultdict(list)
-    for thing in gc.get_objects():
-        if isinstance(thing, FunctionType) and thing.__code__.co_filename == str(path):
-            found[key_of(thing.__code__)].append(thing)
+    for function in objects_of_type(FunctionType):
+        if function.__code__.co_filename == str(path):
+            found[key_of(function.__code__)].append(function)
     return found
 
 
 def caches_of(path: Path) -> list[functools._lru_cache_wrapper]:
     "Return the functions of a module that keep their results."
-    found = [f for f in gc.get_objects() if isinstance(f, functools._lru_cache_wrapper)]
     return [
         f
-        for f in found
+        for f in objects_of_type(functools._lru_cache_wrapper)
         if getattr(f.__wrapped__, "__code__", None) is not None
         and f.__wrapped__.__code__.co_filename == str(path)
     ]

@@ -1,8 +1,10 @@
 """The tool that changes the code to see whether tests notice: what it changes, and what it runs."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import mutants
@@ -105,6 +107,18 @@ def test_a_changed_function_takes_the_place_of_the_original(module):
     ((key, code),) = changed.items()
     functions[key][0].__code__ = code
     assert namespace["double"](5) == 15
+
+
+def test_dead_weak_proxies_in_the_process_are_passed_over(module):
+    "Other tests leave some behind, and asking one for its class raises `ReferenceError`."
+    thing = type("Thing", (), {})()
+    proxy = weakref.proxy(thing)
+    del thing
+    with pytest.raises(ReferenceError):
+        isinstance(proxy, int)
+    assert any(each is proxy for each in gc.get_objects())
+    assert mutants.functions_of(module) == {}
+    assert mutants.caches_of(module) == []
 
 
 def test_every_module_that_is_changed_has_tests():
