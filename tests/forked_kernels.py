@@ -12,6 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "analognas"
 LIBRARIES = [
     "torch",
+    "torch._dynamo",  # which the first optimizer imports
     "aihwkit.nn",
     "numba",
     "scipy.stats",

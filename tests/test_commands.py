@@ -240,7 +240,7 @@ def test_bench_all_keeps_what_was_measured_before_an_interruption(monkeypatch, t
     capsys.readouterr()
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert json.loads(printed.out) == json.loads(file.read_text())
+    assert json.loads(printed.out).items() >= json.loads(file.read_text()).items()
     assert json.loads(printed.out)[first] == {"ratio": 1.0}
     assert json.loads(printed.out)[second] == {"ratio": 3.0}
     left = len(MEASURED_BENCHES) - 1

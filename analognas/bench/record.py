@@ -85,8 +85,7 @@ def packaged_records() -> dict[str, Any]:
 
 def start_record() -> dict[str, Any]:
     "Return a record without measurements."
-    start = {"machine": describe_machine(), "versions": installed_versions(), "seconds": {}}
-    return start | packaged_records()
+    return {"machine": describe_machine(), "versions": installed_versions(), "seconds": {}}
 
 # %% ../../nbs/bench/80_record.ipynb #4b299ffe
 SAME = ("machine", "versions")  # in all parts of a record
@@ -96,7 +95,7 @@ def continue_record(
     path: Path,  # JSON, written by `bench_parts`
     new: dict[str, Any],  # as `start_record` returns it
 ) -> dict[str, Any]:
-    """Return a new record with the measurements of a file.
+    """Return the record of a file, with which a new one agrees.
 
     Raises `FileFormatError` if the file is no record, and `ConfigError` if it is from another
     machine or from other versions."""
@@ -112,7 +111,7 @@ def continue_record(
                 f"{path} was measured where {name} was {found[key].get(name)!r}, and here it is "
                 f"{new[key].get(name)!r}. Choose a new file, or remove this one."
             )
-    return found | new | {"seconds": found["seconds"]}
+    return found
 
 
 def bench_parts(
@@ -120,7 +119,7 @@ def bench_parts(
     path: str | Path | None = None,  # keeps the record; a file that exists is continued
 ) -> dict[str, Any]:
     """Run benches one after the other and return a record: machine, versions, the result of each,
-    and the package's records.
+    and the package's records, which the file does not repeat.
 
     Benches that the file has are not run again. Progress is printed on standard error."""
     record = start_record()
@@ -136,4 +135,4 @@ def bench_parts(
         record["seconds"][name] = round(time.perf_counter() - start, 1)
     if path is not None:
         write_json(path, record)
-    return record
+    return record | packaged_records()
