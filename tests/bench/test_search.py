@@ -7,7 +7,7 @@ import pytest
 
 from analognas.bench import search
 from analognas.core import ConfigError
-from analognas.search_algorithms.worker import OPTIMIZERS
+from analognas.search_algorithms.registry import OPTIMIZERS
 
 
 def test_bench_search_prints_regret_by_optimizer(bench_json, monkeypatch, tmp_path):
