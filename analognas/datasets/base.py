@@ -32,15 +32,31 @@ from analognas.core import (
     check_number,
 )
 from ..core.arrays import read_arrays
+from ..core.errors import shown
 from ..core.files import write_cache
 
 # %% ../../nbs/datasets/10_base.ipynb #7e91eadd
+def _as_tensor(name: str, values: Any) -> Tensor:
+    "Return an array or a list as a tensor, with a copy only where torch needs one."
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+        native = array.dtype.newbyteorder("=")
+        return torch.from_numpy(np.require(array, native, ["C", "W"]))
+    except (TypeError, ValueError, RuntimeError) as e:  # ragged, names of classes, tensors on a GPU
+        raise ConfigError(
+            f"{name} must be a tensor, an array or a list of numbers; got {shown(values)} ({e})."
+        ) from e
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Hold inputs and labels, split into training and test.
 
-    Wrong shapes, labels or values raise `ConfigError`. Inputs are held contiguous, whatever their
-    memory format was: equal inputs get equal noise."""
+    NumPy arrays and lists become tensors, inputs of any float type float32, labels int64 (uint8
+    stays). Wrong shapes, labels or values raise `ConfigError`. Inputs are held contiguous, whatever
+    their memory format was: equal inputs get equal noise."""
 
     info: DatasetInfo  # name, input shape, number of classes
     x_train: Tensor  # (N, channels, height, width), float
@@ -54,10 +70,18 @@ class Dataset:
     groups: Tensor | None = None
 
     def __post_init__(self):
-        self._check_split("train", *self.train)
-        self._check_split("test", *self.test)
-        for name in ("x_train", "x_test"):
-            object.__setattr__(self, name, getattr(self, name).contiguous())
+        for name in ("x_train", "y_train", "x_test", "y_test", "groups"):
+            values = getattr(self, name)
+            if values is not None or name != "groups":
+                values = _as_tensor(f"{self.info.name}, {name}", values)
+                object.__setattr__(self, name, values)
+        for split in ("train", "test"):
+            x, y = getattr(self, split)
+            self._check_types(split, x, y)
+            object.__setattr__(self, f"x_{split}", x.float().contiguous())
+            if y.dtype != torch.uint8:  # trains as it is, and hashes that are kept are of it
+                object.__setattr__(self, f"y_{split}", y.long())
+            self._check_split(split, *getattr(self, split))
         if self.groups is not None and self.groups.shape != self.y_train.shape:
             raise ConfigError(
                 f"{self.info.name}: groups must have one number for each of the "
@@ -75,8 +99,17 @@ class Dataset:
         "Return the test part: inputs (M, channels, height, width) and labels (M,)."
         return self.x_test, self.y_test
 
+    def _check_types(self, split: str, x: Tensor, y: Tensor) -> None:
+        "Raise `ConfigError` unless inputs are floats and labels whole numbers."
+        whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+        if not x.is_floating_point() or not whole:
+            raise ConfigError(
+                f"{self.info.name}, {split}: inputs must be floats and labels whole numbers; "
+                f"got {x.dtype} and {y.dtype}."
+            )
+
     def _check_split(self, split: str, x: Tensor, y: Tensor) -> None:
-        "Raise `ConfigError` for wrong shapes, types or values."
+        "Raise `ConfigError` for wrong shapes or values."
         name = f"{self.info.name}, {split}"
         shape = tuple(x.shape[1:])
         if shape != self.info.input_dim or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
@@ -84,13 +117,8 @@ class Dataset:
                 f"{name}: expected inputs (N, {', '.join(map(str, self.info.input_dim))}) and N "
                 f"labels; got {tuple(x.shape)} and {tuple(y.shape)}."
             )
-        if not x.is_floating_point() or y.is_floating_point() or y.dtype == torch.bool:
-            raise ConfigError(
-                f"{name}: inputs must be floats and labels whole numbers; "
-                f"got {x.dtype} and {y.dtype}."
-            )
         if not torch.isfinite(x).all():
-            raise ConfigError(f"{name}: inputs hold NaN or infinity.")
+            raise ConfigError(f"{name}: inputs hold NaN or infinity in float32.")
         if int(y.min()) < 0 or int(y.max()) >= self.info.classes:
             raise ConfigError(
                 f"{name}: labels must be 0 to {self.info.classes - 1}; got "

@@ -1,11 +1,15 @@
 """Datasets: digits against scikit-learn's own, and what is refused at the door."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from analognas.core import ConfigError, DatasetInfo
+from analognas.datasets.base import content_hash
 from analognas.datasets.load import Dataset, load_dataset
 
 
@@ -97,3 +101,58 @@ def test_what_cannot_be_trained_on_is_refused(split, x, y, says):
 def test_ones_own():
     data = Dataset(INFO, X, Y, X[:2], Y[:2], "made up")
     assert data.train == (X, Y) and len(data.test[0]) == 2
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, ">f4", "half", "double"])
+def test_arrays_and_other_precisions_are_the_same_data_as_tensors(kind):
+    x = np.arange(16.0).reshape(4, 1, 2, 2)
+    if kind in ("half", "double"):
+        own, labels = getattr(torch.tensor(x), kind)(), torch.tensor([0, 1, 2, 0]).int()
+    else:
+        own, labels = x.astype(kind), [0, 1, 2, 0]
+    data = Dataset(INFO, own, labels, own[::-1] if isinstance(own, np.ndarray) else own, labels)
+    assert data.x_train.dtype == torch.float32 and data.y_train.dtype == torch.int64
+    assert data.x_train.flatten().tolist() == list(range(16)) and data.y_train.tolist() == [
+        0,
+        1,
+        2,
+        0,
+    ]
+    assert content_hash(replace(data, x_test=data.x_train)) == HASH_OF_TENSORS
+
+
+HASH_OF_TENSORS = (
+    "1896bd8e436442a10e0df89d74fc1793507f8079e63dea845583bc84e7422ef8"  # before arrays were taken
+)
+
+
+def test_the_hash_of_tensors_stays():
+    x = torch.arange(16.0).reshape(4, 1, 2, 2)
+    assert content_hash(Dataset(INFO, x, Y, x, Y)) == HASH_OF_TENSORS
+    small = Dataset(INFO, x, Y.byte(), x, Y.byte())
+    assert small.y_train.dtype == torch.uint8  # trains, and stores hold its hash
+
+
+def test_arrays_that_may_not_be_written_and_groups_in_a_list():
+    x = np.zeros((4, 1, 2, 2), np.float32)
+    x.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = Dataset(INFO, x, Y, x, np.array([0, 1, 2, 0], np.uint16), groups=[5, 5, 7, 7])
+    assert data.groups.tolist() == [5, 5, 7, 7] and data.y_test.tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "x, y, says",
+    [
+        ([[1.0], [1.0, 2.0]], Y, "mine, x_train must be a tensor, an array or a list of numbers"),
+        (X, ["a", "b", "c", "a"], r"mine, y_train must be .* got \['a', 'b', 'c', 'a'\]"),
+        (X, None, "mine, y_train must be .* got None"),
+        (X, [0, 1.5, 2, 0], "labels whole numbers; got torch.float32 and torch.float64"),
+        (np.zeros((4, 1, 2, 2), np.uint8), Y, "inputs must be floats"),
+        (np.full((4, 1, 2, 2), 1e300), Y, "NaN or infinity in float32"),
+    ],
+)
+def test_arrays_that_are_no_data_are_refused(x, y, says):
+    with pytest.raises(ConfigError, match=says):
+        Dataset(INFO, x, y, X, Y)
