@@ -18,7 +18,7 @@ G_MIN = {"reram": 9.0}  # microsiemens; this device cannot be switched off
 G_MAX_LIMIT = {"hermes": 20.7}  # microsiemens; the devices were characterised up to there
 
 # %% ../../nbs/core/70_hardware.ipynb #17383bf2
-# A new one also needs an entry in `PRESETS` and a noise model in `create_rpu_config`.
+# A new one also needs a noise model in `create_rpu_config`, and what differs from pcm below.
 _DEVICES = ("pcm", "hermes", "reram", "ideal")
 DRIFT_COMPENSATION = (True, "exact_reference", "per_column", False)
 _NOT_NEGATIVE = (
@@ -29,6 +29,33 @@ _NOT_NEGATIVE = (
     "modifier_std",
 )
 _ABOVE_G_MIN = 1e-3  # microsiemens by which g_max has to be larger than G_MIN
+_PCM = {
+    "g_max": 25.0,
+    "prog_noise_scale": 1.0,
+    "read_noise_scale": 1.0,
+    "drift_scale": 1.0,
+    "drift_compensation": True,
+    "dac_bits": 8,
+    "adc_bits": 8,
+    "out_noise": 0.04,
+    "modifier_std": 0.06,
+    "tile_size": 512,
+}
+_UNLIKE_PCM: dict[str, dict[str, Any]] = {
+    "hermes": {"g_max": 20.7, "tile_size": 256},
+    "reram": {"g_max": 88.199997},
+    "ideal": {
+        "prog_noise_scale": 0.0,
+        "read_noise_scale": 0.0,
+        "drift_scale": 0.0,
+        "drift_compensation": False,
+        "dac_bits": IDEAL_BITS,
+        "adc_bits": IDEAL_BITS,
+        "out_noise": 0.0,
+        "modifier_std": 0.0,
+    },
+}
+_PRESETS_OWN: Any = "the preset's"  # of a setting that is not given; None is refused
 
 # %% ../../nbs/core/70_hardware.ipynb #a48d3ad2
 @dataclass(frozen=True)
@@ -36,27 +63,31 @@ class HardwareConfig:
     """Describe an analog chip: devices, converters, tiles, and the noise of hardware-aware
     training.
 
-    The defaults are the settings of AnalogNAS-Bench (IBM/analog-nas,
-    `analognasbench/training_script.py`). Raises `ConfigError` for a value out of range."""
+    Settings that are not given are the preset's. Those of `pcm` are AnalogNAS-Bench's
+    (IBM/analog-nas, `analognasbench/training_script.py`). Raises `ConfigError` for a value out of
+    range."""
 
-    preset: str = "pcm"  # whose devices: "pcm", "hermes", "reram" or "ideal"
-    g_max: float = 25.0  # largest conductance of a device, microsiemens
-    prog_noise_scale: float = 1.0  # programming noise, 1 = measured devices
-    read_noise_scale: float = 1.0  # read noise, 1 = measured devices
-    drift_scale: float = 1.0  # drift, 1 = measured devices
+    preset: str = "pcm"  # "pcm", "hermes", "reram" or "ideal": the devices, and all not given below
+    g_max: float = _PRESETS_OWN  # largest conductance of a device, microsiemens
+    prog_noise_scale: float = _PRESETS_OWN  # programming noise, 1 = measured devices
+    read_noise_scale: float = _PRESETS_OWN  # read noise, 1 = measured devices
+    drift_scale: float = _PRESETS_OWN  # drift, 1 = measured devices
     # rescale outputs by how much they have decayed: True (one factor for a tile), "exact_reference"
     # (also for the error of programming), "per_column" (a factor for each output), or False
-    drift_compensation: bool | str = True
-    dac_bits: int = 8  # input resolution, bits
-    adc_bits: int = 8  # output resolution, bits
+    drift_compensation: bool | str = _PRESETS_OWN
+    dac_bits: int = _PRESETS_OWN  # input resolution, bits
+    adc_bits: int = _PRESETS_OWN  # output resolution, bits
     # standard deviation of the output noise, share of the largest weight times the input range
-    out_noise: float = 0.04
+    out_noise: float = _PRESETS_OWN
     # weight noise in hardware-aware training, share of the largest weight
-    modifier_std: float = 0.06
-    tile_size: int = 512  # largest number of rows and columns of one crossbar
+    modifier_std: float = _PRESETS_OWN
+    tile_size: int = _PRESETS_OWN  # largest number of rows and columns of one crossbar
 
     def __post_init__(self):
         check_choice("hardware preset", self.preset, _DEVICES)
+        for name, value in (_PCM | _UNLIKE_PCM.get(self.preset, {})).items():
+            if getattr(self, name) is _PRESETS_OWN:
+                object.__setattr__(self, name, value)
         low = G_MIN.get(self.preset, 0.0) + _ABOVE_G_MIN
         check_number("g_max", self.g_max, low=low, high=G_MAX_LIMIT.get(self.preset))
         for name in _NOT_NEGATIVE:
@@ -108,19 +139,4 @@ class HardwareConfig:
         return cls.from_preset(**settings)
 
 # %% ../../nbs/core/70_hardware.ipynb #82e28d1c
-PRESETS = {
-    "pcm": HardwareConfig(),
-    "hermes": HardwareConfig("hermes", g_max=20.7, tile_size=256),
-    "reram": HardwareConfig("reram", g_max=88.199997),
-    "ideal": HardwareConfig(
-        "ideal",
-        prog_noise_scale=0.0,
-        read_noise_scale=0.0,
-        drift_scale=0.0,
-        drift_compensation=False,
-        dac_bits=IDEAL_BITS,
-        adc_bits=IDEAL_BITS,
-        out_noise=0.0,
-        modifier_std=0.0,
-    ),
-}
+PRESETS = {name: HardwareConfig(name) for name in _DEVICES}

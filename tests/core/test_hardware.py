@@ -42,6 +42,33 @@ def test_from_dict_fills_in_the_preset(preset):
     assert HardwareConfig.from_dict({"preset": preset, "dac_bits": 5}) == expected
 
 
+@pytest.mark.parametrize(
+    "preset, unlike_pcm",
+    [
+        ("pcm", {}),
+        ("hermes", {"g_max": 20.7, "tile_size": 256}),
+        ("reram", {"g_max": 88.199997}),
+        (
+            "ideal",
+            dict.fromkeys(("prog_noise_scale", "read_noise_scale", "drift_scale"), 0.0)
+            | {"drift_compensation": False, "dac_bits": 24, "adc_bits": 24}
+            | {"out_noise": 0.0, "modifier_std": 0.0},
+        ),
+    ],
+)
+def test_settings_that_are_not_given_are_the_named_presets(preset, unlike_pcm):
+    expected = HardwareConfig().to_dict() | {"preset": preset} | unlike_pcm
+    assert HardwareConfig(preset).to_dict() == PRESETS[preset].to_dict() == expected
+    assert HardwareConfig(preset, tile_size=64).to_dict() == expected | {"tile_size": 64}
+
+
+def test_a_saved_chip_keeps_the_values_of_its_file():
+    "Such as those of an ideal device in a pcm chip, which the constructor made once."
+    saved = HardwareConfig().to_dict() | {"preset": "ideal"}
+    loaded = HardwareConfig.from_dict(saved)
+    assert loaded.to_dict() == saved and loaded != PRESETS["ideal"]
+
+
 def test_none_keeps_the_preset_value():
     assert HardwareConfig.from_preset("hermes", g_max=None) == PRESETS["hermes"]
 
