@@ -14,6 +14,7 @@ import stat
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,24 +36,29 @@ from .archives import archive_members, download
 from .base import Dataset, decoded, read_all, standardised
 
 # %% ../../nbs/datasets/20_images.ipynb #35cfd293
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # that Pillow may decode, whatever a file is called
+MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 MAX_PIXELS = 100_000_000  # of one image; a camera makes up to this many
 MAX_BYTES = 256 * 2**20  # of the file of one image
 
 
 def read_image(
-    file: Path,  # JPEG, PNG or BMP
+    file: Path,  # of `FORMATS`; of an animation, the first picture
     input_dim: Sequence[int],  # channels (1 or 3), height, width
 ) -> np.ndarray:  # uint8, of that shape
     """Decode and, if need be, resize (bilinear) one image.
 
-    Raises `FileFormatError` if it cannot be decoded whole."""
+    Raises `ConfigError` for other channels, `FileFormatError` if it cannot be decoded whole."""
     channels, height, width = input_dim
-    mode = {1: "L", 3: "RGB"}[channels]
+    if channels not in MODES:
+        raise ConfigError(
+            f"Pictures are read with 1 channel (grey) or 3 (red, green, blue); got input_dim "
+            f"{tuple(input_dim)}."
+        )
     try:
         with _opened(file) as image:
-            of_bytes = _as_bytes(image).convert(mode)
+            of_bytes = _as_bytes(image).convert(MODES[channels])
             sized = of_bytes.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(sized)
     except DECODING_ERRORS as e:  # truncated, broken, too large, or no image
@@ -103,23 +109,43 @@ def _opened(file: Path) -> Image.Image:
 
 # %% ../../nbs/datasets/20_images.ipynb #dec7bae6
 def _folder_files(root: Path, split: str) -> dict[str, list[Path]]:
-    "Return the image files of a split by class; `FileFormatError` for an empty class."
+    """Return the image files of a split by class; `FileFormatError` for an empty class.
+
+    Warns how many files of which kinds are left out."""
     found = {}
-    for folder in sorted((root / split).iterdir()):
-        if not folder.is_dir() or _is_hidden(folder):
+    others: Counter[str] = Counter()
+    for folder in _entries(root / split):
+        if not folder.is_dir():
+            others["outside a class"] += 1
             continue
-        files = sorted(
-            f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not _is_hidden(f)
-        )
+        files = [f for f in _entries(folder) if f.suffix.lower() in SUFFIXES]
         if not files:
             raise FileFormatError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
         found[folder.name] = files
+        for entry in set(_entries(folder)) - set(files):
+            if entry.is_dir():
+                below = [f for f in entry.rglob("*") if f.is_file() and not _is_hidden(f)]
+                others["in folders inside a class"] += len(below)
+            else:
+                others[entry.suffix.lower() or "without a suffix"] += 1
+    if others.total():
+        kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common() if n)
+        warnings.warn(
+            f"{root / split}: {others.total()} files are left out: {kinds}. Read are "
+            f"CLASS/*{', CLASS/*'.join(SUFFIXES)}.",
+            stacklevel=4,
+        )
     return found
 
 
+def _entries(folder: Path) -> list[Path]:
+    "Return what a folder holds, in order, without what programs leave there."
+    return sorted(entry for entry in folder.iterdir() if not _is_hidden(entry))
+
+
 def _is_hidden(path: Path) -> bool:
-    "Return whether a program left it: `.ipynb_checkpoints`, `._x.jpg`, `__MACOSX`, `.DS_Store`."
-    return path.name.startswith(".") or path.name == "__MACOSX"
+    "Return whether a program left it: `.ipynb_checkpoints`, `._x.jpg`, `__MACOSX`, `Thumbs.db`."
+    return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def _all_files(files: Mapping[str, Mapping[str, list[Path]]]) -> list[Path]:

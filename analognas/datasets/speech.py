@@ -125,9 +125,11 @@ def share(name: str) -> float:
 def _waves(root: Path) -> dict[str, list[Path]]:
     "Return the wave files of each folder by its name; what begins with a dot is left out."
     folders = [d for d in sorted(root.iterdir()) if d.is_dir() and not d.name.startswith(".")]
-    return {
-        d.name: sorted(f for f in d.glob("*.wav") if not f.name.startswith(".")) for d in folders
-    }
+    return {d.name: sorted(f for f in d.iterdir() if _is_wave(f)) for d in folders}
+
+
+def _is_wave(file: Path) -> bool:
+    return file.suffix.lower() == ".wav" and not file.name.startswith(".")
 
 
 def _clips(root: Path, on_error: str) -> list[tuple[Path, int, int]]:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import tarfile
+import warnings
 import zlib
 from hashlib import md5
 
@@ -296,7 +297,49 @@ def test_what_programs_leave_in_folders_is_ignored(tmp_path):
     (root / "train" / ".ipynb_checkpoints").mkdir()
     (root / "train" / "__MACOSX").mkdir()
     (root / "train" / "a" / "._0.png").write_bytes(b"\0\5\x16\7")
-    assert len(load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root).x_train) == 8
+    (root / "test" / "a" / "Thumbs.db").write_bytes(b"\xd0\xcf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root)
+    assert len(data.x_train) == 8
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "jpe", "jfif", "png", "bmp", "gif", "webp"])
+def test_every_format_that_may_be_decoded_is_read(tmp_path, suffix):
+    root = folder(tmp_path / "mine")
+    extra = root / "train" / "b" / f"z.{suffix}"
+    kind = {"bmp": "BMP", "gif": "GIF", "webp": "WEBP", "png": "PNG"}.get(suffix, "JPEG")
+    Image.new("RGB", (6, 8), (250, 250, 250)).save(extra, kind)
+    data = load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root)
+    assert data.y_train.tolist() == [0] * 4 + [1] * 5
+    bright = data.x_train[-1] / data.x_train.amax((0, 2, 3))[:, None, None]
+    assert float(bright.min()) > 0.9  # a decoder may be off by one or two
+
+
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
+    root = folder(tmp_path / "mine")
+    picture = Image.new("RGB", (6, 8))
+    for name in ("b/0.tif", "b/1.TIF", "b/notes.txt", "a/README", "0.png", "1.png"):
+        picture.save(root / "train" / name, "TIFF" if "tif" in name.lower() else "PNG")
+    (root / "train" / "a" / "sub" / "deep").mkdir(parents=True)
+    for name in ("0.png", "1.png", "deep/2.png", "deep/._2.png"):
+        picture.save(root / "train" / "a" / "sub" / name)
+    (root / "train" / "a" / "empty").mkdir()
+    with pytest.warns(UserWarning) as caught:
+        data = load_dataset(DatasetInfo("mine", (3, 8, 6), 2), root)
+    assert len(data.x_train) == 8
+    [said] = [str(w.message) for w in caught]
+    assert said.startswith(f"{root / 'train'}: 9 files are left out: ")
+    for count in ("3 in folders inside a class", "2 .tif", "2 outside a class", "1 .txt"):
+        assert count in said
+    assert "1 without a suffix" in said
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_pictures_have_one_channel_or_three(tmp_path, channels):
+    root = folder(tmp_path / "mine")
+    with pytest.raises(ConfigError, match=rf"1 channel .* or 3 .*; got input_dim \({channels}, 8"):
+        load_dataset(DatasetInfo("mine", (channels, 8, 6), 2), root, on_error="skip")
 
 
 def test_a_home_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch, caplog):

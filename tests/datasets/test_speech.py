@@ -132,6 +132,14 @@ def test_speakers_are_kept_apart_and_every_class_is_there(tmp_path, monkeypatch)
     assert len(seen) == 16 * 12  # the second time from the cache
 
 
+def test_a_suffix_in_capitals_is_a_clip_too(tmp_path):
+    root = speech(tmp_path / "s", CLASSES)
+    for clip in (root / "yes").glob("*.wav"):
+        clip.rename(clip.with_suffix(".WAV"))
+    data = load_dataset("KWS", root)
+    assert len(data.x_train) + len(data.x_test) == 16 * 12
+
+
 def test_the_official_list_decides(tmp_path):
     root = speech(tmp_path / "s", CLASSES)
     (root / "testing_list.txt").write_text("\n".join(f"{c}/{3:08x}_nohash_0.wav" for c in CLASSES))

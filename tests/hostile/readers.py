@@ -197,11 +197,14 @@ def read_checkpoint(folder: Path) -> None:
 def make_images(folder: Path) -> list[Path]:
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
-        for name, kind in (("a", "png"), ("b", "jpg"), ("b", "bmp")):
+        for name, kind in [("a", "png"), *(("b", kind) for kind in ("jpg", "bmp", "gif", "webp"))]:
             (folder / split / name).mkdir(parents=True, exist_ok=True)
             pixels = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / split / name / f"{kind}.{kind}")
-    return [folder / "train/a/png.png", folder / "train/b/jpg.jpg", folder / "train/b/bmp.bmp"]
+    return [
+        folder / "train/a/png.png",
+        *(folder / f"train/b/{k}.{k}" for k in ("jpg", "bmp", "gif", "webp")),
+    ]
 
 
 def read_images(folder: Path) -> None:
