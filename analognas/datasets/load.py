@@ -7,6 +7,7 @@ __all__ = ['load_dataset']
 
 # %% ../../nbs/datasets/40_load.ipynb #cfb06913
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from ..core import DATASETS, ConfigError, DatasetInfo, check_choice, dataset_info
+from ..core import DATASETS, ConfigError, DatasetInfo, dataset_info
 from .base import Dataset
 from .images import load_cifar10, load_folder, load_vww
 
@@ -46,6 +47,20 @@ def _digits() -> Dataset:
     )
 
 # %% ../../nbs/datasets/40_load.ipynb #62fcb6fe
+def _checked_info(name: str | DatasetInfo) -> DatasetInfo:
+    "Return the record of a dataset; `ConfigError` if it describes a known one as it is not."
+    info = dataset_info(name)
+    known = DATASETS.get(info.name, info)
+    if info.name == "VWW":  # pictures are resized to what is asked for
+        known = replace(known, input_dim=info.input_dim)
+    if info != known:
+        raise ConfigError(
+            f"{known.shape_text}: this name is taken; got {info.input_dim} in {info.classes} "
+            "classes. Give data of your own another name."
+        )
+    return info
+
+
 def load_dataset(
     name: str | DatasetInfo,  # "digits", "CIFAR-10", "KWS", "VWW", or a record of your own
     root: str | Path | None = None,  # where its files are
@@ -54,12 +69,15 @@ def load_dataset(
 ) -> Dataset:
     """Load a dataset: a name, or for an image folder (or VWW in another size) a `DatasetInfo`.
 
-    Raises `ConfigError` for an unknown name or a missing `root`, `FileFormatError` for files
-    that are not what they should be."""
-    if isinstance(name, DatasetInfo):
-        info = dataset_info(name)
-    else:
-        info = DATASETS[check_choice("dataset", name, DATASETS)]
+    Raises `ConfigError` for an unknown name, a `root` that is missing or not read, and a record
+    that gives a known name other inputs or classes; `FileFormatError` for files that are not what
+    they should be."""
+    info = _checked_info(name)
+    if root is not None and info.name == "digits":
+        raise ConfigError(
+            f"digits comes with scikit-learn and reads no files; got root={str(root)!r}. Give an "
+            "image folder another name: DatasetInfo(name, input_dim, classes)."
+        )
     if download and info.name != "CIFAR-10":
         raise ConfigError(f"Only CIFAR-10 can be downloaded; got {info.name!r}.")
     match info.name:

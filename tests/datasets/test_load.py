@@ -156,3 +156,27 @@ def test_arrays_that_may_not_be_written_and_groups_in_a_list():
 def test_arrays_that_are_no_data_are_refused(x, y, says):
     with pytest.raises(ConfigError, match=says):
         Dataset(INFO, x, y, X, Y)
+
+
+@pytest.mark.parametrize(
+    "name, input_dim, classes",
+    [
+        ("digits", (3, 24, 32), 2),
+        ("digits", (1, 8, 8), 9),
+        ("CIFAR-10", (3, 16, 16), 10),
+        ("KWS", (1, 49, 10), 10),
+        ("VWW", (3, 96, 96), 3),
+    ],
+)
+def test_a_known_name_stays_what_it_is(tmp_path, name, input_dim, classes):
+    "Whatever lies in the folder: it is not looked at."
+    says = rf"{name} in \d+ classes, inputs .* taken; got \({input_dim[0]}, .* in {classes} classes"
+    with pytest.raises(ConfigError, match=says):
+        load_dataset(DatasetInfo(name, input_dim, classes), tmp_path)
+
+
+def test_a_folder_for_digits_is_refused(tmp_path):
+    for name in ("digits", DatasetInfo("digits", (1, 8, 8), 10)):
+        with pytest.raises(ConfigError, match="digits .* reads no files; got root='.*'"):
+            load_dataset(name, tmp_path)
+    assert len(load_dataset(DatasetInfo("digits", (1, 8, 8), 10)).x_train) == 1437
