@@ -22,6 +22,7 @@ from analognas.core import (
     renamed_arguments,
     warn_renamed,
 )
+from ..core.errors import shown
 from ..evaluators.base_evaluator import Prediction, Predictions
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.families import STATS
@@ -35,6 +36,8 @@ class Quantity:
     unit: str  # "" for a count or a share
     maximise: bool = False  # is more better?
     static: bool = True  # follows from the architecture alone; otherwise an evaluator predicts it
+    low: float = 0  # the smallest value that it can have
+    high: float | None = None  # the largest
 
     @property
     def known(self) -> bool:
@@ -48,14 +51,14 @@ RUNG = "rung"
 
 # %% ../../nbs/search_algorithms/10_constraints.ipynb #00e98ebf
 QUANTITIES = {
-    "acc_1d": Quantity("%", maximise=True, static=False),
-    "avm": Quantity("points", static=False),
-    "std_1d": Quantity("points", static=False),
+    "acc_1d": Quantity("%", maximise=True, static=False, high=100),
+    "avm": Quantity("points", static=False, low=-100, high=100),
+    "std_1d": Quantity("points", static=False, high=100),
     "params": Quantity(""),
     "macs": Quantity(""),
     "depth": Quantity("layers"),
     "tiles": Quantity(""),
-    "utilisation": Quantity("", maximise=True),
+    "utilisation": Quantity("", maximise=True, high=1),
     "mvms": Quantity(""),
     "adc_conversions": Quantity(""),
     "latency": Quantity("s"),
@@ -106,7 +109,8 @@ def _rungs(space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
 class Constraints:
     """Limit what a solution may be: parameters (millions), AVM (points), any of `QUANTITIES`.
 
-    None is no limit. Raises `ConfigError` for unknown quantities and impossible values."""
+    None is no limit; of two limits of one quantity the tighter one counts. Raises `ConfigError` for
+    unknown quantities and impossible values."""
 
     max_nb_param: float | None = None  # million trainable parameters: 1 is one million
     T_AVM: float | None = None  # accuracy lost over a month, percentage points
@@ -122,22 +126,29 @@ class Constraints:
         for name in ("max_nb_param", "T_AVM"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0)
+        if not isinstance(self.limits, Mapping):
+            raise ConfigError(
+                "limits must be a dict of quantities and their worst allowed values, such as "
+                f"{{'tiles': 40}}; got {shown(self.limits)}."
+            )
         for name, worst in self.limits.items():
-            check_choice("quantity", name, QUANTITIES)
-            check_number(f"the limit of {name}", worst)
+            possible = QUANTITIES[check_choice("quantity", name, QUANTITIES)]
+            check_number(f"the limit of {name}", worst, possible.low, possible.high)
         if self.predicate is not None and not callable(self.predicate):
             raise ConfigError(f"predicate must be a function of a config; got {self.predicate!r}.")
         find_chip(self.chip)
 
     def bounds(self, static: bool) -> dict[str, float]:
         "Return the worst allowed values of static quantities, or of predicted ones."
-        worst: dict[str, float] = {}
-        if self.max_nb_param is not None:
-            worst["params"] = self.max_nb_param * 1e6
-        if self.T_AVM is not None:
-            worst["avm"] = self.T_AVM
-        worst |= self.limits
+        short = self._short_form()
+        # Both quantities of the short form are better when smaller: of two limits the lower counts.
+        worst = short | {n: min(w, short.get(n, w)) for n, w in self.limits.items()}
         return {name: w for name, w in worst.items() if QUANTITIES[name].static == static}
+
+    def _short_form(self) -> dict[str, float]:
+        "Return `max_nb_param` and `T_AVM` as limits of quantities, in their units."
+        params = None if self.max_nb_param is None else self.max_nb_param * 1e6
+        return {n: w for n, w in (("params", params), ("avm", self.T_AVM)) if w is not None}
 
     def satisfied_by_config(self, space: ConfigSpace, configs: Sequence[Mapping]) -> np.ndarray:
         "Return which configs respect the static limits and the predicate, boolean, shape (n,)."
@@ -188,12 +199,15 @@ class Constraints:
         )
 
     def __str__(self) -> str:
+        short = self._short_form()
+        # A looser limit of the same quantity is not applied, and not said to be.
+        given = {n: w for n, w in self.limits.items() if n not in short or w < short[n]}
         parts = []
-        if self.max_nb_param is not None:
+        if "params" in short.keys() - given:
             parts.append(f"at most {self.max_nb_param:g} M parameters")
-        if self.T_AVM is not None:
+        if "avm" in short.keys() - given:
             parts.append(f"AVM at most {self.T_AVM:g} points")
-        for name, worst in self.limits.items():
+        for name, worst in given.items():
             quantity = QUANTITIES[name]
             direction = "at least" if quantity.maximise else "at most"
             parts.append(f"{name} {direction} {worst:g} {quantity.unit}".strip())

@@ -24,6 +24,7 @@ from analognas.core import (
     check_number,
     import_optional,
 )
+from analognas.core.errors import shown
 from analognas.cost.model import Chip
 from analognas.cost.networks import model_cost
 from analognas.search_algorithms.placement_measure import PlacementMeasurer
@@ -46,6 +47,7 @@ PLACEMENT_QUANTITIES = {
     "energy": PlacementQuantity("J", False),
     "latency": PlacementQuantity("s", False),
 }
+LARGEST = {"%": 100, "points": 100, "": 1}  # value of a quantity, by its unit
 ACCURACIES = ("acc_1d", "acc_30d")
 Kinds = tuple[str, ...]  # of each layer, in the network's order
 
@@ -67,9 +69,15 @@ def check_quantities(names: Sequence[str]) -> tuple[str, ...]:
 
 def check_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
     "Return limits on `PLACEMENT_QUANTITIES`, the worst allowed values."
+    if limits is not None and not isinstance(limits, Mapping):
+        raise ConfigError(
+            "limits must be a dict of quantities and their worst allowed values, such as "
+            f"{{'acc_1d': 85}}; got {shown(limits)}."
+        )
     for name, worst in (limits or {}).items():
         check_choice("limited quantity", name, PLACEMENT_QUANTITIES)
-        check_number(f"limit of {name}", worst)
+        unit = PLACEMENT_QUANTITIES[name].unit
+        check_number(f"limit of {name}", worst, 0, LARGEST.get(unit))
     return dict(limits or {})
 
 # %% ../../nbs/search_algorithms/161_placement_problem.ipynb #9c09ef94

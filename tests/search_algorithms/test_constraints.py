@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from searches import Counting
 
+from analognas.core import ConfigError
 from analognas.cost.model import hardware_cost
 from analognas.evaluators.base_evaluator import Predictions
 from analognas.evaluators.table import TableEvaluator
@@ -129,3 +130,53 @@ def test_a_limit_that_is_met_exactly_is_met():
             assert not Constraints(limits={name: worse}).satisfied_by_config(space, [config])[0], (
                 name
             )
+
+
+@pytest.mark.parametrize("million, limit", [(0.02, 1e6), (1, 2e4)])
+@pytest.mark.parametrize("points, limit_avm", [(0.5, 10), (10, 0.5)])
+def test_of_two_limits_of_one_quantity_the_tighter_counts(million, limit, points, limit_avm):
+    limits = Constraints(million, points, {"params": limit, "avm": limit_avm, "tiles": 40})
+    assert limits.bounds(static=True) == {"params": 20_000, "tiles": 40}
+    assert limits.bounds(static=False) == {"avm": 0.5}
+    said = str(limits)
+    assert ("0.02 M" in said) != ("params at most 20000" in said)
+    assert "avm at most 0.5 points" in said.lower() and "10" not in said and "1e+06" not in said
+    again = Constraints.from_dict(limits.to_dict())
+    assert again == limits and str(again) == said
+
+    space, sizes = ConfigSpace("digits"), Constraints(million, limits={"params": limit})
+    history = RandomSearch(Counting(), 20, constraints=sizes).run(space, 0).history
+    for config in history[space.get_hyperparameters()].to_dict("records"):
+        network = space.build_network(config)
+        assert sum(p.numel() for p in network.parameters() if p.requires_grad) <= 20_000
+
+
+def test_short_limits_alone_and_equal_ones_are_said_once():
+    assert str(Constraints(1, limits={"params": 1_000_000})) == "at most 1 M parameters"
+    assert str(Constraints(limits={"params": 5000, "avm": -1})) == (
+        "params at most 5000 and avm at most -1 points"
+    )
+
+
+@pytest.mark.parametrize(
+    "limits, says",
+    [
+        (["macs"], r"limits must be a dict.*got \['macs'\]"),
+        ("macs", "limits must be a dict.*got 'macs'"),
+        (None, "limits must be a dict.*got None"),
+        ({"macs": -5}, "limit of macs must be a finite number at least 0; got -5"),
+        ({"acc_1d": 101}, "limit of acc_1d must be .* at least 0 and at most 100; got 101"),
+        ({"acc_1d": -1}, "limit of acc_1d must be .* at least 0 and at most 100; got -1"),
+        ({"avm": -101}, "limit of avm must be .* at least -100 and at most 100; got -101"),
+        ({"std_1d": 100.5}, "limit of std_1d must be .* at most 100; got 100.5"),
+        ({"utilisation": 1.01}, "limit of utilisation must be .* at most 1; got 1.01"),
+        ({"energy": -1e-9}, "limit of energy must be .* at least 0; got -1e-09"),
+    ],
+)
+def test_impossible_limits_are_refused(limits, says):
+    with pytest.raises(ConfigError, match=says):
+        Constraints(limits=limits)
+
+
+def test_possible_limits_at_the_ends_are_taken():
+    Constraints(limits={"acc_1d": 100, "avm": -100, "std_1d": 0, "utilisation": 1, "macs": 0})
