@@ -8,7 +8,7 @@ __all__ = ['initial_population', 'SearchResult', 'Optimizer', 'AskTellSearch']
 # %% ../../nbs/search_algorithms/20_base.ipynb #103ad6db
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import ConfigError, InfeasibleError, as_rng, check_number, renamed
+from ..core.errors import shown
 from analognas.evaluators.base_evaluator import (
     Evaluator,
     Prediction,
@@ -134,6 +135,28 @@ def check_budget(optimizer: "Optimizer", runs: int = 1) -> None:
             "a search keeps: lower the population, the generations, the evaluations or the runs."
         )
 
+# %% ../../nbs/search_algorithms/20_base.ipynb #ec9124e7
+class DefaultLimit(float):
+    """A limit that stands in a signature and that nobody typed: `constraints` may replace it.
+
+    A limit that somebody typed is never dropped."""
+
+
+def check_constraints(constraints: Any, short: Mapping[str, float | None]) -> None:
+    "Raise `ConfigError` for what are no constraints, and for a limit in short form beside them."
+    if not isinstance(constraints, Constraints):
+        raise ConfigError(
+            "constraints must be Constraints(...), such as Constraints(limits={'macs': 5e6}); got "
+            f"{shown(constraints)}."
+        )
+    typed = {n: v for n, v in short.items() if v is not None and not isinstance(v, DefaultLimit)}
+    if typed:
+        given = ", ".join(f"{name}={value}" for name, value in typed.items())
+        raise ConfigError(
+            f"{given} and constraints=... ({constraints}) were both given. Name all limits in one "
+            f"place: constraints=Constraints({given}, ...)."
+        )
+
 # %% ../../nbs/search_algorithms/20_base.ipynb #922f0efe
 class Optimizer(ABC):
     """Search a space for the architecture with the highest score under constraints.
@@ -145,7 +168,7 @@ class Optimizer(ABC):
         surrogate: Evaluator,  # evaluates architectures: predicts or measures
         max_nb_param: float | None = None,  # limit, million parameters
         T_AVM: float | None = None,  # limit, percentage points lost over a month
-        constraints: Constraints | None = None,  # takes the place of the two limits
+        constraints: Constraints | None = None,  # in place of the two limits: not beside them
         k_std: float = 0.0,  # score is acc_1d - k_std * std_1d
         # may the result be outside the range of the labels that the evaluator was fitted on? None:
         # as `constraints` has it; without those, only if it was not fitted to labels
@@ -160,7 +183,9 @@ class Optimizer(ABC):
         self.k_std = float(check_number("k_std", k_std, low=0))
         # Who chose neither goes on with an old search as that was begun.
         self.chose_extrapolation = not (constraints is None and allow_extrapolation is None)
-        if constraints is None:
+        if constraints is not None:
+            check_constraints(constraints, {"max_nb_param": max_nb_param, "T_AVM": T_AVM})
+        else:
             constraints = Constraints(
                 max_nb_param, T_AVM, allow_extrapolation=not surrogate.fitted_to_labels
             )

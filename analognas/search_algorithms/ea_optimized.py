@@ -14,6 +14,7 @@ import numpy as np
 from ..core import ConfigError, check_number
 from ..evaluators.base_evaluator import Evaluator, Prediction
 from analognas.search_algorithms.base import (
+    DefaultLimit,
     Limits,
     Optimizer,
     Proposals,
@@ -154,8 +155,10 @@ class EAOptimizer(Evolution):
         mutation_prob_width: float = 0.8,  # probability that a child differs in width
         mutation_prob_depth: float = 0.8,  # probability that a child differs in depth
         mutation_prob_other: float = 0.6,  # probability that a child differs in something else
-        max_nb_param: float | None = 1,  # limit, million parameters; None for no limit
-        T_AVM: float | None = 10,  # limit, percentage points lost over a month; None for no limit
+        # limit, million parameters; None for no limit
+        max_nb_param: float | None = DefaultLimit(1),
+        # limit, percentage points lost over a month; None for no limit
+        T_AVM: float | None = DefaultLimit(10),
         **options: Unpack[ScoreOptions],  # constraints and k_std, as `Optimizer` takes them
     ):
         probabilities = (mutation_prob_width, mutation_prob_depth, mutation_prob_other)

@@ -235,3 +235,24 @@ class MeasuredSearch(BudgetedOptimizer):
         trials = search_once(search, surrogate, space, seed)
         order = np.random.default_rng(seed).permutation(len(trials))
         return [trials[k] for k in order]
+
+# %% ../../nbs/search_algorithms/148_measured_search.ipynb #af0d5edc
+def with_measurements(
+    truth: Evaluator | None,  # None: nothing is measured beside the search
+    optimizer: Optimizer,
+    nb_evaluations: int,
+    batch_size: int,
+    labels: LabelSet | None,
+    low_fidelity: Sequence[LabelSet],
+) -> Optimizer:
+    """Return a `MeasuredSearch`, or the optimizer itself without `truth`.
+
+    Raises `ConfigError` for labels that nothing would use."""
+    if truth is not None:
+        return MeasuredSearch(truth, optimizer, nb_evaluations, batch_size, labels, low_fidelity)
+    if labels is not None or low_fidelity:
+        raise ConfigError(
+            "labels=... and low_fidelity=... serve a search that measures: name truth=..., such as "
+            "MeasuredEvaluator(data), too, or fit the evaluator to them before."
+        )
+    return optimizer

@@ -23,6 +23,7 @@ from analognas.core import (
     check_choice,
     read_json,
 )
+from ..core.errors import shown
 from ..evaluators.base_evaluator import Evaluator
 from .base import Optimizer
 from .constraints import Constraints
@@ -83,8 +84,14 @@ def find_optimizer(name: str) -> type[Optimizer]:
 def make_optimizer(optimizer: str | Optimizer, evaluator: Evaluator | None) -> Optimizer:
     """Return an optimizer as it is, or make one by name with its default settings.
 
-    Raises `ConfigError` for anything else."""
+    Raises `ConfigError` for anything else, and for an optimizer that has another evaluator."""
     if isinstance(optimizer, Optimizer):
+        if evaluator is not None and evaluator is not optimizer.surrogate:
+            raise ConfigError(
+                f"This {type(optimizer).__name__} has an evaluator, a "
+                f"{type(optimizer.surrogate).__name__}, and evaluator=... names another one "
+                f"({shown(evaluator)}): give the optimizer by its name, or leave evaluator out."
+            )
         return optimizer
     if not isinstance(optimizer, str):
         raise ConfigError(

@@ -39,7 +39,7 @@ from analognas.search_algorithms.execution import (
     SerialExecutor,
 )
 from .history import Trial
-from .measured_search import MeasuredSearch
+from .measured_search import with_measurements
 from .random_search import RandomSearch
 from analognas.search_algorithms.registry import (
     as_begun,
@@ -116,10 +116,8 @@ class Worker:
     ):
         self.config_space = ConfigSpace() if cs is None else cs
         _check_kinds(self.config_space, executor)
-        self.optimizer = make_optimizer(optimizer, evaluator)
-        if truth is not None:
-            options = (measurements, batch_size, labels, low_fidelity)
-            self.optimizer = MeasuredSearch(truth, self.optimizer, *options)
+        options = (measurements, batch_size, labels, low_fidelity)
+        self.optimizer = with_measurements(truth, make_optimizer(optimizer, evaluator), *options)
         self.runs = check_count("runs", runs)
         check_budget(self.optimizer, self.runs)
         self.seed = check_count("seed", seed, low=0, high=MAX_SEED)
@@ -296,6 +294,7 @@ class Worker:
         worker = cls(
             cs,
             optimizer,
+            evaluator,
             runs=settings["runs"],
             seed=settings["seed"],
             run_dir=run_dir,

@@ -14,6 +14,7 @@ from analognas.search_algorithms.base import AskTellSearch, Optimizer, SearchRes
 from analognas.search_algorithms.constraints import Constraints
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
+from analognas.search_algorithms.registry import NEED_RUNGS, OPTIMIZERS, find_optimizer
 from analognas.search_spaces.config_space import ConfigSpace
 
 
@@ -277,3 +278,21 @@ def test_200_evaluations_come_near_the_best_and_beat_random_search(
     best = labels.table.acc_1d.max()
     assert best - found.mean() < most and 1 < best - chance.mean() < 1.6
     assert mannwhitneyu(found, chance, alternative="greater").pvalue < 1e-3
+
+
+@pytest.mark.parametrize("kind", [k for k in OPTIMIZERS if k not in NEED_RUNGS])
+def test_a_limit_beside_constraints_is_refused_and_a_default_is_not(kind):
+    make, limits = find_optimizer(kind), Constraints(limits={"tiles": 40})
+    for short in ({"max_nb_param": 1}, {"T_AVM": 10}, {"max_nb_param": 0.005, "T_AVM": 0}):
+        with pytest.raises(ConfigError) as e:
+            make(Counting(), constraints=limits, **short)
+        for name, value in short.items():
+            assert f"{name}={value}" in str(e.value)
+        assert "tiles at most 40" in str(e.value)
+    optimizer = make(Counting(), constraints=limits)
+    assert optimizer.constraints is limits and optimizer.max_nb_param is optimizer.T_AVM is None
+    none = make(Counting(), constraints=limits, max_nb_param=None, T_AVM=None)
+    assert none.constraints is limits
+    for wrong in ({"macs": 5e6}, 5e6, "macs", ("macs", 5e6)):
+        with pytest.raises(ConfigError, match=r"constraints must be Constraints\(\.\.\.\)"):
+            make(Counting(), constraints=wrong)

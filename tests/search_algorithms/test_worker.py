@@ -433,6 +433,14 @@ def test_a_mismatch_is_refused_before_anything_is_written(tmp_path):
         (dict(optimizer=EAOptimizer), "optimizer must be an Optimizer"),
         (dict(optimizer=None), "optimizer must be an Optimizer"),
         (dict(evaluator="xgboost"), "needs an Evaluator"),
+        (
+            dict(optimizer=RandomSearch(ParamsEvaluator(), 5), evaluator=ParamsEvaluator()),
+            "This RandomSearch has an evaluator, a ParamsEvaluator, and evaluator=... names",
+        ),
+        *(
+            (dict(evaluator=ParamsEvaluator(), **unused), "serve a search that measures")
+            for unused in ({"low_fidelity": ["cheap"]}, {"labels": "mine"})
+        ),
         *(
             (dict(evaluator=ParamsEvaluator(), runs=b), "runs must be a whole number")
             for b in (0, -1, 1.5, None, "2")
