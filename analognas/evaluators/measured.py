@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
-from ..datasets.base import Dataset
+from ..datasets.base import Dataset, content_hash
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
@@ -189,12 +190,21 @@ class MeasuredEvaluator(Evaluator):
             )
         return label_set(name, self.store, self.space)
 
+    @cached_property
+    def _data_sha256(self) -> str:
+        return content_hash(self.data)
+
     def get_evaluator_stat(self) -> dict:
-        "Return the protocol, and how many architectures took how many epochs and hours."
+        """Return what decides a measurement, and how many architectures took how many epochs and
+        hours.
+
+        The device is not part of it: a label store may mix devices, too."""
         done = self.store.rows() if self.space is not None else []
         stat = super().get_evaluator_stat() | {
             "protocol": asdict(self.protocol),
             "preset": self.preset,
+            "data_sha256": self._data_sha256,
+            "seed": self.seed,
             "rows": len(done),
             "hours": sum(seconds for *_, seconds in done) / 3600,
             "epochs": sum(self.epochs([config for config, *_ in done]).tolist()),

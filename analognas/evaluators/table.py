@@ -7,6 +7,7 @@ __all__ = ['TableEvaluator', 'nasbench201_labels']
 
 # %% ../../nbs/evaluators/30_table.ipynb #ce2b865c
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..search_spaces.configs import only
 from ..search_spaces.nasbench201 import NASBench201Space, load_table
 from ..search_spaces.nasbench201_cells import EDGE_NAMES
 from ..search_spaces.scopes import CHOICES
-from ..training.labels import TARGETS, LabelSet
+from ..training.labels import TARGETS, LabelSet, labels_hash
 
 # %% ../../nbs/evaluators/30_table.ipynb #8a7da21f
 class TableEvaluator(Evaluator):
@@ -101,11 +102,16 @@ class TableEvaluator(Evaluator):
         column = self._columns.index(check_choice("target", target, self._columns))
         return 1 + sum(v[column] > mine[target] for v in self._values.values())
 
+    @cached_property
+    def _labels_sha256(self) -> str:
+        return labels_hash(self.label_set)
+
     def get_evaluator_stat(self) -> dict:
-        "Return the label set and its number of rows."
+        "Return the label set, its number of rows and a hash of them."
         return super().get_evaluator_stat() | {
             "label_set": self.label_set.name,
             "rows": len(self.label_set),
+            "labels_sha256": self._labels_sha256,
         }
 
 # %% ../../nbs/evaluators/30_table.ipynb #84324b6c

@@ -30,7 +30,7 @@ from .history import History, Trial
 from .random_search import RandomSearch
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.configs import only
-from ..training.labels import TARGETS, LabelSet
+from ..training.labels import TARGETS, LabelSet, labels_hash
 
 # %% ../../nbs/search_algorithms/148_measured_search.ipynb #254af03c
 def search_once(
@@ -68,7 +68,8 @@ def labels_of_trials(trials: Sequence[Trial], names: list[str]) -> LabelSet:
 
 def name_and_rows(labels: LabelSet) -> dict:
     "Return what names a label set, as plain data."
-    return {"label_set": labels.name, "rows": len(labels)}
+    known = {"label_set": labels.name, "rows": len(labels)}
+    return known | {"labels_sha256": labels_hash(labels)}
 
 
 COMPARED = ("epochs", "hwa_epochs", "max_train", "resolution")  # of two trainings

@@ -85,6 +85,8 @@ def make_new_directory(dataset: str) -> Path:
 
 # %% ../../nbs/search_algorithms/110_run_directory.ipynb #ac15651d
 MAX_SHOWN = 4  # differences that a message names
+# what evaluators say of themselves; directories of earlier versions do not have it
+_ADDED = ("data_sha256", "labels_sha256", "seed")
 
 
 def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
@@ -93,15 +95,22 @@ def settings_differences(old: Mapping, new: Mapping, prefix: str = "") -> list[s
     Versions of libraries do not count."""
     found: list[str] = []
     for name in dict.fromkeys([*old, *new]):
-        a = old.get(name)
-        b = new.get(name)
-        if a == b or (not prefix and name == "versions"):
+        a = _by_position(old.get(name))
+        b = _by_position(new.get(name))
+        if a == b or (not prefix and name == "versions") or (name in _ADDED and name not in old):
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += settings_differences(a, b, f"{prefix}{name}.")
         else:
             found.append(_difference(f"{prefix}{name}", a, b))
     return found
+
+
+def _by_position(value: Any) -> Any:
+    "Return a list of mappings as a mapping, so that what differs in them is named."
+    if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+        return dict(enumerate(value))
+    return value
 
 
 def _difference(name: str, old, new) -> str:

@@ -195,6 +195,21 @@ def _rounded(labels: LabelSet) -> pd.DataFrame:
     return table
 
 
+def labels_hash(labels: LabelSet) -> str:
+    "Return a SHA-256 of configs and targets, to six digits: saving and loading keeps it."
+    table = labels.table[[*labels.hyperparameters, *TARGETS]]
+    text = table.map(_six_digits).to_csv(index=False, lineterminator="\n")
+    return _sha256(text.encode())
+
+
+def _six_digits(value: Any) -> str:
+    "Return a value as text; whole numbers are the same as floats."
+    value = as_plain(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.6g}"
+    return repr(value)
+
+
 def _needs_json(values: pd.Series) -> bool:
     "Return whether a CSV would not give these values back: None, truth values, a mixture."
     kinds = {type(as_plain(value)) for value in values}

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +23,13 @@ from analognas.core import ConfigError
 from analognas.evaluators import measured
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
+from analognas.search_algorithms.halving import (
+    MultiFidelityEvaluator,
+    SuccessiveHalving,
+    add_fidelity,
+)
+from analognas.search_algorithms.random_search import RandomSearch
+from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.testing.evaluators import EvaluatorConformance
 from analognas.training.label_store import LabelStore
@@ -132,6 +140,61 @@ def test_a_store_belongs_to_one_way_of_measuring(tmp_path, change):
     evaluator(tmp_path / "m.sqlite").bind(quick.small_space())
     with pytest.raises(ConfigError, match="was collected differently"):
         evaluator(tmp_path / "m.sqlite", **change).bind(quick.small_space())
+
+
+def wrong_labels():
+    data = quick.some_digits()
+    return replace(data, y_train=data.y_train.flip(0))
+
+
+def without_new_keys(value):
+    "Settings as earlier versions wrote them."
+    if isinstance(value, list):
+        return [without_new_keys(v) for v in value]
+    if isinstance(value, dict):
+        gone = ("data_sha256", "labels_sha256")
+        kept = {k: without_new_keys(v) for k, v in value.items() if k not in gone}
+        return {k: v for k, v in kept.items() if k != "seed" or "runs" in kept}
+    return value
+
+
+def as_an_earlier_version_left_it(folder):
+    settings = json.loads((folder / "settings.json").read_text())
+    text = json.dumps(without_new_keys(settings))
+    assert "sha256" not in text and settings["seed"] == json.loads(text)["seed"]
+    (folder / "settings.json").write_text(text)
+    with sqlite3.connect(folder / "evaluations.sqlite") as db:
+        db.execute("update about set settings = ?", [text])
+
+
+def test_a_search_goes_on_only_with_the_same_data_and_seed(tmp_path):
+    space, run = quick.small_space(), tmp_path / "run"
+    Worker(
+        space, RandomSearch(evaluator(), 2), runs=1, run_dir=run, progress=False, baseline=False
+    ).search()
+    data = MeasuredEvaluator(wrong_labels(), quick.QUICK, progress=False)
+    seed = evaluator(seed=9)
+    for other, said in ((data, "evaluator.data_sha256 was '"), (seed, "seed was 0, now 9")):
+        with pytest.raises(ConfigError, match=f"another search: .*{said}"):
+            Worker.resume(run, other, cs=space, progress=False)
+    before = Worker.resume(run, evaluator(), cs=space, progress=False).evaluations
+    as_an_earlier_version_left_it(run)
+    again = Worker.resume(run, evaluator(), cs=space, progress=False).evaluations
+    assert again.equals(before)
+
+
+def test_a_search_on_rungs_goes_on_only_with_the_same_seed_on_each(tmp_path):
+    def search(seed):
+        rungs = MultiFidelityEvaluator([evaluator(epoch_share=0.5), evaluator(seed=seed)])
+        optimizer = SuccessiveHalving(rungs, 3)
+        space = add_fidelity(quick.small_space(), 2)
+        Worker(space, optimizer, runs=1, run_dir=tmp_path / "run", progress=False).search()
+
+    search(seed=1)
+    with pytest.raises(ConfigError, match="evaluator.rungs.1.seed was 1, now 2"):
+        search(seed=2)
+    as_an_earlier_version_left_it(tmp_path / "run")
+    search(seed=1)
 
 
 def test_what_cannot_be_measured_is_refused():

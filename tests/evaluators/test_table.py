@@ -10,7 +10,7 @@ from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.nasbench201 import NASBench201Space
 from analognas.testing.evaluators import EvaluatorConformance
-from analognas.training.labels import TARGETS, LabelSet
+from analognas.training.labels import TARGETS, LabelSet, load_label_set, save_label_set
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,18 @@ def test_measurements_of_another_dataset_or_skeleton_are_no_measurements(publish
 def test_it_says_what_it_knows(published):
     stat = TableEvaluator(published).bind(NASBench201Space()).get_evaluator_stat()
     assert (stat["label_set"], stat["rows"], stat["measured"]) == ("nasbench201", 15_625, True)
+
+
+def test_other_labels_of_the_same_name_and_number_are_another_table(published, tmp_path):
+    some = published.take(range(20))
+    said = TableEvaluator(some).get_evaluator_stat()["labels_sha256"]
+    save_label_set(some, tmp_path)
+    loaded = load_label_set("nasbench201", tmp_path)
+    assert TableEvaluator(loaded).get_evaluator_stat()["labels_sha256"] == said
+    swapped = some.take(range(20))
+    swapped.table.loc[[0, 1], "acc_1d"] = some.table.loc[[1, 0], "acc_1d"].to_numpy()
+    others = (swapped, published.take(range(1, 21)))
+    assert said not in [TableEvaluator(o).get_evaluator_stat()["labels_sha256"] for o in others]
 
 
 def test_choices_that_the_labels_lack_are_ignored_and_said_once(published):

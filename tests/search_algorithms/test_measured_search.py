@@ -17,7 +17,7 @@ from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.measured_search import MeasuredSearch
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.training.labels import LabelSet
+from analognas.training.labels import LabelSet, labels_hash
 
 SPACE = NASBench201Space()
 FAST = {"teachers": ["boosted_trees"], "boosted_rounds": 15, "unlabeled": 200}
@@ -238,10 +238,11 @@ def test_a_broken_search_of_higher_fidelity_goes_on_to_the_same_result(
 def test_the_settings_say_which_labels_are_of_lower_fidelity(raised, upside_down, surrogate):
     truth = Counting()
     raising = raised[0].optimizer.settings()
-    assert raising["labels"] == {"label_set": "cheap", "rows": 200, "higher_fidelity": True}
+    cheap = {"label_set": "cheap", "rows": 200, "labels_sha256": labels_hash(upside_down)}
+    assert raising["labels"] == cheap | {"higher_fidelity": True}
     search = EAOptimizer(surrogate)
     both = MeasuredSearch(truth, search, labels=surrogate.labels, low_fidelity=[upside_down])
-    assert both.settings()["low_fidelity"] == [{"label_set": "cheap", "rows": 200}]
+    assert both.settings()["low_fidelity"] == [cheap]
     assert "low_fidelity" not in MeasuredSearch(truth, search).settings()
 
 
