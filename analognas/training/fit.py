@@ -9,7 +9,7 @@ __all__ = []
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from ..analog.batches import call_model, output_tensor, take_rows
+from ..analog.metrics import IGNORED
 from ..core import ConfigError, check_number
 from .augment import Augment
 from .checkpoint import Checkpoint
@@ -35,14 +36,33 @@ def _classes_second(outputs: Tensor) -> Tensor:
     return outputs
 
 
-def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+def ends_of(targets: Tensor) -> tuple[int, int] | None:
+    "Return the lowest and the highest of class indices; None if there are none."
+    if targets.is_floating_point() or targets.is_complex():
+        return None
+    counted = targets.long()[targets != IGNORED]
+    return (int(counted.min()), int(counted.max())) if len(counted) else None
+
+
+def cross_entropy(
+    outputs: Tensor,
+    targets: Tensor,
+    ends: tuple[int, int] | None = None,  # of all targets, so that a GPU need not be asked again
+) -> Tensor:
     "Return the mean cross entropy. Raises `ConfigError` for targets that are no class indices."
     if targets.is_floating_point():
         raise ConfigError(
             f"Targets of {targets.dtype} need a loss of their own, such as "
             "loss=nn.functional.mse_loss: the default, cross entropy, takes class indices."
         )
-    return nn.functional.cross_entropy(_classes_second(outputs), targets)
+    outputs = _classes_second(outputs)
+    if ends and outputs.ndim > 1 and not 0 <= ends[0] <= ends[1] < outputs.shape[1]:
+        raise ConfigError(
+            f"Targets of {ends[0]} to {ends[1]} are not among the network's classes, 0 to "
+            f"{outputs.shape[1] - 1}: some are negative, or not less than the number of its "
+            "outputs."
+        )
+    return nn.functional.cross_entropy(outputs, targets.long())
 
 # %% ../../nbs/training/18_fit.ipynb #8803e870
 def soft_loss(
@@ -66,10 +86,17 @@ class Objective:
     teacher: nn.Module | None = None  # in evaluation mode
     temperature: float = 1.0  # of the soft targets
     weight: float = 0.5  # of the teacher; 1: the targets are not used
+    ends: tuple[int, int] | None = None  # `ends_of` all targets; None: not checked
 
     def __post_init__(self):
         check_number("distillation", self.temperature, low=1e-3)
         check_number("distillation_weight", self.weight, low=0, high=1)
+
+    def for_targets(self, targets: Tensor) -> "Objective":
+        "Return the same for a training on targets, of which none may be outside the classes."
+        if self.loss is not None:
+            return self
+        return replace(self, ends=ends_of(targets))
 
     def __call__(self, model: nn.Module, inputs: Any, targets: Tensor) -> Tensor:
         "Return the loss of a batch. Raises `ConfigError` unless it is one number."
@@ -84,7 +111,8 @@ class Objective:
         return self.weight * soft + (1 - self.weight) * self._own(outputs, targets)
 
     def _own(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        loss = (self.loss or cross_entropy)(outputs, targets)
+        own = self.loss or partial(cross_entropy, ends=self.ends)
+        loss = own(outputs, targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ConfigError(f"loss must return a tensor of one number; got {shape}.")

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ def _fit(
     progress: bool,
     checkpoint: Checkpoint | None,
     objective: Objective,
+    placed: Callable = nullcontext,  # the objective as it is at each step, in its block
 ) -> None:
     "Train in place, on the model's device, by a phase's part of a protocol."
     device = next(model.parameters()).device
@@ -135,8 +137,9 @@ def _fit(
     epochs, batch_size = _budget(protocol, phase)
     augment = _augment(data, protocol) if epochs else False
     kept = checkpoint or Checkpoint()
-    fit = Fit(phase, epochs, batch_size, make_optimizer, objective, augment, progress, kept)
-    fit.run(model, inputs, targets, name)
+    with placed(objective.for_targets(targets)) as each:
+        fit = Fit(phase, epochs, batch_size, make_optimizer, each, augment, progress, kept)
+        fit.run(model, inputs, targets, name)
 
 
 def _budget(protocol: Protocol, phase: str) -> tuple[int, int]:
@@ -212,8 +215,8 @@ def train_hardware_aware(
         if has_kit_tiles(analog):
             make = kit_optimizer(optimizer or _kit_sgd(protocol))
             checkpoint = drop_file(checkpoint)
-        with step_placements(analog, placement, objective) as placed:
-            _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, placed)
+        placed = partial(step_placements, analog, placement)
+        _fit(analog, make, data, protocol, HARDWARE_AWARE, progress, checkpoint, objective, placed)
     return analog
 
 # %% ../../nbs/training/20_protocol.ipynb #dc63a5a5
@@ -444,7 +447,4 @@ class _Run:
         return DriftRecord(times, np.array(rows))
 
 # %% ../../nbs/training/20_protocol.ipynb #2d470605
-__getattr__ = renamed(
-    __name__,
-    {"some_of": "subsample"},
-)
+__getattr__ = renamed(__name__, {"some_of": "subsample"})

@@ -387,3 +387,42 @@ def test_a_language_model():
     )
     record = measure_drift(analog, data, n_rep=5, metric="perplexity", **QUIET)
     assert record.mean[0] > digital and record.avm > 0
+
+
+# ---- labels that are no class --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [0, 150])  # also where the first batch has none of them
+@pytest.mark.parametrize("label", [4, 13, -1])
+def test_labels_outside_the_classes_are_explained_before_a_step(examples, label, at):
+    x, y = examples[0], examples[1].clone()
+    y[at] = label
+    model, low, high = two_layers(), min(label, 0), max(label, 3)
+    before = weights(model)
+    says = f"Targets of {low} to {high} are not among the network's classes, 0 to 3"
+    protocol = Protocol(epochs=1, hwa_epochs=1, batch_size=50, hwa_batch_size=50)
+    for train in (train_digital, train_hardware_aware):
+        with pytest.raises(ConfigError, match=says):
+            train(model, (x, y), protocol=protocol, **QUIET)
+    placed = partial(train_hardware_aware, placement=("analog", "int8"), distillation=2.0)
+    with pytest.raises(ConfigError, match=says):
+        placed(model, (x, y), protocol=protocol, **QUIET)
+    assert all(torch.equal(a, b) for a, b in zip(weights(model), before, strict=True))
+
+
+def test_labels_that_are_left_out_and_those_of_other_types_train_as_before(examples):
+    x, y = examples[0], examples[1].clone()
+    y[:3] = -100  # PyTorch's `ignore_index`
+    trained = []
+    for targets in (y, y.int()):
+        protocol = Protocol(epochs=1, batch_size=50)
+        trained.append(train_digital(two_layers(), (x, targets), protocol, **QUIET))
+    assert equal(*trained)
+    # a teacher alone, and a loss of one's own, take targets that are no class
+    odd = (x, y + 50)
+    protocol = Protocol(epochs=1, hwa_epochs=1, batch_size=50, hwa_batch_size=50)
+    train_hardware_aware(
+        two_layers(), odd, protocol=protocol, distillation=2.0, distillation_weight=1.0, **QUIET
+    )
+    loss = lambda outputs, targets: (outputs.mean(1) - targets).abs().mean()
+    train_digital(two_layers(), odd, protocol, loss=loss, **QUIET)
