@@ -9,6 +9,7 @@ __all__ = []
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -109,19 +110,52 @@ def output_tensor(
     )
 
 # %% ../../nbs/analog/94_batches.ipynb #5cdfa460
+_ARRAYS = (Tensor, np.ndarray)
+
+
+def _as_tensors(values: Any) -> Any:
+    """Return arrays of numbers as tensors, floats in single precision, as networks compute.
+
+    Everything else stays as it is."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+        kind = values.dtype.newbyteorder("=") if values.dtype.kind != "f" else np.float32
+        return torch.from_numpy(np.require(values, kind, ["C", "W"]))
+    if isinstance(values, Mapping):
+        return {name: _as_tensors(value) for name, value in values.items()}
+    if isinstance(values, tuple | list):
+        return tuple(_as_tensors(value) for value in values)
+    return values
+
+
+def _not_batches(data: Any) -> ConfigError:
+    "Return the error for data that are neither tensors nor a loader."
+    from analognas.datasets.base import Dataset  # scikit-learn takes a second to import
+
+    if isinstance(data, Dataset):
+        return ConfigError(
+            f"Got the whole Dataset {data.info.name!r}: pass a part of it, such as data.test; to "
+            "choose by it, the test part of analognas.datasets.base.hold_out(data, share)."
+        )
+    return ConfigError(
+        "Data must be tensors or arrays, (inputs, targets), a dict with the key 'labels', or a "
+        f"loader of these; got {type(data).__name__}."
+    )
+
+
 def _is_pair(data: Any) -> bool:
     "Return whether data are inputs and targets, and not a loader."
     if isinstance(data, Mapping):
         return True
-    return isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[1], Tensor)
+    return isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[1], _ARRAYS)
 
 
 def _as_pair(batch: Any) -> tuple[Any, Any]:
     "Return inputs and targets of a batch."
     if isinstance(batch, Mapping) and "labels" in batch:
-        return {k: v for k, v in batch.items() if k != "labels"}, batch["labels"]
+        inputs = {k: v for k, v in batch.items() if k != "labels"}
+        return _as_tensors(inputs), _as_tensors(batch["labels"])
     if isinstance(batch, tuple | list) and len(batch) == 2:
-        return batch[0], batch[1]
+        return _as_tensors(batch[0]), _as_tensors(batch[1])
     raise ConfigError(
         "Data must be (inputs, targets), a dict with the key 'labels', or a loader of these; got "
         f"{type(batch).__name__}."
@@ -153,14 +187,16 @@ def _check_targets(targets: Any) -> None:
 def gather(
     data: Any,  # (inputs, targets), a dict with the key 'labels', or a loader of these
 ) -> tuple[Any, Tensor]:
-    """Return inputs and targets in memory; a loader is read once.
+    """Return inputs and targets in memory, arrays as tensors; a loader is read once.
 
     Raises `ConfigError` for anything else, for different numbers of inputs and targets, for none,
     and for targets that are NaN or infinite."""
     if _is_pair(data):
         inputs, targets = _as_pair(data)
     else:
-        batches = [_as_pair(batch) for batch in data] if isinstance(data, Iterable) else []
+        if not isinstance(data, Iterable):
+            raise _not_batches(data)
+        batches = [_as_pair(batch) for batch in data]
         if not batches:
             raise ConfigError("The data holds no batch.")
         inputs = _join([some for some, _ in batches], "inputs")
@@ -181,18 +217,18 @@ def check_lengths(inputs: Any, targets: Tensor) -> None:
 # %% ../../nbs/analog/94_batches.ipynb #7d43688b
 def _inputs_of(batch: Any) -> Any:
     "Return the inputs of a batch that may have targets."
-    if isinstance(batch, Tensor):
-        return batch
+    if isinstance(batch, _ARRAYS):
+        return _as_tensors(batch)
     if isinstance(batch, Mapping):
-        return {k: v for k, v in batch.items() if k != "labels"}
+        return _as_tensors({k: v for k, v in batch.items() if k != "labels"})
     if isinstance(batch, tuple | list) and len(batch) == 1:
-        return batch[0]
+        return _as_tensors(batch[0])
     return _as_pair(batch)[0]
 
 
 def _is_loader(data: Any) -> bool:
     "Return whether data are batches, and not one set of inputs."
-    return not isinstance(data, Tensor) and not _is_pair(data)
+    return not isinstance(data, _ARRAYS) and not _is_pair(data)
 
 
 def count_batches(
@@ -220,4 +256,4 @@ def input_batches(
         for batch in data:
             yield _inputs_of(batch)
     else:
-        raise ConfigError(f"Data must be tensors or a loader; got {type(data).__name__}.")
+        raise _not_batches(data)

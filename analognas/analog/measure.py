@@ -269,8 +269,9 @@ def _narrow_enough(acc: np.ndarray, width: float) -> bool:
 def measure_drift(
     model: Any,  # an analog network, from `to_analog` or hardware-aware training
     # inputs and targets, such as (N, C, H, W) and class indices (N,), or a loader of such batches;
-    # inputs may be a tuple of tensors (positional arguments) or a dict of them (keywords)
-    data: tuple[Any, Tensor] | Iterable,
+    # inputs may be a tuple of tensors (positional arguments) or a dict of them (keywords); of a
+    # `Dataset` a part, such as `data.test`; NumPy arrays become tensors
+    data: tuple[Any, Any] | Iterable,
     times: Sequence[float] = DRIFT_TIMES,  # seconds since programming, ascending
     n_rep: int = 10,  # repeats, each freshly programmed
     seed: int = 0,  # of all noise in the measurement

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from .batches import gather
 from .measure import accuracy, auto_batch_size, eval_mode
 from .noise import torch_seed
 from analognas.analog.programming import (
@@ -101,7 +102,7 @@ class _Comparison:
 # %% ../../nbs/analog/110_sensitivity.ipynb #c269e669
 def layer_sensitivity(
     model: nn.Module,  # an analog network of fast layers
-    data: tuple[Tensor, Tensor],  # inputs (N, C, H, W) and class indices (N,)
+    data: Any,  # inputs (N, C, H, W) and class indices (N,), as in `measure_drift`
     t_inference: float = DAY,  # seconds since programming
     n_rep: int = 5,  # programmings
     kind: str = "one",  # "one" analog layer at a time, or all "others" analog
@@ -114,7 +115,11 @@ def layer_sensitivity(
     layers = analog_layers(model)
     _check_network(model)
     device = next(model.parameters()).device
-    x, y = (v.to(device) for v in data)
+    x, y = gather(data)
+    if not isinstance(x, Tensor):
+        raise ConfigError(f"Sensitivity takes one tensor of inputs; got a {type(x).__name__}.")
+    x = x.to(device)
+    y = y.to(device)
     rows = []
     with eval_mode(model):
         comparison = _Comparison(model, x, y, list(layers))

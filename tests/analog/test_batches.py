@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,7 +17,8 @@ from analognas.analog.batches import (
     output_tensor,
     split_inputs,
 )
-from analognas.core import ConfigError
+from analognas.core import ConfigError, DatasetInfo
+from analognas.datasets.base import Dataset
 
 X = torch.arange(12.0).reshape(6, 2)
 Y = torch.arange(6)
@@ -138,7 +140,7 @@ def test_batches_of_dicts_and_tuples():
         (((X, X[:3]), Y), r"as many rows; got \[3, 6\]"),
         (("text", Y), "got str"),
         (({}, Y), "got nothing"),
-        (3, "no batch"),
+        (3, "Data must be tensors or arrays, .* got int"),
         ([X], "got Tensor"),
         ([{"ids": X}], "key 'labels'"),
         ([(X, Y), (X[:, :1], Y)], "pad sequences to one length"),
@@ -151,3 +153,41 @@ def test_batches_of_dicts_and_tuples():
 def test_other_data_are_refused(data, says):
     with pytest.raises(ConfigError, match=says):
         gather(data)
+
+
+DOUBLE = X.double().numpy()  # as NumPy has it unless it is told otherwise
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (DOUBLE, Y.numpy()),
+        (DOUBLE.astype(">f4"), Y),
+        (X, Y.numpy().astype(np.int64)[::-1][::-1]),
+        [(DOUBLE[:4], Y[:4].numpy()), (DOUBLE[4:], Y[4:].numpy())],
+    ],
+)
+def test_arrays_are_tensors_in_single_precision(data):
+    inputs, targets = gather(data)
+    assert inputs.dtype == torch.float32 and torch.equal(inputs, X)
+    assert targets.dtype == torch.int64 and torch.equal(targets, Y)
+    assert torch.equal(torch.cat(list(input_batches(data, 4))), X)
+
+
+def test_arrays_by_name_and_without_targets():
+    inputs, targets = gather({"a": DOUBLE, "ids": Y.numpy(), "labels": DOUBLE[:, 0]})
+    assert (inputs["a"].dtype, inputs["ids"].dtype) == (torch.float32, torch.int64)
+    assert torch.equal(targets, X[:, 0])
+    assert [len(x) for x in input_batches(DOUBLE, 4)] == [4, 2] and count_batches(DOUBLE, 4) == 2
+    with pytest.raises(ConfigError, match="got ndarray"):
+        gather((np.array(["a", "b"]), np.arange(2)))
+
+
+def test_a_whole_dataset_is_refused_with_the_way_to_its_parts():
+    x = torch.zeros(4, 1, 2, 2)
+    data = Dataset(DatasetInfo("mine", (1, 2, 2), 2), x, Y[:4] % 2, x, Y[:4] % 2)
+    for read in (gather, lambda some: list(input_batches(some, 2))):
+        with pytest.raises(ConfigError, match=r"whole Dataset 'mine': .* data\.test; .*hold_out"):
+            read(data)
+        with pytest.raises(ConfigError, match="a loader of these; got TensorDataset"):
+            read(torch.utils.data.TensorDataset(X, Y))

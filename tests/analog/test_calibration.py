@@ -398,7 +398,7 @@ REFUSED = {
     "No layer received": (to_analog(nn.Linear(3, 2)), X[:0], {}),
     "which is no range": (to_analog(nn.Linear(3, 2)), -X, {}),
     "takes 3 inputs; got 2": (to_analog(nn.Linear(3, 2)), X[:, :2], {}),
-    "Data must be tensors or a loader; got int": (to_analog(nn.Linear(3, 2)), 3, {}),
+    "Data must be tensors or arrays, .* got int": (to_analog(nn.Linear(3, 2)), 3, {}),
     "Unknown method 'mean'": (to_analog(nn.Linear(3, 2)), X, {"method": "mean"}),
     "quantile must be": (to_analog(nn.Linear(3, 2)), X, {"quantile": 1.1}),
     "max_samples must be": (to_analog(nn.Linear(3, 2)), X, {"max_samples": 0}),

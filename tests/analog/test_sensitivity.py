@@ -9,7 +9,8 @@ from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
 from analognas.analog.layers import AnalogConv2d, AnalogLinear
 from analognas.analog.sensitivity import digital_layers, layer_sensitivity
-from analognas.core import ConfigError
+from analognas.core import ConfigError, DatasetInfo
+from analognas.datasets.base import Dataset
 
 
 def network():
@@ -60,6 +61,20 @@ def test_keeping_one_of_two_layers_digital_leaves_the_error_of_the_other():
     assert others.output_error["0"] == one.output_error["3"]
     assert others.output_error["3"] == one.output_error["0"]
     assert one.share.sum() == pytest.approx(1.0)
+
+
+def test_data_are_those_of_a_measurement():
+    analog = to_analog(network())
+    x, y = data(network())
+    rows = layer_sensitivity(analog, (x, y), n_rep=2)
+    batches = [(x[:40], y[:40]), (x[40:], y[40:])]
+    for same in ((x.double().numpy(), y.numpy()), batches):
+        assert layer_sensitivity(analog, same, n_rep=2).equals(rows)
+    parts = Dataset(DatasetInfo("mine", (4, 6, 6), 3), x, y, x, y)
+    with pytest.raises(ConfigError, match="whole Dataset 'mine'"):
+        layer_sensitivity(analog, parts)
+    with pytest.raises(ConfigError, match="one tensor of inputs; got a tuple"):
+        layer_sensitivity(analog, ((x, x), y))
 
 
 def test_modes_and_programming_are_as_before():
