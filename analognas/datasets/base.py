@@ -152,6 +152,16 @@ def standardised(
         None if groups is None else torch.from_numpy(groups).long(),
     )
 
+
+def check_dataset(data: Any) -> Dataset:
+    "Return data if they are a `Dataset`, else raise a `ConfigError` that says how to make one."
+    if isinstance(data, Dataset):
+        return data
+    raise ConfigError(
+        "A Dataset is needed, which has a part to train on and one to measure on: Dataset(info, "
+        f"x_train, y_train, x_test, y_test); got a {type(data).__name__}."
+    )
+
 # %% ../../nbs/datasets/10_base.ipynb #33f5a50e
 def hold_out(
     data: Dataset,  # what to split; stays as it is

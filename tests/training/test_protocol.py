@@ -14,6 +14,7 @@ from analognas.analog.convert import digital_state_dict
 from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
+from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.checkpoint import Checkpoint
 from analognas.training.protocol import (
     Protocol,
@@ -469,3 +470,11 @@ def test_defaults_are_those_that_stored_labels_mean():
     assert (protocol.lr, protocol.hwa_lr) == (0.05, 0.02)
     assert (protocol.epochs, protocol.hwa_epochs, protocol.n_rep) == (10, 4, 10)
     assert (protocol.batch_size, protocol.hwa_batch_size) == (64, 128)
+
+
+@pytest.mark.parametrize("data", [(torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), None])
+def test_training_and_measuring_need_both_parts(data):
+    space = ConfigSpace("digits")
+    config = space.sample_arch(0)
+    with pytest.raises(ConfigError, match=f"A Dataset is needed.*got a {type(data).__name__}"):
+        train_and_measure(space, config, data, Protocol(epochs=1), progress=False)
