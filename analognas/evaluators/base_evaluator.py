@@ -286,6 +286,8 @@ class Evaluator(ABC):
             self.bind(ConfigSpace())
         if not self.validates_configs:
             self.space.columns(configs)
+            n = len(self.space)  # inactive hyperparameters may be missing
+            configs = [c if len(c) == n else self.space.canonical(c) for c in configs]
         if not len(configs):
             return Predictions(
                 np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool), self.measured

@@ -56,10 +56,14 @@ def _chain(h: Hyperparameter, by_name: Mapping[str, Hyperparameter]) -> list[Hyp
 
 
 def active_names(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
-    "Return the names of the hyperparameters that have an effect in a config."
+    """Return the names of the hyperparameters that have an effect in a config.
+
+    Raises `ConfigError` if one of them is missing."""
     active: set[str] = set()
     for h in parents_first(hyperparameters):
         if h.condition is None or (h.condition[0] in active and h.is_active(config)):
+            if h.name not in config:
+                check_config(hyperparameters, config)  # raises
             active.add(h.name)
     return active
 
@@ -152,18 +156,13 @@ def _levels_at(h: Hyperparameter, u: np.ndarray) -> tuple[Sequence, np.ndarray]:
 
 
 def find_faults(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> list[str]:
-    "Return a text for every missing, extra or out-of-range value of a config."
+    """Return a text for every missing, extra or out-of-range value of a config.
+
+    Inactive hyperparameters may be missing, and have any value."""
     names = {h.name: None for h in hyperparameters}  # in order, and quick to look up
-    faults = [f"{n!r} is missing" for n in names if n not in config]
-    faults += [f"{n!r} is not a hyperparameter of this space" for n in config if n not in names]
-    if faults:
-        return faults
-    wrong = _wrong_values(hyperparameters, config)
-    return [
-        f"{h.name} = {config[h.name]!r} is not allowed ({h})"
-        for h in hyperparameters
-        if h.name in wrong
-    ]
+    faults = _faults_by_name(hyperparameters, config)
+    extra = [f"{n!r} is not a hyperparameter of this space" for n in config if n not in names]
+    return [faults[name] for name in names if name in faults] + extra
 
 
 def check_config(hyperparameters: Sequence[Hyperparameter], config: Any) -> None:
@@ -177,21 +176,23 @@ def check_config(hyperparameters: Sequence[Hyperparameter], config: Any) -> None
         raise ConfigError("Bad config: " + "; ".join(faults) + ".")
 
 
-def _wrong_values(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> set[str]:
-    """Return the names of active hyperparameters whose values are not allowed.
+def _faults_by_name(hyperparameters: Sequence[Hyperparameter], config: Mapping) -> dict[str, str]:
+    """Return what is wrong with active hyperparameters.
 
     What depends on one of them is not looked at: whether it is active is unknown."""
     active: set[str] = set()
-    wrong: set[str] = set()
+    faults: dict[str, str] = {}
     for h in parents_first(hyperparameters):
         if h.condition is not None:
             if h.condition[0] not in active or not h.is_active(config):
                 continue
-        if h.contains(config[h.name]):
+        if h.name not in config:
+            faults[h.name] = f"{h.name!r} is missing"
+        elif h.contains(config[h.name]):
             active.add(h.name)
         else:
-            wrong.add(h.name)
-    return wrong
+            faults[h.name] = f"{h.name} = {config[h.name]!r} is not allowed ({h})"
+    return faults
 
 # %% ../../nbs/search_spaces/12_configs.ipynb #e567ef1a
 def children_of(hyperparameters: Sequence[Hyperparameter], name: str) -> list[Hyperparameter]:
@@ -362,8 +363,8 @@ def feature_names(hyperparameters: Sequence[Hyperparameter]) -> list[str]:
 
 
 def only(config: Mapping, names: Iterable[str]) -> dict:
-    "Return some hyperparameters of a config."
-    return {name: config[name] for name in names}
+    "Return some hyperparameters of a config; inactive ones may be missing."
+    return {name: config[name] for name in names if name in config}
 
 
 def config_frame(configs: Sequence[Mapping]) -> pd.DataFrame:

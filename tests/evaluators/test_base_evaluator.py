@@ -186,6 +186,27 @@ def test_ones_own_evaluator_is_asked_once_and_answers_in_order():
     )
 
 
+def test_a_config_without_inactive_hyperparameters_reaches_an_evaluator_complete():
+    space = ConfigSpace("digits")
+    config = {"out_channel0": 8, "M": 1, "R1": 2}
+    config |= {"convblock1": 1, "widenfact1": 0.5, "B1": 1}
+    seen = []
+
+    class Asked(Depth):
+        def _predict(self, configs):
+            seen.extend(configs)
+            return super()._predict(configs)
+
+    complete = config | {
+        f"{h}{m}": 0 for m in range(2, 6) for h in ("R", "convblock", "widenfact", "B")
+    }
+    evaluator = Asked().bind(space)
+    assert evaluator.query(config) == evaluator.query(complete)
+    assert seen == [complete] * 2
+    with pytest.raises(ConfigError, match="'R1' is missing"):
+        evaluator.query({"M": 1})
+
+
 def test_a_refused_space_leaves_the_evaluator_as_it_was():
     space = ConfigSpace("digits")
     evaluator = Depth().bind(space)

@@ -411,9 +411,30 @@ def test_validate_names_the_offender(change, says):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_name_is_named(name):
-    with pytest.raises(ConfigError, match=f"{name!r} is missing"):
-        ConfigSpace().validate({k: v for k, v in CONFIG.items() if k != name})
+def test_a_missing_name_is_named_unless_it_has_no_effect(name):
+    assert 1 < CONFIG["M"] < 5
+    lacking = {k: v for k, v in CONFIG.items() if k != name}
+    space = ConfigSpace("digits")
+    if name[-1] in "12345" and int(name[-1]) > CONFIG["M"]:
+        space.validate(lacking)
+        assert space.key(lacking) == space.key(CONFIG)
+        assert space.stats([lacking])["params"] == space.stats([CONFIG])["params"]
+        return
+    for ask in (space.validate, space.key, space.split, space.build_network):
+        with pytest.raises(ConfigError, match=f"{name!r} is missing"):
+            ask(lacking)
+
+
+def test_a_config_as_a_search_prints_it_is_complete():
+    space = ConfigSpace("digits")
+    printed = {name: v for name, v in CONFIG.items() if space.is_active(name, CONFIG)}
+    assert len(printed) == 2 + 4 * CONFIG["M"] < 22
+    assert str(space.build_network(printed)) == str(space.build_network(CONFIG))
+    for ask in (space.stats, lambda c: {"": space.features(c)[1]}, space.columns):
+        one, other = ask([CONFIG, printed]), ask([CONFIG, CONFIG])
+        assert all(np.array_equal(one[k], other[k]) for k in other)
+    with pytest.raises(ConfigError, match="config: 'out_channel0' is missing; 'R1' is missing"):
+        space.build_network({"M": 1})
 
 
 def test_all_faults_are_named_at_once():

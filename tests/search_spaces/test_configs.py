@@ -1,8 +1,11 @@
 """Functions of hyperparameters and configs, by hand; `test_config_space` has their properties."""
 
 import numpy as np
+import pytest
 
+from analognas.core import ConfigError
 from analognas.search_spaces.configs import (
+    canonical_columns,
     canonical_config,
     children_of,
     config_frame,
@@ -11,9 +14,11 @@ from analognas.search_spaces.configs import (
     feature_names,
     find_faults,
     gower_distance,
+    neighbouring_configs,
     read_columns,
 )
 from analognas.search_spaces.hyperparameter import Hyperparameter
+from analognas.search_spaces.scopes import split_config
 
 DEPTH = Hyperparameter("depth", "discrete", min_value=1, max_value=3)
 RATE = Hyperparameter("rate", "continuous", min_value=0.0, max_value=1.0)
@@ -27,12 +32,31 @@ def test_canonical_config_writes_inactive_values_as_0():
     assert canonical_config(ALL, SHALLOW) == {"depth": 1, "rate": 0.5, "pooling": 0}
 
 
-def test_find_faults_names_missing_and_extra_names_only():
-    faults = find_faults(ALL, {"depth": 9, "rate": 0.5, "padding": 1})
-    assert faults == [
+def test_find_faults_names_all_faults_but_none_of_what_is_inactive():
+    assert find_faults(ALL, {"depth": 2, "rate": 7, "padding": 1}) == [
+        "rate = 7 is not allowed (rate: continuous, 0.0 to 1.0)",
         "'pooling' is missing",
         "'padding' is not a hyperparameter of this space",
     ]
+    assert find_faults(ALL, {"depth": 1, "rate": 0.5}) == []
+    assert find_faults(ALL, {"rate": 0.5}) == ["'depth' is missing"]
+
+
+def test_only_inactive_hyperparameters_may_be_missing():
+    shallow = {"rate": 0.5, "depth": 1}
+    assert canonical_config(ALL, shallow) == {"depth": 1, "rate": 0.5, "pooling": 0}
+    columns = canonical_columns(ALL, [shallow, DEEP])
+    assert [list(columns[name]) for name in columns] == [[1, 3], [0.5, 1.0], [0, "mean"]]
+    assert gower_distance(ALL, shallow, DEEP) == (1 + 0.5 + 1) / 3
+    for ask in (
+        lambda c: canonical_config(ALL, c),
+        lambda c: canonical_columns(ALL, [DEEP, c]),
+        lambda c: gower_distance(ALL, DEEP, c),
+        lambda c: neighbouring_configs(ALL, c),
+        lambda c: split_config(ALL, c),
+    ):
+        with pytest.raises(ConfigError, match="'pooling' is missing"):
+            ask({"depth": 2, "rate": 0.5})
 
 
 def test_find_faults_skips_children_of_a_bad_parent():
