@@ -96,6 +96,8 @@ WRONG = {
     "measure digits --config []": "--config must be a JSON object",
     "measure digits --config 3": "--config must be a JSON object",
     'measure digits --config {{"M":1}}': "'out_channel0' is missing",
+    "measure digits --seed -3 --config "
+    '{{"out_channel0":8,"M":1,"R1":1,"convblock1":1,"widenfact1":0.5,"B1":1}}': "seed must be",
     "measure digits --config {{}} --dataset digit": "Did you mean 'digits'?",
     "measure CIFAR-10 --config {{}} --dataset CIFAR-10 --root {d}": "{d}",
     "measure KWS --config {{}} --dataset KWS": "root",

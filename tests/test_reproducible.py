@@ -15,15 +15,26 @@ import pytest
 import torch
 from same_distribution import assert_same_distribution
 
+from analognas.analog.calibration import calibrate_input_ranges
+from analognas.analog.characterize import conductance_data, range_data
 from analognas.analog.convert import to_analog
 from analognas.analog.hardware import create_rpu_config
+from analognas.analog.measure import measure_drift
 from analognas.analog.noise import torch_seed
 from analognas.analog.programming import drift, program
-from analognas.core import DAY
+from analognas.analog.sensitivity import layer_sensitivity
+from analognas.core import DAY, ConfigError, Placement
 from analognas.evaluators.base_evaluator import ParamsEvaluator
+from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_algorithms.ea_optimized import EAOptimizer
+from analognas.search_algorithms.placement import search_placement
+from analognas.search_algorithms.placement_measure import PlacementMeasurer, measure_afresh
 from analognas.search_algorithms.worker import Worker
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.search_spaces.sample import sample_distinct, sample_evenly
+from analognas.training.labels import load_label_set
+from analognas.training.protocol import train_digital, train_hardware_aware
+from analognas.training.zero_cost import zero_cost_proxies
 
 EVERYWHERE = ("seeds", "configs", "search", "noise", "predictions")
 CLOSE = 2e-7  # of weights up to 1: two units in the last place of single precision
@@ -187,3 +198,52 @@ def test_with_output_noise_layout_and_batches_keep_the_distribution(change):
     other = run(model, *change(x))
     assert not torch.equal(one, other)  # each element has another random number
     assert_same_distribution(one - exact, other - exact)
+
+
+# ---- what is no seed ------------------------------------------------------------------------------------------------
+
+DIGITS = ConfigSpace("digits")
+
+
+def two_layers():
+    flat = (torch.nn.Flatten(), torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    return torch.nn.Sequential(*flat)
+
+
+def some_data():
+    return torch.rand(300, 1, 2, 2), torch.arange(300) % 2
+
+
+def some_labels():
+    return load_label_set("digits").take(range(20))
+
+
+SEEDED = {
+    "train_digital": lambda s: train_digital(two_layers(), some_data(), seed=s),
+    "train_hardware_aware": lambda s: train_hardware_aware(two_layers(), some_data(), seed=s),
+    "measure_drift": lambda s: measure_drift(to_analog(two_layers()), some_data(), seed=s),
+    "layer_sensitivity": lambda s: layer_sensitivity(to_analog(two_layers()), some_data(), seed=s),
+    "calibrate": lambda s: calibrate_input_ranges(to_analog(two_layers()), some_data(), seed=s),
+    "conductance_data": lambda s: conductance_data(torch.rand(3, 3), seed=s),
+    "range_data": lambda s: range_data(to_analog(two_layers()), some_data()[0], seed=s),
+    "search_placement": lambda s: search_placement(two_layers(), some_data(), seed=s),
+    "PlacementMeasurer": lambda s: PlacementMeasurer(two_layers(), some_data(), seed=s),
+    "measure_afresh": lambda s: measure_afresh(two_layers(), some_data(), Placement({}), seed=s),
+    "fit": lambda s: XGBoostEvaluator().fit(some_labels(), DIGITS, seed=s),
+    "compare_settings": lambda s: XGBoostEvaluator().compare_settings(
+        some_labels(), {"a": {}}, DIGITS, seed=s
+    ),
+    "zero_cost_proxies": lambda s: zero_cost_proxies([[2] * 6], seed=s),
+    "sample_arch": DIGITS.sample_arch,
+    "sample_arch_uniformly": lambda s: DIGITS.sample_arch_uniformly(2, s),
+    "sample_distinct": lambda s: sample_distinct(DIGITS, 2, s),
+    "sample_evenly": lambda s: sample_evenly(DIGITS, 2, s, 2_000, 20_000),
+    "Worker": lambda s: Worker(DIGITS, seed=s, evaluator=ParamsEvaluator()),
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_what_is_no_seed_is_refused_by_its_value(name):
+    for seed in (-1, "x", 0.5, 2**128):
+        with pytest.raises(ConfigError, match="seed must be a whole number at least 0"):
+            SEEDED[name](seed)

@@ -156,10 +156,7 @@ def create_rpu_config(
     with aihwkit_imports():
         from aihwkit.simulator.configs import TorchInferenceRPUConfig
 
-    if isinstance(preset, HardwareConfig):
-        hardware = preset.with_changes(**changes)
-    else:
-        hardware = HardwareConfig.from_preset(preset, **changes)
+    hardware = HardwareConfig.from_preset(preset, **changes)
     if noise_model is None:
         noise_model = _noise_model(hardware)
     else:

@@ -100,12 +100,13 @@ class HardwareConfig:
     @classmethod
     def from_preset(
         cls,
-        preset: str = "pcm",  # "pcm", "hermes", "reram" or "ideal"
+        preset: "str | HardwareConfig" = "pcm",  # "pcm", "hermes", "reram", "ideal", or a chip
         **changes: Any,  # settings that differ from the preset's; None keeps the preset's
     ) -> "HardwareConfig":
         "Return a preset with some settings changed; raises `ConfigError` for an unknown name."
-        config = PRESETS[check_choice("hardware preset", preset, PRESETS)]
-        return config.with_changes(**changes)
+        if not isinstance(preset, HardwareConfig):
+            preset = PRESETS[check_choice("hardware preset", preset, PRESETS)]
+        return preset.with_changes(**changes)
 
     def with_changes(
         self,
@@ -140,3 +141,11 @@ class HardwareConfig:
 
 # %% ../../nbs/core/70_hardware.ipynb #82e28d1c
 PRESETS = {name: HardwareConfig(name) for name in _DEVICES}
+
+# %% ../../nbs/core/70_hardware.ipynb #c8cd3c40
+def preset_or_settings(chip: str | HardwareConfig) -> str | dict[str, Any]:
+    "Return the name of a preset, or all settings of a chip that is none, for JSON."
+    chip = HardwareConfig.from_preset(chip)
+    if chip == PRESETS[chip.preset]:
+        return chip.preset
+    return chip.to_dict()

@@ -6,19 +6,38 @@
 __all__ = ['as_rng', 'spawn_seeds']
 
 # %% ../../nbs/core/20_seeds.ipynb #d954ade9
+from typing import Any
+
 import numpy as np
+
+from .errors import check_number
+
+# %% ../../nbs/core/20_seeds.ipynb #4f8d14bd
+_MAX_SEED = 2**128 - 1  # numpy mixes seeds of up to so many bits
+
+
+def check_seed(seed: Any, high: int = _MAX_SEED) -> int:
+    "Return a seed, which is a whole number from 0 to `high`; `ConfigError` for anything else."
+    return int(check_number("seed", seed, low=0, high=high, integer=True))
 
 # %% ../../nbs/core/20_seeds.ipynb #cc48cd08
 def as_rng(
     # seed, generator, or None for fresh entropy
     rng: int | np.random.SeedSequence | np.random.Generator | None,
 ) -> np.random.Generator:  # a generator; the very same object if one was given
-    "Turn a seed into a generator; hand a generator through, so that callers can share one stream."
-    return np.random.default_rng(rng)
+    """Turn a seed into a generator; hand a generator through, so that callers can share one stream.
+
+    Raises `ConfigError` for anything else."""
+    if rng is None or isinstance(rng, np.random.SeedSequence | np.random.Generator):
+        return np.random.default_rng(rng)
+    return np.random.default_rng(check_seed(rng))
 
 
 def spawn_seeds(seed: int | None, n: int) -> list[int]:
     """Return `n` independent 32-bit seeds from one.
 
-    Run `i` gets the same seed however many runs or workers there are."""
+    Run `i` gets the same seed however many runs or workers there are. None is fresh entropy;
+    raises `ConfigError` for what is no seed."""
+    if seed is not None:
+        seed = check_seed(seed)
     return [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(n)]

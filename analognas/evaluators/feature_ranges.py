@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..core.seeds import check_seed
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.network_features import with_metrics
 from ..search_spaces.scopes import CHOICES
@@ -46,7 +47,10 @@ def joined_ranges(
 
 
 def sample_unlabeled(space: ConfigSpace, X: np.ndarray, n: int, seed: int) -> np.ndarray:
-    "Return features of n random architectures, shape (n, d), if possible within the ranges of X."
+    """Return features of n random architectures, shape (n, d), if possible within the ranges of X.
+
+    Raises `ConfigError` for a seed that scikit-learn, which fits next, would not take."""
+    check_seed(seed, 2**32 - 1)
     if not n:
         return X[:0]
     drawn = space.features(space.sample_arch_uniformly(DRAWS * n, seed))[1]

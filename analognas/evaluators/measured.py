@@ -19,15 +19,17 @@ from tqdm.auto import tqdm
 
 from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
+from ..core.hardware import preset_or_settings
+from ..core.seeds import check_seed
 from ..datasets.base import Dataset, content_hash
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
-from ..training.choices import check_placements
+from ..training.choices import MAX_SEED, check_dataset, check_placements
 from ..training.label_store import LabelStore, label_set
 from ..training.labels import TARGETS, LabelSet
 from ..training.plans import LABEL_TIMES, check_repeats, describe_measurements
-from ..training.protocol import Protocol, train_and_measure
+from ..training.protocol import Protocol, check_device, train_and_measure
 
 # %% ../../nbs/evaluators/70_measured.ipynb #5e00a79d
 FAST_PROTOCOL = Protocol(
@@ -63,7 +65,7 @@ class MeasuredEvaluator(Evaluator):
         protocol: Protocol = FAST_PROTOCOL,  # how
         # where measurements are kept; None: until this object is deleted
         store: str | Path | None = None,
-        preset: str = "pcm",  # hardware, see `create_rpu_config`
+        preset: str | HardwareConfig = "pcm",  # hardware, see `create_rpu_config`
         seed: int = 0,  # of weights, batches and noise, the same for every architecture
         progress: bool = True,  # show a progress bar while measuring?
         device: str = "cpu",  # where to train and measure
@@ -75,10 +77,11 @@ class MeasuredEvaluator(Evaluator):
             raise ConfigError(
                 f"A standard deviation needs at least two programmings; n_rep is {protocol.n_rep}."
             )
+        check_dataset(data)
         self.data = data
         self.protocol = protocol
         self.preset = preset
-        self.seed = seed
+        self.seed = check_seed(seed, MAX_SEED)
         self.progress = progress
         self.device = device
         self.epoch_share = check_number("epoch_share", epoch_share, low=0, high=1)
@@ -122,7 +125,10 @@ class MeasuredEvaluator(Evaluator):
             )
         check_repeats(space)
         check_placements(space)
-        metadata = describe_measurements(space, self.data, self.protocol, self.preset, self.device)
+        check_device(self.device)
+        chip = HardwareConfig.from_preset(self.preset)
+        metadata = describe_measurements(space, self.data, self.protocol, chip.preset, self.device)
+        metadata["preset"] = preset_or_settings(chip)
         if self.epoch_share != 1:  # which stores of 0.1.0 do not name
             metadata["epoch_share"] = self.epoch_share
         self.store = LabelStore(self._path, metadata | {"seed": self.seed})
@@ -202,7 +208,7 @@ class MeasuredEvaluator(Evaluator):
         done = self.store.rows() if self.space is not None else []
         stat = super().get_evaluator_stat() | {
             "protocol": asdict(self.protocol),
-            "preset": self.preset,
+            "preset": preset_or_settings(self.preset),
             "data_sha256": self._data_sha256,
             "seed": self.seed,
             "rows": len(done),

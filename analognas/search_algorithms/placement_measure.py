@@ -41,6 +41,7 @@ from analognas.core import (
     spawn_seeds,
 )
 from analognas.core.placement import KINDS
+from analognas.core.seeds import check_seed
 from analognas.cost.trace import without_fused_attention
 from analognas.search_algorithms.placement_directory import Readings
 from analognas.search_algorithms.placement_pass import (
@@ -58,7 +59,7 @@ MAX_STATES = 2**28  # numbers of all repetitions' devices that are kept at a tim
 def shuffled(data: Any, seed: int) -> tuple[Any, Tensor]:
     "Return inputs and targets in a random order, so that the first of them are a sample."
     inputs, targets = gather(data)
-    order = np.random.default_rng([seed, len(targets)]).permutation(len(targets))
+    order = np.random.default_rng([check_seed(seed), len(targets)]).permutation(len(targets))
     rows = torch.from_numpy(order)
     return take_rows(inputs, rows), targets[rows]
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from ..core import DatasetInfo
+from ..core import DatasetInfo, HardwareConfig
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
 
@@ -33,14 +33,17 @@ def _space_of_networks(space: ConfigSpace, info: DatasetInfo) -> ConfigSpace:
     return plain if info == plain.info else plain.for_dataset(info)
 
 
-def _settings_of(config: Mapping, data: Any, protocol: Any, seed: int, device: str) -> dict:
-    "Return what was measured and how, as plain data."
+def _settings_of(
+    config: Mapping, data: Any, protocol: Any, chip: Any, seed: int, device: str
+) -> dict:
+    "Return what was measured and how, as plain data; a chip of aihwkit's as its text."
     return {
         "config": dict(config),
         "dataset": data.info.name,
         "source": data.source,
         "seed": seed,
         "protocol": vars(protocol),
+        "hardware": chip.to_dict() if isinstance(chip, HardwareConfig) else str(chip),
         "device": device,
     }
 
@@ -64,19 +67,20 @@ def measure_winner(
     The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
     # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
-    from analognas.training.choices import chosen_placement, chosen_recipe
+    from analognas.training.choices import chosen_chip, chosen_placement, chosen_recipe
     from analognas.training.protocol import Protocol, device_name, train_and_measure
 
     space = searched if space is None else space
     data = load_dataset(space.dataset) if data is None else data
-    protocol, chip = chosen_recipe(searched, config, protocol or Protocol(), rpu_config)
+    protocol, _ = chosen_recipe(searched, config, protocol or Protocol(), rpu_config)
+    chip = chosen_chip(searched, config, rpu_config)
     plain = _space_of_networks(space, data.info)
     network = searched.split(config).architecture
     placement = chosen_placement(searched, config)
     measured = train_and_measure(
         plain, network, data, protocol, chip, seed, progress, device, placement=placement
     )
-    settings = _settings_of(config, data, protocol, seed, device_name(device))
+    settings = _settings_of(config, data, protocol, chip, seed, device_name(device))
     if placement is not None:
         settings["placement"] = placement.to_dict()
     return measured, settings, _weights_file(measured.model)

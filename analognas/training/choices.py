@@ -11,31 +11,79 @@ from typing import Any
 
 from torch import nn
 
-from analognas.analog.hardware import create_rpu_config
+from analognas.analog.hardware import find_config
 from analognas.core import ConfigError, HardwareConfig, Placement, Protocol
+from analognas.core.seeds import check_seed
+from analognas.datasets.base import Dataset
 from analognas.search_spaces.network_modules import check_all_modules
 
 # %% ../../nbs/training/19_choices.ipynb #e851e6f9
+MAX_SEED = 2**63 - 1  # of a measurement; a label store keeps it in a column
+
+
+def check_dataset(data: Any) -> None:
+    "Raise `ConfigError` for what is no `Dataset`."
+    if not isinstance(data, Dataset):
+        raise ConfigError(
+            "Measuring needs a Dataset, from load_dataset or Dataset(info, x_train, y_train, "
+            f"x_test, y_test); got {type(data).__name__}."
+        )
+
+
+def check_run(space: Any, config: Mapping, data: Any, seed: Any) -> None:
+    """Raise `ConfigError` for a config that is not of the space, for data of other channels or
+    classes than its networks have, or larger than these, and for what is no seed."""
+    check_seed(seed, MAX_SEED)
+    check_dataset(data)
+    if hasattr(space, "validate"):
+        space.validate(config)
+    if not hasattr(space, "info"):
+        return
+    channels, *size = space.info.input_dim
+    given, *given_size = data.info.input_dim  # smaller where a protocol's resolution made it so
+    fits = (channels, space.info.classes) == (given, data.info.classes)
+    if not fits or any(a < b for a, b in zip(size, given_size, strict=True)):
+        raise ConfigError(
+            f"The space builds networks for {space.info}, the data are {data.info}. Take "
+            "space.for_dataset(data.info)."
+        )
+
+
 def chosen_recipe(
     space: Any,  # a `ConfigSpace`; another space has no choices of training and chip
     config: Mapping,
     protocol: Protocol,
-    chip: Any,  # a `HardwareConfig`, an aihwkit configuration, or None for the "pcm" preset
-) -> tuple[Protocol, Any]:  # the protocol, and aihwkit's configuration or None
+    chip: Any,  # as in `chosen_chip`
+) -> tuple[Protocol, Any]:  # the protocol, and aihwkit's configuration
     """Return the training and the chip of a config, which changes those that are given.
 
+    Raises `ConfigError` as `chosen_chip` does."""
+    chip = find_config(chosen_chip(space, config, chip))
+    if hasattr(space, "split"):
+        protocol = space.split(config).protocol(protocol)
+    return protocol, chip
+
+
+def chosen_chip(
+    space: Any,
+    config: Mapping,
+    # a `HardwareConfig`, a preset's name, an aihwkit configuration, or None for the "pcm" preset
+    chip: Any,
+) -> Any:  # a `HardwareConfig`, or the aihwkit configuration
+    """Return the chip of a config, which changes the one that is given.
+
     Raises `ConfigError` if a config chooses fields of a chip that is given as aihwkit's."""
-    if not hasattr(space, "split"):
-        return protocol, _for_aihwkit(chip)
-    parts = space.split(config)
-    if not parts.hardware:
-        return parts.protocol(protocol), _for_aihwkit(chip)
-    if chip is not None and not isinstance(chip, HardwareConfig):
+    if chip is None or isinstance(chip, str):
+        chip = HardwareConfig.from_preset("pcm" if chip is None else chip)
+    parts = space.split(config) if hasattr(space, "split") else None
+    if parts is None or not parts.hardware:
+        return chip
+    if not isinstance(chip, HardwareConfig):
         raise ConfigError(
             f"The config chooses {', '.join(parts.hardware)} of the chip, so the chip must be a "
             f"HardwareConfig; got {type(chip).__name__}."
         )
-    return parts.protocol(protocol), create_rpu_config(parts.chip(chip or HardwareConfig()))
+    return parts.chip(chip)
 
 
 def chosen_placement(
@@ -68,10 +116,3 @@ def fitting_placement(model: nn.Module, placement: Placement | None) -> Placemen
     if set(fitting.kinds(names).values()) <= {"analog"}:
         return None
     return fitting
-
-
-def _for_aihwkit(chip: Any) -> Any:
-    "Return aihwkit's configuration of a `HardwareConfig`, and anything else as it is."
-    if isinstance(chip, HardwareConfig):
-        return create_rpu_config(chip)
-    return chip

@@ -31,7 +31,7 @@ from analognas.core import (
 from ..datasets.base import Dataset, check_dataset, hold_out
 from .augment import Augment, augment_for
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
-from .choices import chosen_placement, chosen_recipe, fitting_placement
+from .choices import check_run, chosen_placement, chosen_recipe, fitting_placement
 from analognas.training.fit import (
     Fit,
     Loss,
@@ -286,8 +286,8 @@ def train_and_measure(
     given. Layers that stay digital are so in hardware-aware training and when the accuracy is read.
     The same seed gives the same result on the same machine. With a `checkpoint` a process that is
     killed loses one epoch at most, and the result is the same. Raises `ConfigError` for a config
-    that is not of the space and for a device that does not work, `MissingExtraError` without
-    aihwkit."""
+    or data not of the space, a bad seed or device, and `MissingExtraError` without aihwkit."""
+    check_run(space, config, data, seed)
     protocol, rpu_config = chosen_recipe(space, config, protocol, rpu_config)
     kept = checkpoint or Checkpoint()
     placed = chosen_placement(space, config, placement)

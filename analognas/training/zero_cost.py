@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..core import write_atomic
+from ..core.seeds import check_seed
 from analognas.search_spaces.nasbench201_cells import (
     AVGPOOL3X3,
     CONV1X1,
@@ -77,7 +78,7 @@ class _Untrained:
     "Random weights and the operations that use them."
 
     def __init__(self, seed: int = 0):
-        self.seed = seed
+        self.seed = check_seed(seed)
         rng = np.random.default_rng(seed)
         self.images = _images(rng)
         self.noise = _images(rng)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from analognas.core import ConfigError
+from analognas.core import ConfigError, HardwareConfig
 from analognas.evaluators import measured
 from analognas.evaluators.measured import MeasuredEvaluator
 from analognas.evaluators.table import TableEvaluator
@@ -142,6 +142,23 @@ def test_a_store_belongs_to_one_way_of_measuring(tmp_path, change):
         evaluator(tmp_path / "m.sqlite", **change).bind(quick.small_space())
 
 
+def test_a_chip_may_be_given_by_its_settings(tmp_path):
+    space, chip = quick.small_space(), HardwareConfig(out_noise=0.5, dac_bits=4)
+    given = evaluator(tmp_path / "m.sqlite", preset=chip).bind(space)
+    alone = train_and_measure(
+        space, {"hidden": 30}, quick.some_digits(), quick.QUICK, chip, progress=False
+    )
+    assert given.query({"hidden": 30}).acc_1d == alone.drift.acc_1d
+    said = json.loads(json.dumps(given.get_evaluator_stat()))["preset"]
+    assert (said["preset"], said["out_noise"], said["dac_bits"]) == ("pcm", 0.5, 4)
+    assert given.labels().metadata["preset"] == said
+    evaluator(tmp_path / "m.sqlite", preset=HardwareConfig(dac_bits=4, out_noise=0.5)).bind(space)
+    with pytest.raises(ConfigError, match="was collected differently: preset"):
+        evaluator(tmp_path / "m.sqlite", preset=HardwareConfig(out_noise=0.5)).bind(space)
+    same = evaluator(preset=HardwareConfig()).bind(space)
+    assert same.get_evaluator_stat()["preset"] == same.store.metadata["preset"] == "pcm"
+
+
 def wrong_labels():
     data = quick.some_digits()
     return replace(data, y_train=data.y_train.flip(0))
@@ -206,6 +223,13 @@ def test_what_cannot_be_measured_is_refused():
         evaluator().bind(ConfigSpace("KWS"))
     with pytest.raises(ConfigError, match="Unknown .*preset 'pmc'"):
         evaluator(preset="pmc")
+    with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
+        evaluator(device="cuda:99").bind(quick.small_space())
+    for seed in (-1, 2**63, "1"):
+        with pytest.raises(ConfigError, match="seed must be a whole number"):
+            evaluator(seed=seed)
+    with pytest.raises(ConfigError, match="needs a Dataset, .*got tuple"):
+        MeasuredEvaluator(quick.some_digits().train)
 
 
 SEARCH = """

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from analognas.analog.convert import to_aihwkit
-from analognas.core import ConfigError
+from analognas.analog.hardware import create_rpu_config
+from analognas.core import ConfigError, HardwareConfig
 from analognas.evaluators.base_evaluator import ParamsEvaluator
 from analognas.search_algorithms.random_search import RandomSearch
 from analognas.search_algorithms.worker import Worker
@@ -83,3 +84,53 @@ def test_a_device_that_does_not_work_is_refused_and_the_search_is_kept(tmp_path)
         worker.train_best(device="cuda:99")
     assert not (tmp_path / "run" / "measured.json").exists()
     assert Worker.resume(tmp_path / "run", ParamsEvaluator()).best_config == worker.best_config
+
+
+def test_the_file_says_on_which_chip_the_winner_was_measured(tmp_path):
+    space = ConfigSpace("digits")
+    space.add_hardware_hyperparameter("adc_bits", "discrete", range=[5])
+    worker = Worker(
+        space,
+        RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
+        runs=1,
+        run_dir=tmp_path / "run",
+        progress=False,
+    )
+    worker.search()
+    protocol = Protocol(epochs=1, hwa_epochs=1, n_rep=1, max_train=200, max_test=10)
+    plain = ConfigSpace("digits")
+    noisy = HardwareConfig(out_noise=0.2, tile_size=64)
+    for chip, preset, out_noise, tile_size in (
+        (None, "pcm", 0.04, 512),
+        ("hermes", "hermes", 0.04, 256),
+        (noisy, "pcm", 0.2, 64),
+    ):
+        worker.train_best(protocol=protocol, rpu_config=chip, space=plain)
+        said = json.loads((tmp_path / "run" / "measured.json").read_text())["hardware"]
+        assert (said["preset"], said["out_noise"], said["tile_size"]) == (
+            preset,
+            out_noise,
+            tile_size,
+        )
+        assert said["adc_bits"] == 5 and len(said) == 11  # the config's, and all fields
+    with pytest.raises(ConfigError, match="chooses adc_bits of the chip"):
+        worker.train_best(protocol=protocol, rpu_config=create_rpu_config(out_noise=0.3))
+    with pytest.raises(ConfigError, match="Unknown hardware preset 'pmc'"):
+        worker.train_best(protocol=protocol, rpu_config="pmc")
+
+
+def test_a_chip_of_aihwkits_is_written_as_its_text(tmp_path):
+    worker = Worker(
+        ConfigSpace("digits"),
+        RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
+        runs=1,
+        run_dir=tmp_path / "run",
+        progress=False,
+    )
+    worker.search()
+    protocol = Protocol(epochs=1, hwa_epochs=1, n_rep=1, max_train=200, max_test=10)
+    texts = []
+    for chip in (create_rpu_config(out_noise=0.3), create_rpu_config("hermes")):
+        worker.train_best(protocol=protocol, rpu_config=chip)
+        texts.append(json.loads((tmp_path / "run" / "measured.json").read_text())["hardware"])
+    assert "out_noise=0.3" in texts[0] and "HermesNoiseModel" in texts[1]

@@ -15,6 +15,7 @@ from analognas.analog.hardware import create_rpu_config
 from analognas.core import ConfigError, DatasetInfo
 from analognas.datasets.load import Dataset, load_dataset
 from analognas.search_spaces.config_space import ConfigSpace
+from analognas.training import protocol as protocol_module
 from analognas.training.checkpoint import Checkpoint
 from analognas.training.protocol import (
     Protocol,
@@ -124,6 +125,49 @@ def test_the_configuration_is_the_one_that_is_trained(data):
         train_and_measure(Space(), {"width": 3}, data, tiny, seed=seed, progress=False)
     assert [config for config, _ in asked] == [{"width": 3}] * 3
     assert asked[0][1] == asked[1][1] != asked[2][1]
+
+
+def printed_config():
+    return {"out_channel0": 8, "M": 1, "R1": 1, "convblock1": 1, "widenfact1": 0.5, "B1": 1}
+
+
+def test_a_config_without_inactive_hyperparameters_is_measured(data):
+    space = ConfigSpace("digits")
+    tiny = Protocol(epochs=0, hwa_epochs=0, n_rep=1, max_test=20)
+    inactive = {f"{h}{m}": 0 for m in range(2, 6) for h in ("R", "convblock", "widenfact", "B")}
+    found = [
+        train_and_measure(space, config, data, tiny, progress=False)
+        for config in (printed_config(), printed_config() | inactive)
+    ]
+    assert np.array_equal(found[0].drift.acc, found[1].drift.acc)
+
+
+def test_what_cannot_be_measured_is_refused_before_anything_is_trained(data, monkeypatch):
+    monkeypatch.setattr(protocol_module, "_Run", None)
+    space, config = ConfigSpace("digits"), printed_config()
+    channels = ConfigSpace("CIFAR-10")
+    classes = ConfigSpace(DatasetInfo("mine", (1, 8, 8), 3))
+    smaller = ConfigSpace(DatasetInfo("mine", (1, 4, 8), 10))
+    cases = [
+        (space, {"M": 1}, data, {}, "'out_channel0' is missing; 'R1' is missing"),
+        (space, config | {"B1": 77}, data, {}, "B1 = 77 is not allowed"),
+        (
+            channels,
+            config,
+            data,
+            {},
+            "networks for DatasetInfo.*'CIFAR-10'.*the data are.*'digits'",
+        ),
+        (classes, config, data, {}, "classes=3.*classes=10.*for_dataset"),
+        (smaller, config, data, {}, r"\(1, 4, 8\).*\(1, 8, 8\)"),
+        (space, config, data.train, {}, "Measuring needs a Dataset.*got tuple"),
+        (space, config, data, {"seed": -1}, "seed must be .*at least 0 .*got -1"),
+        (space, config, data, {"seed": 0.5}, "seed must be a whole number.*got 0.5"),
+        (space, config, data, {"rpu_config": 7}, "A chip is a preset's name.*got int"),
+    ]
+    for space, config, data, options, message in cases:
+        with pytest.raises(ConfigError, match=message):
+            train_and_measure(space, config, data, **options)
 
 
 def test_the_users_generator_is_left_alone(data):
