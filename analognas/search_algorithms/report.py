@@ -173,10 +173,19 @@ def summary_lines(report: SearchReport, baseline: bool) -> list[str]:
     if summary["random_search_mean_best"] is not None:
         lines.append(_baseline_line(summary))
     elif baseline:
-        lines.append("  random search, same budget and constraints: found nothing allowed")
+        lines.append(f"  random search, same budget and constraints: {_no_baseline(report)}")
     stat = report.optimizer.surrogate.get_evaluator_stat()
     lines += failure_notes(report.failed)
     return lines + reliability_notes(stat, summary["outside"])
+
+
+def _no_baseline(report: SearchReport) -> str:
+    """Say why no random search has a result.
+
+    It follows the search of each run: an interruption leaves it out, nothing allowed is noted."""
+    if report.interrupted:
+        return "has not run yet, or not to its end: the search was interrupted; search() goes on"
+    return "found nothing allowed"
 
 
 def _winner_lines(report: SearchReport, summary: Mapping[str, Any]) -> list[str]:

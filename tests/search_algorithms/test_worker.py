@@ -1,6 +1,7 @@
 """The worker: what is on disk, what survives a kill, and what is refused before anything is written."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from analognas.evaluators.table import TableEvaluator, nasbench201_labels
 from analognas.search_algorithms import worker as worker_module
 from analognas.search_algorithms.ea_optimized import EAOptimizer
 from analognas.search_algorithms.random_search import RandomSearch
+from analognas.search_algorithms.report import summary_lines
 from analognas.search_algorithms.run_directory import (
     RunDirectory,
     make_new_directory,
@@ -286,6 +288,31 @@ def test_a_killed_search_leaves_every_evaluation_readable(tmp_path):
         space.validate(config)
     with pytest.raises(ConfigError, match="already in use by another search"):
         search(path)
+
+
+def test_random_search_that_did_not_run_is_not_said_to_have_found_nothing(tmp_path, capsys):
+    space = ConfigSpace("digits")
+    optimizer = EAOptimizer(ParamsEvaluator(), 5, 10)
+    worker = Worker(space, optimizer, runs=2, run_dir=tmp_path / "run", progress=False)
+    seen = []
+    worker.on_evaluation = lambda *trial: (seen.append(trial), len(seen) == 30 and worker.stop())
+    worker.search()
+    worker.result_summary()
+    text = capsys.readouterr().out
+    assert set(worker.evaluations.method) == {"search"}
+    assert "random search, same budget and constraints: has not run yet" in text
+    assert "search() goes on" in text and "found nothing" not in text
+    worker.search()
+    worker.result_summary()
+    text = capsys.readouterr().out
+    assert "has not run" not in text and "constraints: mean best" in text
+    # where it ran to its end and no network was allowed
+    report = dataclasses.replace(
+        worker.report, found={("search", 0): worker.results[0]}, interrupted=False
+    )
+    assert "  random search, same budget and constraints: found nothing allowed" in summary_lines(
+        report, baseline=True
+    )
 
 
 def test_ctrl_c_in_a_run_keeps_what_was_found(tmp_path, capsys):
