@@ -153,7 +153,9 @@ def add_measure(subparsers) -> None:
         required=True,
         help='the architecture as JSON: \'{"out_channel0": 8, "M": 1, ...}\'',
     )
-    measure.add_argument("--dataset", default="digits", help="what to train and test on")
+    measure.add_argument(
+        "--dataset", help="what to train and test on; that of the space if left out"
+    )
     measure.add_argument("--root", type=Path, help=ROOT_HELP)
     measure.add_argument("--n-rep", type=int, default=10, help="repeats, each freshly programmed")
     measure.add_argument("--seed", type=int, default=0, help="of weights, batches and noise")

@@ -191,8 +191,9 @@ def run_measure(args: Namespace) -> int:
     from analognas.datasets.load import load_dataset
     from analognas.training.protocol import Protocol, train_and_measure
 
-    data = load_dataset(args.dataset, args.root)
-    space = make_space(args.space).for_dataset(data.info)
+    space = make_space(args.space)
+    data = load_dataset(args.dataset or space.dataset, args.root)
+    space = space.for_dataset(data.info)
     config = parse_config(args.config)
     space.validate(config)
     measured = train_and_measure(
