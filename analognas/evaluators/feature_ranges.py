@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..core import DATASETS
 from ..core.seeds import check_seed
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.network_features import with_metrics
@@ -35,6 +36,37 @@ def network_kind(space: ConfigSpace) -> str:
     "Return dataset, shape of inputs and settings of the family as text."
     settings = "".join(f", {name} {value}" for name, value in space.family.to_dict().items())
     return f"{space.info.shape_text}{settings}"
+
+
+def collecting(space: ConfigSpace, evaluator: str) -> str:
+    """Return what measures labels of a space and fits an evaluator to them, as text.
+
+    That is the command where it collects of this very space, and a function elsewhere."""
+    name = space.dataset
+    store = f"labels/{name}.sqlite"
+    export = f"labels/{name}"
+    collect = f"collect(space, data, {store!r}, export=Path({export!r}))"
+    where = " of analognas.training.collect"
+    if name in DATASETS and space.to_dict() == ConfigSpace(name).to_dict():
+        root = "" if name == "digits" else "--root FOLDER "
+        collect = f"analognas collect {name} {root}--export labels/{name}"
+        where = ""
+    return f"{collect}{where}, then {evaluator}().fit(load_label_set({name!r}, 'labels'), space)."
+
+
+def borrowing(space: ConfigSpace, fitted: ConfigSpace, rows: int, evaluator: str) -> str:
+    "Return the warning that predictions for a space come from labels of another dataset."
+    asked = space.dataset
+    of_labels = fitted.dataset
+    if asked == of_labels:  # one dataset in two shapes, or other networks
+        asked = f"{network_kind(space)},"
+        of_labels = network_kind(fitted)
+    return (
+        f"No evaluator has been fitted for {asked} yet: borrowing the one fitted on {rows} labels "
+        f"measured on {of_labels}. Its ranking is a guess here and its percentages are those of "
+        f"{of_labels}. To measure labels of {space.dataset} and learn from them: "
+        f"{collecting(space, evaluator)}"
+    )
 
 
 def joined_ranges(

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/evaluators/38_held_out.ipynb #94226d67
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,16 +14,50 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ..core import ConfigError
 from .base_evaluator import ParamsEvaluator, kendall_tau
 from .comparison import paired_gain
 from .rank_model import RankModel, RankNormalizer
 from ..search_spaces.config_space import ConfigSpace
-from ..training.labels import TARGETS, LabelSet
+from ..training.labels import TARGETS, LabelSet, check_dataset, check_label_set
 
 # %% ../../nbs/evaluators/38_held_out.ipynb #0c3a8067
 def networks_of(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
     "Return the network of each config: rows of one network belong on the same side of a split."
     return [space.arch_id(c) for c in configs]
+
+
+def check_labels_of(what: str, labels: LabelSet, space: ConfigSpace) -> None:
+    "Raise `ConfigError` for what are no labels, or labels of another dataset than the space's."
+    check_label_set(what, labels)
+    advice = (
+        "Fit in the space that they were measured in and bind the evaluator to the other one, "
+        "which it then says that it borrows for; labels of other data can be low_fidelity=[...]."
+    )
+    check_dataset(labels, space.to_dict()["dataset"], "the space", advice)
+
+
+def unseen_rows(space: ConfigSpace, labels: LabelSet, held_out: LabelSet) -> LabelSet:
+    """Return the rows of architectures that no label is of; warn of the others.
+
+    Raises `ConfigError` if fewer than two are left. An equal network under another name stays:
+    `record_of_rows` counts these apart."""
+    check_labels_of("held_out", held_out, space)
+    fitted = {space.key(config) for config in labels.configs}
+    kept = [i for i, c in enumerate(held_out.configs) if space.key(c) not in fitted]
+    if len(kept) == len(held_out) > 1:
+        return held_out
+    shared = f"{len(held_out) - len(kept)} of {len(held_out)} held-out rows are of architectures"
+    if len(kept) < 2:
+        raise ConfigError(
+            f"{shared} that the evaluator is fitted to, and at least two others are needed for a "
+            "test: keep all rows of an architecture on one side, or leave held_out out."
+        )
+    warnings.warn(
+        f"{shared} that the evaluator is fitted to: the record is of the other {len(kept)}.",
+        stacklevel=3,
+    )
+    return held_out.take(kept)
 
 
 def _linear(X: np.ndarray, y: np.ndarray, X_new: np.ndarray) -> np.ndarray:

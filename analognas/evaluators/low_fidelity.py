@@ -17,7 +17,7 @@ from ..core import ConfigError
 from .rank_model import FOLDS, RankNormalizer
 from .teachers import Predict, Teacher, fit_teachers
 from ..search_spaces.config_space import ConfigSpace
-from ..training.labels import LabelSet
+from ..training.labels import LabelSet, check_label_set
 
 # %% ../../nbs/evaluators/22_low_fidelity.ipynb #1f0c2af8
 MIN_NETWORKS = 10  # with labels of lower fidelity
@@ -71,8 +71,11 @@ class LowFidelity:
         """Return label sets of a space as features and scores.
 
         Raises `ConfigError` for sets of another space or of too few networks."""
+        if isinstance(label_sets, LabelSet):
+            raise ConfigError("low_fidelity must be a list of label sets; got one: [labels].")
         sets = []
         for labels in label_sets:
+            check_label_set("each of low_fidelity", labels)
             X = space.features(labels.configs)[1]
             groups = np.array([space.arch_id(config) for config in labels.configs])
             if len(set(groups.tolist())) < MIN_NETWORKS:

@@ -35,6 +35,7 @@ from analognas.evaluators.base_evaluator import (
 from ..core.files import read_bounded
 from .comparison import Candidate, compare_regressors
 from analognas.evaluators.feature_ranges import (
+    borrowing,
     features_of_names,
     network_kind,
     out_of_range,
@@ -42,11 +43,13 @@ from analognas.evaluators.feature_ranges import (
     unvaried,
 )
 from analognas.evaluators.held_out import (
+    check_labels_of,
     described,
     gains_of,
     networks_of,
     record_of_folds,
     record_of_rows,
+    unseen_rows,
 )
 from .low_fidelity import LowFidelity
 from analognas.evaluators.rank_model import (
@@ -154,8 +157,9 @@ class DatasetMismatchWarning(UserWarning):
 MIN_ROWS = 10  # five-fold cross-validation of fewer labels is meaningless
 
 
-def _checked_labels(labels: LabelSet) -> LabelSet:
+def _checked_labels(labels: LabelSet, space: ConfigSpace) -> LabelSet:
     "Return the labels, checked again: a table can be changed after it was made."
+    check_labels_of("labels", labels, space)
     if len(labels) < MIN_ROWS:
         raise ConfigError(
             f"Label set {labels.name!r} has {len(labels)} rows; a surrogate needs at least "
@@ -202,9 +206,11 @@ class SurrogateEvaluator(Evaluator):
         """Fit, and record how well held-out architectures are ranked.
 
         With labels of lower fidelity, `about["held_out"]["low_fidelity"]` has what they add. Bad
-        rows and bad settings raise `ConfigError`."""
+        rows, labels of another dataset than the space's and bad settings raise `ConfigError`."""
         space = self._space_of_labels(space)
-        labels = _checked_labels(labels)
+        labels = _checked_labels(labels, space)
+        if held_out is not None:
+            held_out = unseen_rows(space, labels, held_out)
         low = LowFidelity.of(space, low_fidelity) if low_fidelity else None
         learner = ConfiguredRegressor(self.learner, settings or {}, low)
         names, X = space.features(labels.configs)
@@ -274,7 +280,7 @@ class SurrogateEvaluator(Evaluator):
                 f"{candidates!r:.200}."
             )
         space = self._space_of_labels(space)
-        labels = _checked_labels(labels)
+        labels = _checked_labels(labels, space)
         names, X = space.features(labels.configs)
         regressors = {}
         for name, settings in candidates.items():
@@ -298,8 +304,9 @@ class SurrogateEvaluator(Evaluator):
         them, or raises `ConfigError`."""
         labels, low = self.labels_to_refit(labels, low_fidelity)
         space = self._fitted
-        fitted_to = labels.with_rows_of(more)
-        if higher_fidelity:
+        if not higher_fidelity:
+            fitted_to = labels.with_rows_of(more)
+        else:
             space = self._space_of_labels(None)
             names = space.get_hyperparameters()
             space = space.without([n for n in names if n not in more.hyperparameters])
@@ -374,25 +381,8 @@ class SurrogateEvaluator(Evaluator):
         kind = network_kind(space)
         if kind != network_kind(self._fitted) and kind not in self._warned:
             self._warned.add(kind)  # a search binds several times
-            self._warn_of_dataset(space)
-
-    def _warn_of_dataset(self, space: ConfigSpace) -> None:
-        "Warn that predictions for a dataset come from labels of another one."
-        asked = space.dataset
-        fitted = self._fitted.dataset
-        if asked == fitted:  # one dataset in two shapes, or other networks
-            asked = f"{network_kind(space)},"
-            fitted = network_kind(self._fitted)
-        warnings.warn(
-            f"No evaluator has been fitted for {asked} yet: borrowing the one fitted on "
-            f"{self.about['rows']} labels measured on {fitted}. Its ranking is a "
-            f"guess here and its percentages are those of {fitted}. To measure "
-            f"labels of {space.dataset} and learn from them: analognas collect {space.dataset} "
-            f"--root FOLDER --export labels/{space.dataset}, then {type(self).__name__}()"
-            f".fit(load_label_set({space.dataset!r}, 'labels'), space).",
-            DatasetMismatchWarning,
-            stacklevel=4,
-        )
+            text = borrowing(space, self._fitted, self.about["rows"], type(self).__name__)
+            warnings.warn(text, DatasetMismatchWarning, stacklevel=3)
 
     def _pretrained(self, space: ConfigSpace) -> Path:
         "Return the folder of weights to load if none was named."

@@ -16,6 +16,7 @@ import pandas as pd
 from ..core import ConfigError, InfeasibleError
 from ..evaluators.base_evaluator import Evaluator
 from ..evaluators.feature_ranges import joined_ranges
+from ..evaluators.held_out import check_labels_of
 from ..evaluators.low_fidelity import LowFidelity
 from ..evaluators.rank_model import ConfiguredRegressor
 from ..evaluators.surrogate import MIN_ROWS, SurrogateEvaluator
@@ -183,6 +184,8 @@ class MeasuredSearch(BudgetedOptimizer):
         labels, cheap = self._surrogate().labels_to_refit(self.labels, self._cheap)
         if self.raises_fidelity:
             cheap = (labels, *cheap)
+        else:
+            check_labels_of("labels", labels, space)
         low = LowFidelity.of(space, cheap) if cheap else None
         ConfiguredRegressor(self._surrogate().learner, low=low)
 

@@ -102,7 +102,12 @@ class LabelSet:
     def with_rows_of(self, more: "LabelSet") -> "LabelSet":
         """Return this set with the rows of another one after its own.
 
-        Raises `ConfigError` if that one describes architectures by other hyperparameters."""
+        Raises `ConfigError` if that one describes architectures by other hyperparameters, or was
+        measured on other data."""
+        check_label_set("further labels", more)
+        check_dataset(
+            more, dataset_of(self), f"label set {self.name!r}", "Join labels of one dataset."
+        )
         if more.hyperparameters != self.hyperparameters:
             raise ConfigError(
                 f"Label set {more.name!r} describes architectures by {more.hyperparameters}; label "
@@ -114,6 +119,43 @@ class LabelSet:
     def _repeats_a_target(self, values: np.ndarray) -> bool:
         "Return whether a column is one of the targets, but for rounding."
         return any(np.allclose(values, target, rtol=1e-4) for target in self.labels.T)
+
+# %% ../../nbs/training/30_labels.ipynb #fbe3d37f
+def check_label_set(what: str, labels: Any) -> None:
+    "Raise `ConfigError` for anything but a `LabelSet`."
+    if not isinstance(labels, LabelSet):
+        raise ConfigError(
+            f"{what} must be a LabelSet, as load_label_set(name) returns and "
+            f"LabelSet(name, table, hyperparameters) makes of a table; got {type(labels).__name__}."
+        )
+
+
+def dataset_of(labels: LabelSet) -> dict[str, Any]:
+    "Return name, shape of inputs and classes of what labels were measured on, as far as known."
+    space = labels.metadata.get("space")
+    record = space.get("dataset") if isinstance(space, Mapping) else None
+    if isinstance(record, Mapping):
+        return dict(record)
+    name = labels.metadata.get("dataset")
+    return {"name": name} if isinstance(name, str) else {}
+
+
+def check_dataset(
+    labels: LabelSet,
+    dataset: Mapping[str, Any],  # as `dataset_of` and `ConfigSpace.to_dict` have it
+    of: str,  # whose dataset that is, for the message
+    advice: str,  # what to do instead
+) -> None:
+    "Raise `ConfigError`, which names both, if labels are known to be of another dataset."
+    measured = dataset_of(labels)
+    odd = [k for k in measured if k in dataset and measured[k] != dataset[k]]
+    if odd:
+        words = ", ".join(f"{k} {measured[k]!r}" for k in odd)
+        others = ", ".join(f"{k} {dataset[k]!r}" for k in odd)
+        raise ConfigError(
+            f"Label set {labels.name!r} was measured on another dataset ({words}) than that of "
+            f"{of} ({others}). {advice}"
+        )
 
 # %% ../../nbs/training/30_labels.ipynb #0794ca35
 if "__file__" in globals():

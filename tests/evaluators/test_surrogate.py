@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,21 @@ from made_up_surrogates import made_up
 from scipy.stats import kendalltau
 
 from analognas.core import ConfigError, DatasetInfo, FileFormatError
+from analognas.datasets.load import Dataset, load_dataset
 from analognas.evaluators.base_evaluator import IgnoredHyperparameterWarning
+from analognas.evaluators.feature_ranges import collecting
 from analognas.evaluators.mlp import MLPEvaluator
 from analognas.evaluators.surrogate import DatasetMismatchWarning
 from analognas.evaluators.xgboost import XGBoostEvaluator
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.search_spaces.families import ResNetFamily
 from analognas.search_spaces.nasbench201 import NASBench201Space
-from analognas.training.labels import TARGETS, LabelSet
+from analognas.training.collect import collect
+from analognas.training.labels import TARGETS, LabelSet, load_label_set
+from analognas.training.plans import CollectionPlan
+from analognas.training.protocol import Protocol
+
+QUICK = {"teachers": ["boosted_trees"], "boosted_rounds": 5, "unlabeled": 20}
 
 pytestmark = pytest.mark.usefixtures("fewer_unlabeled")
 
@@ -214,7 +223,104 @@ def test_one_dataset_in_two_shapes_is_told_apart(fitted):
         copy.copy(fitted).bind(ConfigSpace(small))
     text = str(warned[0].message)
     assert f"fitted for {mine}, yet" in text and f"labels measured on {theirs}." in text
-    assert "analognas collect digits " in text
+    assert "analognas collect " not in text and "'labels/digits.sqlite'" in text
+
+
+def test_the_warning_names_what_collects_labels_of_that_very_space():
+    "The command, where it samples that space; elsewhere the function."
+    for name, root in (("digits", ""), ("VWW", "--root FOLDER "), ("CIFAR-10", "--root FOLDER ")):
+        advice = collecting(ConfigSpace(name), "XGBoostEvaluator")
+        command = f"analognas collect {name} {root}--export labels/{name}"
+        assert advice == (
+            f"{command}, then XGBoostEvaluator().fit(load_label_set({name!r}, 'labels'), space)."
+        )
+    narrower = ConfigSpace("digits")
+    narrower.remove_hyperparameter("B5")
+    for other in (narrower, ConfigSpace(DatasetInfo("VWW", (3, 64, 64), 2)), NASBench201Space()):
+        advice = collecting(other, "XGBoostEvaluator")
+        assert "analognas collect " not in advice and "collect(space, data, " in advice
+
+
+def test_labels_of_ones_own_data_are_collected_as_the_warning_says(fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = load_dataset("digits")
+    info = DatasetInfo("mine", (1, 8, 8), 10)
+    data = Dataset(info, digits.x_train, digits.y_train, digits.x_test, digits.y_test, "mine")
+    space = ConfigSpace(info)
+    with pytest.warns(DatasetMismatchWarning) as warned:
+        copy.copy(fitted).bind(space)
+    said = re.search(r"collect\(space, data, .*?\)\)", str(warned[0].message))
+    assert said is not None
+    quick = CollectionPlan(n=2, repeats=0, protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2))
+    names = {"Path": Path, "space": space, "data": data}
+    names["collect"] = partial(collect, plan=quick, progress=False)
+    eval(said[0], names)  # noqa: S307 - what the package itself advises
+    labels = load_label_set("mine", "labels")
+    assert len(labels) == 2 and labels.metadata["dataset"] == "mine"
+
+
+def measured(space, name, n=20, seed=0):
+    "Made-up labels of a space that say on what they were measured."
+    labels = made_up(space, n, seed)
+    return LabelSet(name, labels.table, labels.hyperparameters, {"dataset": name})
+
+
+def test_labels_of_another_dataset_are_refused():
+    space, kws = ConfigSpace("digits"), measured(ConfigSpace("KWS"), "KWS")
+    digits = measured(space, "digits")
+    said = (
+        "'KWS' was measured on another dataset .name 'KWS'. than that of the space .name 'digits'"
+    )
+    with pytest.raises(ConfigError, match=said):
+        XGBoostEvaluator().fit(kws, space)
+    with pytest.raises(ConfigError, match=said):
+        XGBoostEvaluator().fit(digits, space, held_out=kws)
+    with pytest.raises(ConfigError, match=said):
+        XGBoostEvaluator().compare_settings(kws, {"plain": {}}, space)
+    shapes = {"space": ConfigSpace(DatasetInfo("digits", (1, 4, 4), 10)).to_dict()}
+    small = LabelSet("small", digits.table, digits.hyperparameters, shapes)
+    with pytest.raises(ConfigError, match=r"input_dim \[1, 4, 4\].*input_dim \[1, 8, 8\]"):
+        XGBoostEvaluator().fit(small, space)
+    fitted = XGBoostEvaluator().fit(digits, space, settings=QUICK)
+    with pytest.raises(ConfigError, match="'KWS'.* than that of label set 'digits'"):
+        fitted.refit(kws)
+    # what is borrowed knowingly: labels of other data as a lower fidelity
+    cheap = fitted.refit(measured(space, "digits", 12, 1), low_fidelity=[kws])
+    assert cheap.about["low_fidelity"][0]["label_set"] == "KWS" and cheap.about["rows"] == 32
+    fitted.refit(made_up(space, 12, 2))  # labels that do not say what they are of
+
+
+@pytest.mark.parametrize("what", [load_dataset("digits"), pd.DataFrame({"acc_1d": [1.0]}), None, 5])
+def test_what_are_no_labels_is_refused(what):
+    space = ConfigSpace("digits")
+    labels = made_up(space, 20)
+    kind = type(what).__name__
+    with pytest.raises(ConfigError, match=f"labels must be a LabelSet.*got {kind}"):
+        XGBoostEvaluator().fit(what, space)
+    with pytest.raises(ConfigError, match="each of low_fidelity must be a LabelSet"):
+        XGBoostEvaluator().fit(labels, space, low_fidelity=[what])
+    with pytest.raises(ConfigError, match="low_fidelity must be a list"):
+        XGBoostEvaluator().fit(labels, space, low_fidelity=labels)
+    with pytest.raises(ConfigError, match=f"further labels must be a LabelSet.*got {kind}"):
+        XGBoostEvaluator().fit(labels, space, settings=QUICK).refit(what)
+    if what is not None:
+        with pytest.raises(ConfigError, match=f"held_out must be a LabelSet.*got {kind}"):
+            XGBoostEvaluator().fit(labels, space, held_out=what)
+
+
+def test_rows_that_were_fitted_to_do_not_count_as_held_out():
+    space = ConfigSpace("digits")
+    labels, other = made_up(space, 30), made_up(space, 12, 1)
+    assert not {*map(space.key, labels.configs)} & {*map(space.key, other.configs)}
+    mixed = other.with_rows_of(labels.take(range(9)))
+    with pytest.warns(UserWarning, match="9 of 21 held-out rows .* record is of the other 12"):
+        leaky = XGBoostEvaluator().fit(labels, space, held_out=mixed, settings=QUICK)
+    clean = XGBoostEvaluator().fit(labels, space, held_out=other, settings=QUICK)
+    assert leaky.about["held_out"] == clean.about["held_out"]
+    assert leaky.about["held_out"]["n_test"] == 12
+    for few in (labels, other.take([0]).with_rows_of(labels)):
+        with pytest.raises(ConfigError, match=f"30 of {len(few)} held-out rows"):
+            XGBoostEvaluator().fit(labels, space, held_out=few)
 
 
 def test_what_is_saved_is_what_is_loaded(fitted, folder):

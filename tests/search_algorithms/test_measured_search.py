@@ -263,6 +263,8 @@ def test_nothing_is_measured_if_the_surrogate_could_not_be_fitted_again(
     upside_down, surrogate, tmp_path
 ):
     few = upside_down.take(4 * [0, 1, 2, 3])
+    known = surrogate.labels
+    of_digits = LabelSet("of digits", known.table, known.hyperparameters, {"dataset": "digits"})
     two = surrogate.refit(surrogate.labels.take(range(1)), low_fidelity=[upside_down])
     loaded = XGBoostEvaluator(two.save(tmp_path / "w"))
     layers = MLPEvaluator().fit(upside_down, SPACE)
@@ -270,6 +272,7 @@ def test_nothing_is_measured_if_the_surrogate_could_not_be_fitted_again(
         (surrogate, {"low_fidelity": [few]}, "4 networks"),
         (loaded, {"labels": surrogate.labels}, r"low_fidelity=\[...\] if it had such"),
         (layers, {"low_fidelity": [upside_down]}, "does not learn from labels of lower fidelity"),
+        (loaded, {"labels": of_digits, "low_fidelity": [upside_down]}, "name 'digits'.*'CIFAR-10'"),
     ):
         truth = Counting()
         search = MeasuredSearch(truth, EAOptimizer(evaluator, 2, 20), 4, **arguments)
