@@ -59,7 +59,7 @@ class _Job:
     tensors: Path
     store: Path
     metadata: dict
-    preset: str
+    preset: str | HardwareConfig
     protocol: Protocol
     device: str
     seconds: float | None

@@ -105,9 +105,7 @@ class LabelSet:
         Raises `ConfigError` if that one describes architectures by other hyperparameters, or was
         measured on other data."""
         check_label_set("further labels", more)
-        check_dataset(
-            more, dataset_of(self), f"label set {self.name!r}", "Join labels of one dataset."
-        )
+        check_dataset(more, dataset_of(self), repr(self.name), "Join labels of one dataset.")
         if more.hyperparameters != self.hyperparameters:
             raise ConfigError(
                 f"Label set {more.name!r} describes architectures by {more.hyperparameters}; label "

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ..core import DAY, MONTH, ConfigError, check_choice, check_number
+from ..core.hardware import HardwareConfig, preset_or_settings
 from ..datasets.base import Dataset, content_hash
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import TRAINING
@@ -36,7 +37,7 @@ class CollectionPlan:
     repeats: int = 20
     max_params: float | None = 100_000  # only architectures of at most so many parameters
     max_macs: float | None = None  # and of so many multiply-accumulates for one input
-    preset: str = "pcm"  # hardware, see `create_rpu_config`
+    preset: str | HardwareConfig = "pcm"  # see `create_rpu_config`
     seed: int = 0  # of the sample, and of each measurement
     # given: sizes are even over the logarithm of the parameters, from here to `max_params`
     min_params: float | None = None
@@ -213,7 +214,7 @@ def describe_measurements(
     space: ConfigSpace,
     data: Dataset,
     protocol: Protocol,
-    preset: str,  # hardware, see `create_rpu_config`
+    preset: str | HardwareConfig,  # see `create_rpu_config`
     device: str = "cpu",
     **sample: Any,  # how the architectures were sampled
 ) -> dict:  # the metadata of a label store
@@ -234,6 +235,6 @@ def describe_measurements(
         "space": space.to_dict(),
         "engine": "analognas fast layers",
         "protocol": asdict(protocol),
-        "preset": preset,
+        "preset": preset_or_settings(preset),
         "part": part,
     }

@@ -282,7 +282,7 @@ def test_labels_of_another_dataset_are_refused():
     with pytest.raises(ConfigError, match=r"input_dim \[1, 4, 4\].*input_dim \[1, 8, 8\]"):
         XGBoostEvaluator().fit(small, space)
     fitted = XGBoostEvaluator().fit(digits, space, settings=QUICK)
-    with pytest.raises(ConfigError, match="'KWS'.* than that of label set 'digits'"):
+    with pytest.raises(ConfigError, match="'KWS'.* than that of 'digits'"):
         fitted.refit(kws)
     # what is borrowed knowingly: labels of other data as a lower fidelity
     cheap = fitted.refit(measured(space, "digits", 12, 1), low_fidelity=[kws])

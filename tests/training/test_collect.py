@@ -15,7 +15,7 @@ import quick_collection
 import torch
 from quick_collection import PLAN, N, run, small_space, some_digits
 
-from analognas.core import ConfigError, StoreUnavailableError
+from analognas.core import ConfigError, HardwareConfig, StoreUnavailableError
 from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training import collect as module
 from analognas.training import collector, plans
@@ -112,6 +112,17 @@ def test_another_protocol_is_refused(tmp_path, data):
     ):
         with pytest.raises(ConfigError, match=f"collected differently: .*{what}"):
             module.collect(small_space(), data, path, replace(PLAN, **change), progress=False)
+
+
+def test_a_chip_of_ones_own_is_recorded_and_no_other_goes_on(tmp_path, data):
+    chip = HardwareConfig(out_noise=0.1)
+    plan = replace(PLAN, n=1, repeats=0, preset=chip)
+    path = tmp_path / "labels.sqlite"
+    store = module.collect(small_space(), data, path, plan, progress=False)
+    assert store.counts()["done"] == 1
+    assert store.metadata["preset"] == chip.to_dict()
+    with pytest.raises(ConfigError, match="preset.* was"):
+        module.collect(small_space(), data, path, replace(plan, preset="pcm"), progress=False)
 
 
 def test_other_data_are_refused_wherever_their_folder_lies(tmp_path, data):
