@@ -126,9 +126,7 @@ class MeasuredEvaluator(Evaluator):
         check_repeats(space)
         check_placements(space)
         check_device(self.device)
-        chip = HardwareConfig.from_preset(self.preset)
-        metadata = describe_measurements(space, self.data, self.protocol, chip.preset, self.device)
-        metadata["preset"] = preset_or_settings(chip)
+        metadata = describe_measurements(space, self.data, self.protocol, self.preset, self.device)
         if self.epoch_share != 1:  # which stores of 0.1.0 do not name
             metadata["epoch_share"] = self.epoch_share
         self.store = LabelStore(self._path, metadata | {"seed": self.seed})
