@@ -153,14 +153,14 @@ def standardised(
     )
 
 
-def check_dataset(data: Any) -> Dataset:
-    "Return data if they are a `Dataset`, else raise a `ConfigError` that says how to make one."
-    if isinstance(data, Dataset):
-        return data
-    raise ConfigError(
-        "A Dataset is needed, which has a part to train on and one to measure on: Dataset(info, "
-        f"x_train, y_train, x_test, y_test); got a {type(data).__name__}."
-    )
+def check_dataset(data: Any) -> None:
+    "Raise a `ConfigError`, which says how to make a `Dataset`, for what is none."
+    if not isinstance(data, Dataset):
+        raise ConfigError(
+            "A Dataset is needed, which has a part to train on and one to measure on: "
+            "load_dataset(name, root) or Dataset(info, x_train, y_train, x_test, y_test); got a "
+            f"{type(data).__name__}."
+        )
 
 # %% ../../nbs/datasets/10_base.ipynb #33f5a50e
 def hold_out(

@@ -19,7 +19,7 @@ from .base_evaluator import ParamsEvaluator, kendall_tau
 from .comparison import paired_gain
 from .rank_model import RankModel, RankNormalizer
 from ..search_spaces.config_space import ConfigSpace
-from ..training.labels import TARGETS, LabelSet, check_dataset, check_label_set
+from ..training.labels import TARGETS, LabelSet, check_label_set, check_same_dataset
 
 # %% ../../nbs/evaluators/38_held_out.ipynb #0c3a8067
 def networks_of(space: ConfigSpace, configs: Sequence[Mapping]) -> list[str]:
@@ -34,7 +34,7 @@ def check_labels_of(what: str, labels: LabelSet, space: ConfigSpace) -> None:
         "Fit in the space that they were measured in and bind the evaluator to the other one, "
         "which it then says that it borrows for; labels of other data can be low_fidelity=[...]."
     )
-    check_dataset(labels, space.to_dict()["dataset"], "the space", advice)
+    check_same_dataset(labels, space.to_dict()["dataset"], "the space", advice)
 
 
 def unseen_rows(space: ConfigSpace, labels: LabelSet, held_out: LabelSet) -> LabelSet:

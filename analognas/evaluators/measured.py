@@ -21,11 +21,11 @@ from ..analog.hardware import create_rpu_config
 from ..core import ConfigError, HardwareConfig, check_number, renamed
 from ..core.hardware import preset_or_settings
 from ..core.seeds import check_seed
-from ..datasets.base import Dataset, content_hash
+from ..datasets.base import Dataset, check_dataset, content_hash
 from .base_evaluator import Evaluator
 from ..search_spaces.config_space import ConfigSpace
 from ..search_spaces.scopes import CHOICES
-from ..training.choices import MAX_SEED, check_dataset, check_placements
+from ..training.choices import MAX_SEED, check_placements
 from ..training.label_store import LabelStore, label_set
 from ..training.labels import TARGETS, LabelSet
 from ..training.plans import LABEL_TIMES, check_repeats, describe_measurements

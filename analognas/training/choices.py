@@ -14,20 +14,11 @@ from torch import nn
 from analognas.analog.hardware import find_config
 from analognas.core import ConfigError, HardwareConfig, Placement, Protocol
 from analognas.core.seeds import check_seed
-from analognas.datasets.base import Dataset
+from analognas.datasets.base import check_dataset
 from analognas.search_spaces.network_modules import check_all_modules
 
 # %% ../../nbs/training/19_choices.ipynb #e851e6f9
 MAX_SEED = 2**63 - 1  # of a measurement; a label store keeps it in a column
-
-
-def check_dataset(data: Any) -> None:
-    "Raise `ConfigError` for what is no `Dataset`."
-    if not isinstance(data, Dataset):
-        raise ConfigError(
-            "Measuring needs a Dataset, from load_dataset or Dataset(info, x_train, y_train, "
-            f"x_test, y_test); got {type(data).__name__}."
-        )
 
 
 def check_run(space: Any, config: Mapping, data: Any, seed: Any) -> None:

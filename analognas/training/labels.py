@@ -105,7 +105,7 @@ class LabelSet:
         Raises `ConfigError` if that one describes architectures by other hyperparameters, or was
         measured on other data."""
         check_label_set("further labels", more)
-        check_dataset(more, dataset_of(self), repr(self.name), "Join labels of one dataset.")
+        check_same_dataset(more, dataset_of(self), repr(self.name), "Join labels of one dataset.")
         if more.hyperparameters != self.hyperparameters:
             raise ConfigError(
                 f"Label set {more.name!r} describes architectures by {more.hyperparameters}; label "
@@ -138,7 +138,7 @@ def dataset_of(labels: LabelSet) -> dict[str, Any]:
     return {"name": name} if isinstance(name, str) else {}
 
 
-def check_dataset(
+def check_same_dataset(
     labels: LabelSet,
     dataset: Mapping[str, Any],  # as `dataset_of` and `ConfigSpace.to_dict` have it
     of: str,  # whose dataset that is, for the message

@@ -28,7 +28,7 @@ from analognas.core import (
     renamed,
     spawn_seeds,
 )
-from ..datasets.base import Dataset, check_dataset, hold_out
+from ..datasets.base import Dataset, hold_out
 from .augment import Augment, augment_for
 from .checkpoint import DIGITAL, HARDWARE_AWARE, READING, Checkpoint
 from .choices import check_run, chosen_placement, chosen_recipe, fitting_placement
@@ -334,7 +334,7 @@ class _Run:
         about: dict[str, Any] = {"protocol": asdict(self.protocol), "seed": self.seed}
         if self.placement is not None:
             about["placement"] = self.placement.to_dict()
-        self.kept.open(about | {"dataset": check_dataset(self.data).info.name})
+        self.kept.open(about | {"dataset": self.data.info.name})
         self.data, self.protocol = prepare(self.data, self.protocol, self.device)
 
     def measure(self, make_network: Callable[[], nn.Module]) -> Measurement:

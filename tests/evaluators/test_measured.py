@@ -228,7 +228,7 @@ def test_what_cannot_be_measured_is_refused():
     for seed in (-1, 2**63, "1"):
         with pytest.raises(ConfigError, match="seed must be a whole number"):
             evaluator(seed=seed)
-    with pytest.raises(ConfigError, match="needs a Dataset, .*got tuple"):
+    with pytest.raises(ConfigError, match="A Dataset is needed.*got a tuple"):
         MeasuredEvaluator(quick.some_digits().train)
 
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_trained(data, mon
         ),
         (classes, config, data, {}, "classes=3.*classes=10.*for_dataset"),
         (smaller, config, data, {}, r"\(1, 4, 8\).*\(1, 8, 8\)"),
-        (space, config, data.train, {}, "Measuring needs a Dataset.*got tuple"),
+        (space, config, data.train, {}, "A Dataset is needed.*got a tuple"),
         (space, config, data, {"seed": -1}, "seed must be .*at least 0 .*got -1"),
         (space, config, data, {"seed": 0.5}, "seed must be a whole number.*got 0.5"),
         (space, config, data, {"rpu_config": 7}, "A chip is a preset's name.*got int"),
