@@ -32,7 +32,7 @@ from .programming import analog_layers, slow_layers
 from .steps import see_each_step
 from .tiles import TileBlock
 from ..core import ConfigError, check_choice, check_number
-from ..core.seeds import check_seed
+from ..core.seeds import MAX_TORCH_SEED, check_seed
 
 # %% ../../nbs/analog/105_calibration.ipynb #030d153e
 See = Callable[[str, AnalogLayer, Tensor], None]  # name, layer, inputs (N, groups * channels, ...)
@@ -412,7 +412,7 @@ def calibrate_input_ranges(
     check_number("quantile", quantile, low=0, high=1)
     check_number("max_samples", max_samples, low=1, integer=True)
     check_number("batch_size", batch_size, low=1, integer=True)
-    check_seed(seed, 2**64 - 1)  # as PyTorch's generators take them
+    check_seed(seed, MAX_TORCH_SEED)
     if std_alpha is not None:
         check_number("std_alpha", std_alpha, low=0)
     layers = _with_range(model)

@@ -23,7 +23,7 @@ from analognas.analog.compiled import (
     split_range,
 )
 from ..core.processes import after_fork
-from ..core.seeds import check_seed
+from ..core.seeds import MAX_TORCH_SEED, check_seed
 
 # %% ../../nbs/analog/13_noise.ipynb #7d919199
 # PyTorch's generators belong to the whole process: two such blocks at once would mix their
@@ -40,15 +40,12 @@ def _renew_lock() -> None:
 after_fork(_renew_lock)
 
 # %% ../../nbs/analog/13_noise.ipynb #c0490182
-_MAX_SEED = 2**64 - 1  # PyTorch's generators
-
-
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
     """Draw PyTorch's random numbers from `seed` in this block; restore its generators afterwards.
 
     Such blocks of other threads wait for its end. Raises `ConfigError` for what is no seed."""
-    seed = check_seed(seed, _MAX_SEED)
+    seed = check_seed(seed, MAX_TORCH_SEED)
     devices: Sequence[int] = []
     if torch.cuda.is_available():
         devices = range(torch.cuda.device_count())

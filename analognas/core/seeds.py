@@ -14,6 +14,7 @@ from .errors import check_number
 
 # %% ../../nbs/core/20_seeds.ipynb #4f8d14bd
 _MAX_SEED = 2**128 - 1  # numpy mixes seeds of up to so many bits
+MAX_TORCH_SEED = 2**64 - 1  # PyTorch's generators
 
 
 def check_seed(seed: Any, high: int = _MAX_SEED) -> int:

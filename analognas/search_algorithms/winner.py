@@ -67,18 +67,18 @@ def measure_winner(
     The weights are those of the hardware-aware training, as the bytes of a `state_dict` file."""
     # here, because a search needs neither torch nor aihwkit
     from analognas.datasets.load import load_dataset
-    from analognas.training.choices import chosen_chip, chosen_placement, chosen_recipe
+    from analognas.training.choices import chosen_chip, chosen_placement
     from analognas.training.protocol import Protocol, device_name, train_and_measure
 
     space = searched if space is None else space
     data = load_dataset(space.dataset) if data is None else data
-    protocol, _ = chosen_recipe(searched, config, protocol or Protocol(), rpu_config)
+    parts = searched.split(config)
+    protocol = parts.protocol(protocol or Protocol())
     chip = chosen_chip(searched, config, rpu_config)
-    plain = _space_of_networks(space, data.info)
-    network = searched.split(config).architecture
     placement = chosen_placement(searched, config)
+    plain = _space_of_networks(space, data.info)
     measured = train_and_measure(
-        plain, network, data, protocol, chip, seed, progress, device, placement=placement
+        plain, parts.architecture, data, protocol, chip, seed, progress, device, placement=placement
     )
     settings = _settings_of(config, data, protocol, chip, seed, device_name(device))
     if placement is not None:

@@ -16,16 +16,22 @@ from analognas.search_spaces.config_space import ConfigSpace
 from analognas.training.protocol import Protocol
 
 
-def test_the_winner_is_trained_measured_and_kept(tmp_path):
-    space = ConfigSpace("digits")
+def searched(path, space=None, n=5):
+    "Return a worker that has drawn n networks of at most 8,000 parameters."
     worker = Worker(
-        space,
-        RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008),
+        ConfigSpace("digits") if space is None else space,
+        RandomSearch(ParamsEvaluator(), n, max_nb_param=0.008),
         runs=1,
-        run_dir=tmp_path / "run",
+        run_dir=path,
         progress=False,
     )
     worker.search()
+    return worker
+
+
+def test_the_winner_is_trained_measured_and_kept(tmp_path):
+    space = ConfigSpace("digits")
+    worker = searched(tmp_path / "run", space, 20)
     assert space.stats([worker.best_config])["params"][0] <= 8_000
 
     found = worker.train_best(protocol=Protocol(epochs=2, hwa_epochs=1, n_rep=3, max_train=400))
@@ -56,14 +62,7 @@ def test_the_winner_is_trained_measured_and_kept(tmp_path):
 
 def test_the_same_seed_trains_the_same_network(tmp_path):
     def once(name):
-        worker = Worker(
-            ConfigSpace("digits"),
-            RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
-            runs=1,
-            run_dir=tmp_path / name,
-            progress=False,
-        )
-        worker.search()
+        worker = searched(tmp_path / name)
         return worker.train_best(
             protocol=Protocol(epochs=1, hwa_epochs=1, n_rep=2, max_train=200), seed=3
         ).drift.acc
@@ -72,14 +71,7 @@ def test_the_same_seed_trains_the_same_network(tmp_path):
 
 
 def test_a_device_that_does_not_work_is_refused_and_the_search_is_kept(tmp_path):
-    worker = Worker(
-        ConfigSpace("digits"),
-        RandomSearch(ParamsEvaluator(), 20, max_nb_param=0.008),
-        runs=1,
-        run_dir=tmp_path / "run",
-        progress=False,
-    )
-    worker.search()
+    worker = searched(tmp_path / "run", n=20)
     with pytest.raises(ConfigError, match="The device 'cuda:99' cannot be used"):
         worker.train_best(device="cuda:99")
     assert not (tmp_path / "run" / "measured.json").exists()
@@ -89,14 +81,7 @@ def test_a_device_that_does_not_work_is_refused_and_the_search_is_kept(tmp_path)
 def test_the_file_says_on_which_chip_the_winner_was_measured(tmp_path):
     space = ConfigSpace("digits")
     space.add_hardware_hyperparameter("adc_bits", "discrete", range=[5])
-    worker = Worker(
-        space,
-        RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
-        runs=1,
-        run_dir=tmp_path / "run",
-        progress=False,
-    )
-    worker.search()
+    worker = searched(tmp_path / "run", space)
     protocol = Protocol(epochs=1, hwa_epochs=1, n_rep=1, max_train=200, max_test=10)
     plain = ConfigSpace("digits")
     noisy = HardwareConfig(out_noise=0.2, tile_size=64)
@@ -120,14 +105,7 @@ def test_the_file_says_on_which_chip_the_winner_was_measured(tmp_path):
 
 
 def test_a_chip_of_aihwkits_is_written_as_its_text(tmp_path):
-    worker = Worker(
-        ConfigSpace("digits"),
-        RandomSearch(ParamsEvaluator(), 5, max_nb_param=0.008),
-        runs=1,
-        run_dir=tmp_path / "run",
-        progress=False,
-    )
-    worker.search()
+    worker = searched(tmp_path / "run")
     protocol = Protocol(epochs=1, hwa_epochs=1, n_rep=1, max_train=200, max_test=10)
     texts = []
     for chip in (create_rpu_config(out_noise=0.3), create_rpu_config("hermes")):
